@@ -1,0 +1,108 @@
+//! Budgets: how many mails and how many wrong codes somebody may have. Counted durably, never refilled by a resend,
+//! a new challenge or a restart.
+
+use std::time::Duration;
+
+use super::clock::Timestamp;
+
+/// How many mails may go out for one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendLimits {
+    /// So many at once.
+    pub burst: u32,
+    /// Then one more each time this has passed.
+    pub refill: Duration,
+    /// And no more than this within 24 hours.
+    pub per_day: u32,
+}
+
+/// What a subject has used of its mails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendBudget {
+    /// When the bucket will be full again (the "theoretical arrival time" of a leaky bucket): one moment says it all.
+    pub full_at: Timestamp,
+    /// When the present day began.
+    pub day_began: Timestamp,
+    /// Mails since then.
+    pub today: u32,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl SendBudget {
+    /// The budget after one more mail, or the moment from which one is allowed.
+    pub fn charge(self, limits: &SendLimits, now: Timestamp) -> Result<Self, Timestamp> {
+        let new_day = now >= self.day_began.plus(DAY);
+        let (day_began, today) = if new_day { (now, 0) } else { (self.day_began, self.today) };
+        if today >= limits.per_day {
+            return Err(day_began.plus(DAY));
+        }
+        let full_at = self.full_at.max(now).plus(limits.refill);
+        let allowed_from = full_at.minus(limits.refill.saturating_mul(limits.burst));
+        if now < allowed_from { Err(allowed_from) } else { Ok(Self { full_at, day_began, today: today + 1 }) }
+    }
+}
+
+/// How many wrong codes one user may have in a row, over all challenges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuessLimits {
+    /// So many lock the user for a while (PCI DSS 4.0, 8.3.4).
+    pub lock_after: u32,
+    /// How long.
+    pub lock_for: Duration,
+    /// So many lock until an administrator unlocks (NIST SP 800-63B-4, 3.2.2).
+    pub lock_for_good_after: u32,
+}
+
+/// A user's wrong codes since the last right one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuessBudget {
+    /// In a row.
+    pub failures: u32,
+    /// Until when the user is locked.
+    pub locked_until: Option<Lock>,
+}
+
+/// How long a lock holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Until this moment.
+    Until(Timestamp),
+    /// Until an administrator unlocks.
+    ForGood,
+}
+
+impl GuessBudget {
+    /// The lock that holds at `now`.
+    #[must_use]
+    pub fn lock(&self, now: Timestamp) -> Option<Lock> {
+        self.locked_until.filter(|lock| match lock {
+            Lock::Until(moment) => now < *moment,
+            Lock::ForGood => true,
+        })
+    }
+
+    /// After one more wrong code. Each further `lock_after` of them lock again.
+    #[must_use]
+    pub fn fail(self, limits: &GuessLimits, now: Timestamp) -> Self {
+        let failures = self.failures.saturating_add(1);
+        let locked_until = if failures >= limits.lock_for_good_after {
+            Some(Lock::ForGood)
+        } else if failures.is_multiple_of(limits.lock_after.max(1)) {
+            Some(Lock::Until(now.plus(limits.lock_for)))
+        } else {
+            self.locked_until
+        };
+        Self { failures, locked_until }
+    }
+
+    /// After a right code.
+    #[must_use]
+    pub fn succeed(self) -> Self {
+        Self::default()
+    }
+}
+
+#[cfg(test)]
+#[path = "budget_tests.rs"]
+mod tests;

@@ -1,0 +1,85 @@
+//! Identifiers: 128 random bits in base64url. They carry no order and no meaning.
+
+use std::{fmt, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::entropy::{Entropy, random_bytes};
+
+/// A text that is no identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not an identifier: 22 characters of base64url are expected")]
+pub struct IdError;
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// A new one.
+            #[must_use]
+            pub fn random(entropy: &dyn Entropy) -> Self {
+                Self(random_bytes(entropy))
+            }
+
+            /// From the bytes a store kept.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes a store keeps.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let mut bytes = [0; 16];
+                // The exact length first: it bounds the work and refuses second spellings of one id.
+                if text.len() != 22 {
+                    return Err(IdError);
+                }
+                match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+                    Ok(16) => Ok(Self(bytes)),
+                    _ => Err(IdError),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+random_id!(
+    /// Names a challenge. Random, so that nobody guesses another's (OWASP ASVS 5.0, 11.5.1).
+    ChallengeId
+);
+random_id!(
+    /// Names an outbox entry.
+    EntryId
+);
+random_id!(
+    /// Names one lease of an outbox entry: a worker that holds an older one changes nothing.
+    LeaseId
+);
+random_id!(
+    /// Names a mail account.
+    AccountId
+);

@@ -1,0 +1,255 @@
+//! What the outbox carries: enough to render a mail when it is sent, and no code.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    address::{AddressError, EmailAddress, LocalPart},
+    challenge::Purpose,
+    code::{Alphabet, CodeSpec},
+    id::{AccountId, ChallengeId},
+    keyring::KeyId,
+};
+
+/// Whom a code goes to and what the mail says of the request. Sealed wherever it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailContext {
+    /// The recipient, as the repository holds it.
+    pub recipient: EmailAddress,
+    /// How the mail addresses the user: the repository's display name, or the name that was given.
+    pub user: String,
+    /// The endpoint, as the caller named it; may be empty.
+    pub endpoint: String,
+    /// The event; may be empty.
+    pub event: String,
+    /// The language, a BCP 47 tag.
+    pub locale: String,
+    /// Where the user comes from; may be empty.
+    pub client_ip: String,
+}
+
+/// A mail to be rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mail {
+    /// One with a code.
+    Code(CodeMail),
+    /// A test message.
+    Test(TestMail),
+}
+
+/// A mail with a code: everything the code is derived from, but the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeMail {
+    /// The challenge.
+    pub challenge: ChallengeId,
+    /// The code's number.
+    pub number: u32,
+    /// What the code is for.
+    pub purpose: Purpose,
+    /// How it looks.
+    pub spec: CodeSpec,
+    /// The key it is derived under.
+    pub key: KeyId,
+    /// How long it lives, in whole seconds, for the text.
+    pub lifetime_seconds: u64,
+    /// The rest.
+    pub context: MailContext,
+}
+
+/// A test message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestMail {
+    /// The recipient.
+    pub recipient: EmailAddress,
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+    /// The account it must go through, enabled or not.
+    pub account: AccountId,
+}
+
+impl Mail {
+    /// Its recipient.
+    #[must_use]
+    pub fn recipient(&self) -> &EmailAddress {
+        match self {
+            Self::Code(mail) => &mail.context.recipient,
+            Self::Test(mail) => &mail.recipient,
+        }
+    }
+
+    /// As bytes, to be sealed.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let form = match self {
+            Self::Code(mail) => MailForm::Code(CodeForm::of(mail)),
+            Self::Test(mail) => MailForm::Test(TestForm::of(mail)),
+        };
+        // A form holds strings and numbers alone: it always serialises.
+        serde_json::to_vec(&form).unwrap_or_default()
+    }
+
+    /// From opened bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormError> {
+        match serde_json::from_slice(bytes).map_err(|_| FormError)? {
+            MailForm::Code(form) => form.mail().map(Self::Code),
+            MailForm::Test(form) => form.mail().map(Self::Test),
+        }
+    }
+}
+
+impl MailContext {
+    /// As bytes, to be sealed.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(&ContextForm::of(self)).unwrap_or_default()
+    }
+
+    /// From opened bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormError> {
+        serde_json::from_slice::<ContextForm>(bytes).map_err(|_| FormError)?.context()
+    }
+}
+
+/// Bytes that hold no mail: written by another version, or damaged before they were sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("holds no mail that this version understands")]
+pub struct FormError;
+
+impl From<AddressError> for FormError {
+    fn from(_: AddressError) -> Self {
+        Self
+    }
+}
+
+/// The kept form: plain, so that it may outlive a change of the types above.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum MailForm {
+    Code(CodeForm),
+    Test(TestForm),
+}
+
+#[derive(Serialize, Deserialize)]
+struct ContextForm {
+    recipient: String,
+    user: String,
+    #[serde(default)]
+    endpoint: String,
+    #[serde(default)]
+    event: String,
+    locale: String,
+    #[serde(default)]
+    client_ip: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CodeForm {
+    challenge: String,
+    number: u32,
+    purpose: u8,
+    alphabet: String,
+    length: u8,
+    key: String,
+    lifetime_seconds: u64,
+    context: ContextForm,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TestForm {
+    recipient: String,
+    subject: String,
+    text: String,
+    account: String,
+}
+
+impl ContextForm {
+    fn of(context: &MailContext) -> Self {
+        let MailContext { recipient, user, endpoint, event, locale, client_ip } = context.clone();
+        Self { recipient: recipient.as_str().to_owned(), user, endpoint, event, locale, client_ip }
+    }
+
+    fn context(self) -> Result<MailContext, FormError> {
+        let Self { recipient, user, endpoint, event, locale, client_ip } = self;
+        let recipient = EmailAddress::parse(&recipient, LocalPart::Utf8)?;
+        Ok(MailContext { recipient, user, endpoint, event, locale, client_ip })
+    }
+}
+
+impl CodeForm {
+    fn of(mail: &CodeMail) -> Self {
+        Self {
+            challenge: mail.challenge.to_string(),
+            number: mail.number,
+            purpose: mail.purpose.tag(),
+            alphabet: mail.spec.alphabet().as_str().to_owned(),
+            length: mail.spec.length(),
+            key: mail.key.as_str().to_owned(),
+            lifetime_seconds: mail.lifetime_seconds,
+            context: ContextForm::of(&mail.context),
+        }
+    }
+
+    fn mail(self) -> Result<CodeMail, FormError> {
+        let alphabet = Alphabet::parse(&self.alphabet).map_err(|_| FormError)?;
+        Ok(CodeMail {
+            challenge: self.challenge.parse().map_err(|_| FormError)?,
+            number: self.number,
+            purpose: Purpose::from_tag(self.purpose.into()).ok_or(FormError)?,
+            spec: CodeSpec::new(alphabet, self.length).map_err(|_| FormError)?,
+            key: KeyId::parse(&self.key).map_err(|_| FormError)?,
+            lifetime_seconds: self.lifetime_seconds,
+            context: self.context.context()?,
+        })
+    }
+}
+
+impl TestForm {
+    fn of(mail: &TestMail) -> Self {
+        let TestMail { recipient, subject, text, account } = mail.clone();
+        Self { recipient: recipient.as_str().to_owned(), subject, text, account: account.to_string() }
+    }
+
+    fn mail(self) -> Result<TestMail, FormError> {
+        let Self { recipient, subject, text, account } = self;
+        let recipient = EmailAddress::parse(&recipient, LocalPart::Utf8)?;
+        Ok(TestMail { recipient, subject, text, account: account.parse().map_err(|_| FormError)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_survives_being_kept() {
+        let context = MailContext {
+            recipient: EmailAddress::parse("ann@example.com", LocalPart::Ascii).unwrap(),
+            user: "Ann".into(),
+            endpoint: "laptop".into(),
+            event: "vpn".into(),
+            locale: "de-CH".into(),
+            client_ip: "192.0.2.1".into(),
+        };
+        let code = Mail::Code(CodeMail {
+            challenge: ChallengeId::from_bytes([7; 16]),
+            number: 2,
+            purpose: Purpose::Recovery,
+            spec: CodeSpec::new(Alphabet::letters(), 8).unwrap(),
+            key: KeyId::parse("k1").unwrap(),
+            lifetime_seconds: 300,
+            context: context.clone(),
+        });
+        let test = Mail::Test(TestMail {
+            recipient: context.recipient.clone(),
+            subject: "s".into(),
+            text: "t\nu".into(),
+            account: AccountId::from_bytes([3; 16]),
+        });
+        for mail in [code, test] {
+            assert_eq!(Mail::from_bytes(&mail.to_bytes()), Ok(mail));
+        }
+        assert_eq!(MailContext::from_bytes(&context.to_bytes()), Ok(context));
+        assert_eq!(Mail::from_bytes(b"{}"), Err(FormError));
+    }
+}

@@ -1,0 +1,26 @@
+//! The rulebook: values that cannot be wrong and decisions without I/O.
+//!
+//! Nothing here waits, reads a clock or opens a file. Time and randomness come in as arguments ([`clock`],
+//! [`entropy`]), secrets as a [`keyring`]. Every other room may use this one; this one uses none.
+//!
+//! A challenge from start to end: an [`address`] is found and hidden by a [`mask`]; the [`otp_policy`] says how its
+//! [`code`] looks and the [`budget`] whether it may be sent; the [`challenge`] judges what the user types; the
+//! [`delivery`] rules say when its [`message`] is tried again through which [`account`].
+
+pub mod account;
+pub mod address;
+pub mod backoff;
+pub mod budget;
+pub mod caller;
+pub mod challenge;
+pub mod clock;
+pub mod code;
+pub mod delivery;
+pub mod entropy;
+pub mod id;
+pub mod keyring;
+pub mod mask;
+pub mod message;
+pub mod otp_policy;
+pub mod text;
+pub mod violation;

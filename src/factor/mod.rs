@@ -1,0 +1,118 @@
+//! The desk: the use cases of `EmailOtpAuthenticator`, one file each.
+//!
+//! Each takes the caller and a checked request, and answers with data or with its own error. What a caller may see is
+//! decided here: its own challenges alone (unless it is an admin), and nothing of users unless it has the right to.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    domain::{
+        caller::{Caller, Role},
+        challenge::{Challenge, Standing},
+        clock::Clock,
+        delivery::DeliveryState,
+        entropy::Entropy,
+        id::ChallengeId,
+        keyring::Keyring,
+        otp_policy::Policies,
+    },
+    repository::Directory,
+    store::{Challenges, Outbox, StoreError, changes::Changes, handoff::Handoff},
+};
+
+mod cancel;
+mod decoy;
+mod get;
+mod resend;
+mod start;
+mod verify;
+mod watch;
+
+pub use cancel::CancelError;
+pub use resend::{ResendError, ResendRequest};
+pub use start::{StartError, StartRequest};
+pub use verify::VerifyError;
+
+/// What the desk works with.
+pub struct Desk {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The service's keys.
+    pub keyring: Arc<Keyring>,
+    /// Challenges and their budgets.
+    pub challenges: Arc<dyn Challenges>,
+    /// Mails owed.
+    pub outbox: Arc<dyn Outbox>,
+    /// Where users live.
+    pub directory: Arc<Directory>,
+    /// How codes look and how often.
+    pub policies: Arc<Policies>,
+    /// The way to this instance's worker.
+    pub handoff: Handoff,
+    /// News of challenges.
+    pub changes: Changes,
+    /// The rest.
+    pub settings: DeskSettings,
+}
+
+/// Settings of the desk.
+#[derive(Clone, Debug)]
+pub struct DeskSettings {
+    /// The language of mails to users whose language nobody knows.
+    pub default_locale: String,
+    /// What stands after the `@` of a Message-ID.
+    pub message_id_domain: String,
+    /// Domains that the invented addresses of decoys are drawn from: those of real users.
+    pub decoy_domains: Vec<String>,
+    /// How long a caller that waits for the mail server waits at the most.
+    pub wait: Duration,
+    /// How often a watched challenge is looked at without news.
+    pub poll: Duration,
+}
+
+/// A challenge as its caller sees it.
+#[derive(Clone, Debug)]
+pub struct ChallengeView {
+    /// The challenge.
+    pub challenge: Challenge,
+    /// Where it stands now.
+    pub standing: Standing,
+    /// How far its newest mail has come; `None`: this caller may not learn it.
+    pub delivery: Option<DeliveryState>,
+}
+
+/// Why a challenge was not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum GetError {
+    /// There is none of that name, or it is somebody else's.
+    #[error("no such challenge")]
+    Unknown,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Desk {
+    /// The challenge, if it is this caller's to see.
+    async fn challenge_of(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, GetError> {
+        let found = self.challenges.find(id).await?;
+        found.filter(|challenge| may_see(caller, challenge)).ok_or(GetError::Unknown)
+    }
+
+    /// The challenge as the caller sees it.
+    async fn view(&self, caller: &Caller, challenge: Challenge) -> Result<ChallengeView, StoreError> {
+        let delivery = if caller.see_users {
+            let newest = self.outbox.newest(challenge.id).await?;
+            Some(newest.map_or(DeliveryState::Queued, |entry| entry.state))
+        } else {
+            None
+        };
+        Ok(ChallengeView { standing: challenge.standing(self.clock.now()), challenge, delivery })
+    }
+}
+
+fn may_see(caller: &Caller, challenge: &Challenge) -> bool {
+    caller.role == Role::Admin || challenge.caller == caller.id
+}

@@ -1,0 +1,2 @@
+//! The office: the use cases of `MailSenderPolicy` and `MailOutbox`.
+

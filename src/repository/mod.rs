@@ -1,0 +1,102 @@
+//! The directory: where users and their addresses live. Read, never written.
+//!
+//! [`UserRepository`] is what a directory must answer; [`file`] and [`sql`] are the kinds there are. A [`Directory`] holds the
+//! configured ones and searches them in order, or the one that is named.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    address::EmailAddress,
+    text::{TextError, require_line},
+};
+
+mod directory;
+pub mod file;
+pub mod sql;
+
+pub use directory::Directory;
+
+/// A user's name as a caller gave it: one line, 1 to 256 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserName(String);
+
+impl UserName {
+    /// Reads one.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        require_line(text, 256).map(|()| Self(text.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A user that can be mailed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The repository it was found in.
+    pub repository: String,
+    /// What names the user there, however the caller spelt the name: budgets count by it.
+    pub id: String,
+    /// Where mail goes: the first usable address, byte for byte as the repository holds it but for the domain's case.
+    pub address: EmailAddress,
+    /// How to address the user, if the repository says.
+    pub display_name: Option<String>,
+    /// The user's language, if the repository says.
+    pub locale: Option<String>,
+}
+
+/// What a repository knows of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// One user, who can be mailed.
+    User(Box<User>),
+    /// No such user.
+    Unknown,
+    /// One user, without a usable address.
+    NoAddress,
+    /// Several users.
+    Ambiguous,
+}
+
+/// Why a repository gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// It cannot be read at present.
+    #[error("the repository {repository} is unavailable")]
+    Unavailable {
+        /// Its name.
+        repository: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It did not answer in time.
+    #[error("the repository {repository} did not answer within {limit:?}")]
+    Timeout {
+        /// Its name.
+        repository: String,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// No repository of that name is configured.
+    #[error("no repository of that name is configured")]
+    NotConfigured,
+}
+
+/// A place that knows users.
+#[async_trait]
+pub trait UserRepository: Send + Sync {
+    /// Its configured name.
+    fn name(&self) -> &str;
+
+    /// Looks a user up. Takes as long for a name it does not know as for one it does.
+    async fn find(&self, user: &UserName) -> Result<Found, RepositoryError>;
+}
+
+/// Repositories as they are shared.
+pub type SharedRepository = Arc<dyn UserRepository>;
