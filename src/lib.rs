@@ -18,8 +18,11 @@
 //! Who may use whom is a table in `tests/layering.rs`.
 
 pub mod domain;
+pub mod factor;
 pub mod lifecycle;
+pub mod mail;
 pub mod pb;
+pub mod policy;
 pub mod repository;
 pub mod store;
 pub mod system;
