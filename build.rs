@@ -4,8 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 3] =
-    ["mailfactor/v1/authenticator.proto", "mailfactor/v1/policy.proto", "mailfactor/v1/outbox.proto"];
+const PROTOS: [&str; 3] = [
+    "mailfactor/v1/authenticator.proto",
+    "mailfactor/v1/policy.proto",
+    "mailfactor/v1/outbox.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

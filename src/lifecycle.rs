@@ -42,7 +42,8 @@ impl Shutdown {
         F::Output: Send + 'static,
     {
         let hard = self.hard.clone();
-        self.tasks.spawn(async move { hard.run_until_cancelled(task).await })
+        self.tasks
+            .spawn(async move { hard.run_until_cancelled(task).await })
     }
 
     /// Ends everything: the soft token, then up to `deadline` for the tasks, then the hard token. Says whether all

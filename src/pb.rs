@@ -2,7 +2,14 @@
 
 /// `mailfactor.v1`.
 pub mod v1 {
-    #![allow(clippy::all, clippy::pedantic, clippy::allow_attributes, missing_docs, reason = "generated code")]
+    #![allow(
+        clippy::all,
+        clippy::pedantic,
+        clippy::allow_attributes,
+        missing_docs,
+        unused_qualifications,
+        reason = "generated code"
+    )]
 
     tonic::include_proto!("mailfactor.v1");
 }

@@ -35,7 +35,10 @@ impl SteadyClock {
     /// Starts from the system's clock.
     #[must_use]
     pub fn new() -> Self {
-        Self(Mutex::new(Anchor { boot: since_boot(), told: system_time() }))
+        Self(Mutex::new(Anchor {
+            boot: since_boot(),
+            told: system_time(),
+        }))
     }
 }
 
@@ -62,7 +65,10 @@ impl Anchor {
         }
         let steady = self.told + passed;
         let correction = (system - steady).clamp(-passed / SLEW, passed / SLEW);
-        Self { boot, told: steady + correction }
+        Self {
+            boot,
+            told: steady + correction,
+        }
     }
 }
 
@@ -71,9 +77,14 @@ fn since_boot() -> i64 {
     time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place where the system's clock is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the system's clock is read"
+)]
 fn system_time() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
 }
 
@@ -87,7 +98,9 @@ impl Entropy for SystemEntropy {
     /// Where the operating system has no randomness: going on without would mean guessable codes.
     #[expect(clippy::expect_used, reason = "no randomness, no service")]
     fn fill(&self, buffer: &mut [u8]) {
-        SysRng.try_fill_bytes(buffer).expect("the operating system gives no random bytes");
+        SysRng
+            .try_fill_bytes(buffer)
+            .expect("the operating system gives no random bytes");
     }
 }
 
@@ -100,7 +113,10 @@ mod tests {
     #[test]
     fn a_jump_of_ten_minutes_moves_it_by_a_hundredth_of_the_time_that_passes() {
         for jump in [600, -600] {
-            let mut clock = Anchor { boot: 0, told: 1_000 * SECOND };
+            let mut clock = Anchor {
+                boot: 0,
+                told: 1_000 * SECOND,
+            };
             for second in 1..=300 {
                 clock = clock.advance(second * SECOND, (1_000 + second + jump) * SECOND);
             }
@@ -111,7 +127,10 @@ mod tests {
 
     #[test]
     fn never_runs_backwards() {
-        let mut clock = Anchor { boot: 0, told: 1_000 * SECOND };
+        let mut clock = Anchor {
+            boot: 0,
+            told: 1_000 * SECOND,
+        };
         for step in 1..10_000 {
             let next = clock.advance(step * 7, 0);
             assert!(next.told >= clock.told);

@@ -177,7 +177,10 @@ impl AccountDraft {
         let mut faults = Violations::new();
         let field = |name: &str| format!("{prefix}{name}");
         if !is_account_name(&self.name) {
-            faults.add(field("name"), "must be 1 to 64 of letters, digits, space, `.`, `_`, `-`");
+            faults.add(
+                field("name"),
+                "must be 1 to 64 of letters, digits, space, `.`, `_`, `-`",
+            );
         }
         let host = faults.check(&field("host"), check_host(&self.host));
         let security = self.security.ok_or("is required: implicit TLS, STARTTLS or none");
@@ -185,7 +188,8 @@ impl AccountDraft {
         let port = match (self.port, security) {
             (0, security) => security.map(Security::usual_port),
             (port, _) => {
-                let port = u16::try_from(port).map_err(|_| "must be between 1 and 65535, or 0 for the usual one");
+                let port =
+                    u16::try_from(port).map_err(|_| "must be between 1 and 65535, or 0 for the usual one");
                 faults.check(&field("port"), port)
             }
         };
@@ -199,7 +203,10 @@ impl AccountDraft {
             faults.check(&field("username"), require_line(&self.username, 256));
             let secret = self.secret.ok_or("is required when authentication is on");
             let secret = faults.check(&field("secret"), secret);
-            secret.map(|secret| Login { username: self.username, secret })
+            secret.map(|secret| Login {
+                username: self.username,
+                secret,
+            })
         } else {
             None
         };
@@ -212,7 +219,11 @@ impl AccountDraft {
             enabled: self.enabled,
             server: Server { host, port, security },
             login,
-            sender: Sender { address, display_name: self.display_name, reply_to },
+            sender: Sender {
+                address,
+                display_name: self.display_name,
+                reply_to,
+            },
         })
     }
 }
@@ -220,7 +231,9 @@ impl AccountDraft {
 fn is_account_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.trim() == name
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" ._-".contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b" ._-".contains(&byte))
 }
 
 /// A host name in ASCII or an IP address.
@@ -228,12 +241,18 @@ fn check_host(host: &str) -> Result<String, &'static str> {
     if host.is_empty() {
         return Err("is required");
     }
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
     if let Ok(address) = bare.parse::<std::net::IpAddr>() {
         return Ok(address.to_string());
     }
     // A name of one label, such as `localhost` or `relay`, is a host although no mail domain.
-    let single = host.len() <= 63 && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let single = host.len() <= 63
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if single && !host.starts_with('-') && !host.ends_with('-') {
         return Ok(host.to_ascii_lowercase());
     }
@@ -257,7 +276,12 @@ mod tests {
     #[test]
     fn a_port_of_zero_is_the_usual_one() {
         for security in Security::ALL {
-            let settings = AccountDraft { security: Some(security), ..draft() }.check("", LocalPart::Ascii).unwrap();
+            let settings = AccountDraft {
+                security: Some(security),
+                ..draft()
+            }
+            .check("", LocalPart::Ascii)
+            .unwrap();
             assert_eq!(settings.server.port, security.usual_port());
         }
     }
@@ -276,17 +300,42 @@ mod tests {
             ..draft()
         };
         let faults = bad.check("account.", LocalPart::Ascii).unwrap_err();
-        let fields: Vec<&str> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
-        let expected = ["name", "host", "security", "port", "sender", "display_name", "reply_to", "username", "secret"];
+        let fields: Vec<&str> = faults
+            .as_slice()
+            .iter()
+            .map(|fault| fault.field.as_str())
+            .collect();
+        let expected = [
+            "name",
+            "host",
+            "security",
+            "port",
+            "sender",
+            "display_name",
+            "reply_to",
+            "username",
+            "secret",
+        ];
         assert_eq!(fields, expected.map(|name| format!("account.{name}")));
     }
 
     #[test]
     fn hosts_are_names_or_addresses() {
-        for (given, kept) in [("[::1]", "::1"), ("127.0.0.1", "127.0.0.1"), ("Mail.Example.COM", "mail.example.com")] {
+        for (given, kept) in [
+            ("[::1]", "::1"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("Mail.Example.COM", "mail.example.com"),
+        ] {
             assert_eq!(check_host(given).as_deref(), Ok(kept));
         }
-        for bad in ["", "a b", "smtp.example.com:25", "-x", "smtp..example.com", "x\0y"] {
+        for bad in [
+            "",
+            "a b",
+            "smtp.example.com:25",
+            "-x",
+            "smtp..example.com",
+            "x\0y",
+        ] {
             assert!(check_host(bad).is_err(), "{bad:?}");
         }
     }

@@ -70,7 +70,10 @@ impl EmailAddress {
         if local.len() + 1 + domain.len() > 254 {
             return Err(AddressError::TooLong);
         }
-        Ok(Self { at: local.len(), text: format!("{local}@{domain}") })
+        Ok(Self {
+            at: local.len(),
+            text: format!("{local}@{domain}"),
+        })
     }
 
     /// The whole address.
@@ -144,7 +147,9 @@ pub fn ascii_domain(domain: &str) -> Result<String, AddressError> {
     let top = labels.last().copied().unwrap_or_default();
     let well_formed = labels.iter().all(|label| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     });

@@ -27,7 +27,9 @@ impl Jitter {
 #[must_use]
 pub fn retry_delay(attempt: u32, jitter: Jitter) -> Duration {
     let last = STEPS.len() - 1;
-    let index = usize::try_from(attempt.saturating_sub(1)).unwrap_or(last).min(last);
+    let index = usize::try_from(attempt.saturating_sub(1))
+        .unwrap_or(last)
+        .min(last);
     let step = STEPS.get(index).copied().unwrap_or(15_000);
     let shortest = step - step / 5;
     Duration::from_millis(shortest + step * 2 / 5 * u64::from(jitter.0) / 256)
@@ -49,7 +51,10 @@ mod tests {
             let step = retry_delay(attempt, Jitter::NONE);
             for byte in 0..=u8::MAX {
                 let wait = retry_delay(attempt, Jitter(byte));
-                assert!(wait >= step * 4 / 5 && wait <= step * 6 / 5, "{attempt} {byte} {wait:?}");
+                assert!(
+                    wait >= step * 4 / 5 && wait <= step * 6 / 5,
+                    "{attempt} {byte} {wait:?}"
+                );
             }
         }
     }

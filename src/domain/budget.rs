@@ -33,13 +33,25 @@ impl SendBudget {
     /// The budget after one more mail, or the moment from which one is allowed.
     pub fn charge(self, limits: &SendLimits, now: Timestamp) -> Result<Self, Timestamp> {
         let new_day = now >= self.day_began.plus(DAY);
-        let (day_began, today) = if new_day { (now, 0) } else { (self.day_began, self.today) };
+        let (day_began, today) = if new_day {
+            (now, 0)
+        } else {
+            (self.day_began, self.today)
+        };
         if today >= limits.per_day {
             return Err(day_began.plus(DAY));
         }
         let full_at = self.full_at.max(now).plus(limits.refill);
         let allowed_from = full_at.minus(limits.refill.saturating_mul(limits.burst));
-        if now < allowed_from { Err(allowed_from) } else { Ok(Self { full_at, day_began, today: today + 1 }) }
+        if now < allowed_from {
+            Err(allowed_from)
+        } else {
+            Ok(Self {
+                full_at,
+                day_began,
+                today: today + 1,
+            })
+        }
     }
 }
 
@@ -93,7 +105,10 @@ impl GuessBudget {
         } else {
             self.locked_until
         };
-        Self { failures, locked_until }
+        Self {
+            failures,
+            locked_until,
+        }
     }
 
     /// After a right code.

@@ -23,8 +23,17 @@ impl CallerId {
     /// From what a store kept, or an API key says.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let canonical = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        canonical.then(|| u64::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))).flatten()
+        let canonical = text.len() == 16
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        canonical
+            .then(|| {
+                u64::from_str_radix(text, 16)
+                    .ok()
+                    .map(|number| Self(number.to_be_bytes()))
+            })
+            .flatten()
     }
 }
 
@@ -154,7 +163,10 @@ impl ApiKey {
     #[must_use]
     pub fn random(caller: CallerId, entropy: &dyn Entropy) -> Self {
         let bytes = Zeroizing::new(random_bytes::<32>(entropy));
-        Self { caller, secret: Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)) }
+        Self {
+            caller,
+            secret: Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)),
+        }
     }
 
     /// Reads one.
@@ -163,7 +175,10 @@ impl ApiKey {
         let (id, secret) = text.strip_prefix("mf_")?.split_once('_')?;
         let caller = CallerId::parse(id)?;
         // 32 bytes in base64url; a bound on the work for whatever else is sent.
-        (secret.len() == 43).then(|| Self { caller, secret: Zeroizing::new(secret.to_owned()) })
+        (secret.len() == 43).then(|| Self {
+            caller,
+            secret: Zeroizing::new(secret.to_owned()),
+        })
     }
 
     /// What a store keeps of it.
@@ -177,7 +192,10 @@ impl ApiKey {
     pub fn opens(&self, caller: &Caller) -> bool {
         let digest = self.digest();
         let same_caller = caller.id == self.caller;
-        let any = caller.keys.iter().fold(subtle::Choice::from(0), |any, key| any | key.0.ct_eq(&digest.0));
+        let any = caller
+            .keys
+            .iter()
+            .fold(subtle::Choice::from(0), |any, key| any | key.0.ct_eq(&digest.0));
         same_caller & bool::from(any)
     }
 
@@ -197,5 +215,8 @@ impl fmt::Debug for ApiKey {
 /// Checks a caller's name: 1 to 64 of letters, digits, `.`, `_`, `-`.
 #[must_use]
 pub fn is_caller_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }

@@ -36,7 +36,9 @@ impl Purpose {
     /// The purpose of a tag.
     #[must_use]
     pub fn from_tag(tag: i64) -> Option<Self> {
-        Self::ALL.into_iter().find(|purpose| i64::from(purpose.tag()) == tag)
+        Self::ALL
+            .into_iter()
+            .find(|purpose| i64::from(purpose.tag()) == tag)
     }
 
     /// Its name in templates, metrics and configuration.
@@ -78,7 +80,9 @@ impl State {
     /// The state of a tag.
     #[must_use]
     pub fn from_tag(tag: i64) -> Option<Self> {
-        [Self::Pending, Self::Verified, Self::Cancelled, Self::Locked].into_iter().find(|state| state.tag() == tag)
+        [Self::Pending, Self::Verified, Self::Cancelled, Self::Locked]
+            .into_iter()
+            .find(|state| state.tag() == tag)
     }
 }
 

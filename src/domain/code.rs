@@ -53,7 +53,11 @@ impl Alphabet {
             }
             *slot = true;
         }
-        if (2..=36).contains(&text.len()) { Ok(Self(text)) } else { Err(CodeSpecError::Alphabet) }
+        if (2..=36).contains(&text.len()) {
+            Ok(Self(text))
+        } else {
+            Err(CodeSpecError::Alphabet)
+        }
     }
 
     /// Its characters.
@@ -79,7 +83,10 @@ pub struct CodeSpec {
 impl Default for CodeSpec {
     /// Six digits.
     fn default() -> Self {
-        Self { alphabet: Alphabet::digits(), length: 6 }
+        Self {
+            alphabet: Alphabet::digits(),
+            length: 6,
+        }
     }
 }
 
@@ -87,7 +94,11 @@ impl CodeSpec {
     /// A code of `length` characters: 6 to 10 of them, and 10^6 codes at the least.
     pub fn new(alphabet: Alphabet, length: u8) -> Result<Self, CodeSpecError> {
         let spec = Self { alphabet, length };
-        if (6..=10).contains(&length) && spec.count() >= 1_000_000 { Ok(spec) } else { Err(CodeSpecError::Length) }
+        if (6..=10).contains(&length) && spec.count() >= 1_000_000 {
+            Ok(spec)
+        } else {
+            Err(CodeSpecError::Length)
+        }
     }
 
     /// The characters.
@@ -135,7 +146,10 @@ pub struct NotACode {
 impl Code {
     /// Reads what a user typed: spaces and hyphens are ignored, letters may be of any case.
     pub fn parse(text: &str, spec: &CodeSpec) -> Result<Self, NotACode> {
-        let refuse = || NotACode { length: spec.length, alphabet: spec.alphabet.0.clone() };
+        let refuse = || NotACode {
+            length: spec.length,
+            alphabet: spec.alphabet.0.clone(),
+        };
         if text.len() > 64 {
             return Err(refuse());
         }
@@ -146,7 +160,10 @@ impl Code {
             .collect();
         let code = Self(typed);
         let fits = code.0.len() == usize::from(spec.length)
-            && code.0.iter().all(|byte| spec.alphabet.0.as_bytes().contains(byte));
+            && code
+                .0
+                .iter()
+                .all(|byte| spec.alphabet.0.as_bytes().contains(byte));
         if fits { Ok(code) } else { Err(refuse()) }
     }
 
@@ -217,7 +234,9 @@ impl CodeKey {
 
     fn block(&self, id: &ChallengeId, number: u32, purpose: Purpose, block: u32) -> u128 {
         // HMAC takes keys of any length; 32 bytes cannot be refused.
-        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0) else { return 0 };
+        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0) else {
+            return 0;
+        };
         mac.update(b"mailfactor code 1");
         mac.update(id.as_bytes());
         mac.update(&number.to_be_bytes());
@@ -237,7 +256,9 @@ impl fmt::Debug for CodeKey {
 /// Any offset up to 15 fits: 20 bytes of SHA-1 hold 4 more, 32 of SHA-256 hold 16 more.
 fn truncate<const N: usize>(mac: &[u8]) -> [u8; N] {
     let offset = usize::from(mac.last().copied().unwrap_or_default() & 0x0f);
-    mac.get(offset..offset + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+    mac.get(offset..offset + N)
+        .and_then(|bytes| bytes.try_into().ok())
+        .unwrap_or([0; N])
 }
 
 /// A set of code numbers, 1 to 32.

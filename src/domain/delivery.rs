@@ -210,7 +210,9 @@ impl ConnectionReport {
     /// Whether every stage passed.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.stages.last().is_some_and(|last| last.stage == Stage::Reset && last.passed)
+        self.stages
+            .last()
+            .is_some_and(|last| last.stage == Stage::Reset && last.passed)
     }
 }
 
@@ -244,7 +246,11 @@ pub fn after_failure(
         FailureKind::Ambiguous | FailureKind::Temporary => {}
     }
     let next = now.plus(retry_delay(attempt, jitter));
-    if next < expires_at { NextStep::Retry(next) } else { NextStep::Expire }
+    if next < expires_at {
+        NextStep::Retry(next)
+    } else {
+        NextStep::Expire
+    }
 }
 
 #[cfg(test)]
@@ -252,12 +258,24 @@ mod tests {
     use super::*;
 
     fn failure(kind: FailureKind) -> SendFailure {
-        SendFailure { stage: Stage::Rcpt, kind, code: Some(450), reply: "later".into() }
+        SendFailure {
+            stage: Stage::Rcpt,
+            kind,
+            code: Some(450),
+            reply: "later".into(),
+        }
     }
 
     fn decide(kind: FailureKind, unsure: u32, left: u64) -> NextStep {
         let now = Timestamp::from_micros(1_000_000_000);
-        after_failure(&failure(kind), 1, unsure, now, now.plus(Duration::from_secs(left)), Jitter::NONE)
+        after_failure(
+            &failure(kind),
+            1,
+            unsure,
+            now,
+            now.plus(Duration::from_secs(left)),
+            Jitter::NONE,
+        )
     }
 
     #[test]

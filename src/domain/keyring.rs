@@ -25,8 +25,14 @@ impl KeyId {
     /// Reads a key's name.
     pub fn parse(text: &str) -> Result<Self, KeyringError> {
         let fits = (1..=32).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if fits { Ok(Self(text.to_owned())) } else { Err(KeyringError::Name) }
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KeyringError::Name)
+        }
     }
 
     /// The name.
@@ -134,7 +140,9 @@ pub struct Keyring(Vec<SubKeys>);
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|keys| &keys.id)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|keys| &keys.id))
+            .finish()
     }
 }
 
@@ -154,7 +162,11 @@ impl Keyring {
             });
             bytes.zeroize();
         }
-        if ring.is_empty() { Err(KeyringError::NoKeys) } else { Ok(Self(ring)) }
+        if ring.is_empty() {
+            Err(KeyringError::NoKeys)
+        } else {
+            Ok(Self(ring))
+        }
     }
 
     /// The key that new codes are derived under.
@@ -174,7 +186,10 @@ impl Keyring {
         let keys = self.newest_keys();
         let nonce: [u8; 24] = random_bytes(entropy);
         let cipher = XChaCha20Poly1305::new(&keys.seal.into());
-        let payload = Payload { msg: plain, aad: place.as_bytes() };
+        let payload = Payload {
+            msg: plain,
+            aad: place.as_bytes(),
+        };
         // Encryption fails only beyond 256 GiB; an empty text then opens nowhere.
         let sealed = cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
         let id = keys.id.as_str().as_bytes();
@@ -189,18 +204,27 @@ impl Keyring {
     /// Opens what was sealed for `place`.
     pub fn open(&self, place: &str, sealed: &Sealed) -> Result<Vec<u8>, KeyringError> {
         let (length, rest) = sealed.0.split_first().ok_or(KeyringError::Tampered)?;
-        let (id, rest) = rest.split_at_checked(usize::from(*length)).ok_or(KeyringError::Tampered)?;
+        let (id, rest) = rest
+            .split_at_checked(usize::from(*length))
+            .ok_or(KeyringError::Tampered)?;
         let (nonce, text) = rest.split_first_chunk::<24>().ok_or(KeyringError::Tampered)?;
         let cipher = XChaCha20Poly1305::new(&self.find(id)?.seal.into());
-        let payload = Payload { msg: text, aad: place.as_bytes() };
-        cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyringError::Tampered)
+        let payload = Payload {
+            msg: text,
+            aad: place.as_bytes(),
+        };
+        cipher
+            .decrypt(&XNonce::from(*nonce), payload)
+            .map_err(|_| KeyringError::Tampered)
     }
 
     /// The keyed hash of some parts.
     #[must_use]
     pub fn subject(&self, kind: SubjectKind, parts: &[&str]) -> Subject {
         let oldest = self.0.first().map(|keys| keys.hash).unwrap_or_default();
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&oldest) else { return Subject([0; 32]) };
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&oldest) else {
+            return Subject([0; 32]);
+        };
         mac.update(&[kind as u8]);
         for part in parts {
             // Lengths first: "ab", "c" and "a", "bc" are different subjects.
@@ -211,11 +235,16 @@ impl Keyring {
     }
 
     fn newest_keys(&self) -> &SubKeys {
-        self.0.last().unwrap_or_else(|| unreachable!("a keyring has a key"))
+        self.0
+            .last()
+            .unwrap_or_else(|| unreachable!("a keyring has a key"))
     }
 
     fn find(&self, id: &[u8]) -> Result<&SubKeys, KeyringError> {
-        self.0.iter().find(|keys| keys.id.as_str().as_bytes() == id).ok_or(KeyringError::UnknownKey)
+        self.0
+            .iter()
+            .find(|keys| keys.id.as_str().as_bytes() == id)
+            .ok_or(KeyringError::UnknownKey)
     }
 }
 
@@ -240,7 +269,11 @@ mod tests {
     }
 
     fn ring(keys: &[(&str, u8)]) -> Keyring {
-        Keyring::new(keys.iter().map(|(id, byte)| (KeyId::parse(id).unwrap(), [*byte; 32]))).unwrap()
+        Keyring::new(
+            keys.iter()
+                .map(|(id, byte)| (KeyId::parse(id).unwrap(), [*byte; 32])),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -251,9 +284,18 @@ mod tests {
         assert_eq!(keys.open("outbox/2", &sealed), Err(KeyringError::Tampered));
         let mut bytes = sealed.as_bytes().to_vec();
         *bytes.last_mut().unwrap() ^= 1;
-        assert_eq!(keys.open("outbox/1", &Sealed::from_bytes(bytes)), Err(KeyringError::Tampered));
-        assert_eq!(keys.open("outbox/1", &Sealed::from_bytes(vec![])), Err(KeyringError::Tampered));
-        assert_eq!(ring(&[("b", 1)]).open("outbox/1", &sealed), Err(KeyringError::UnknownKey));
+        assert_eq!(
+            keys.open("outbox/1", &Sealed::from_bytes(bytes)),
+            Err(KeyringError::Tampered)
+        );
+        assert_eq!(
+            keys.open("outbox/1", &Sealed::from_bytes(vec![])),
+            Err(KeyringError::Tampered)
+        );
+        assert_eq!(
+            ring(&[("b", 1)]).open("outbox/1", &sealed),
+            Err(KeyringError::UnknownKey)
+        );
     }
 
     #[test]
@@ -263,7 +305,10 @@ mod tests {
         let sealed = old.seal("x", b"secret", &Fixed(7));
         assert_eq!(both.open("x", &sealed).unwrap(), b"secret");
         assert_eq!(both.newest().as_str(), "b");
-        assert_eq!(old.open("x", &both.seal("x", b"s", &Fixed(7))), Err(KeyringError::UnknownKey));
+        assert_eq!(
+            old.open("x", &both.seal("x", b"s", &Fixed(7))),
+            Err(KeyringError::UnknownKey)
+        );
         let subject = |ring: &Keyring| ring.subject(SubjectKind::User, &["staff", "ann"]);
         assert_eq!(subject(&old), subject(&both));
     }
@@ -280,7 +325,10 @@ mod tests {
     fn refuses_no_keys_and_two_of_a_name() {
         assert_eq!(Keyring::new([]).unwrap_err(), KeyringError::NoKeys);
         let id = || KeyId::parse("a").unwrap();
-        assert_eq!(Keyring::new([(id(), [0; 32]), (id(), [1; 32])]).unwrap_err(), KeyringError::Duplicate);
+        assert_eq!(
+            Keyring::new([(id(), [0; 32]), (id(), [1; 32])]).unwrap_err(),
+            KeyringError::Duplicate
+        );
         assert_eq!(KeyId::parse("A"), Err(KeyringError::Name));
     }
 }

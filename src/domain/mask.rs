@@ -64,8 +64,9 @@ impl Mask {
         let mut rest = pattern;
         while let Some((literal, after)) = rest.split_once('{') {
             push_literal(&mut parts, literal)?;
-            let (place, after) =
-                after.split_once('}').ok_or_else(|| MaskError::UnknownPlace(format!("{{{after}")))?;
+            let (place, after) = after
+                .split_once('}')
+                .ok_or_else(|| MaskError::UnknownPlace(format!("{{{after}")))?;
             parts.push(parse_place(place)?);
             rest = after;
         }
@@ -78,7 +79,10 @@ impl Mask {
     /// The masked form of an address. Never the address itself.
     #[must_use]
     pub fn apply(&self, address: &EmailAddress) -> String {
-        let (host, top) = address.domain().rsplit_once('.').unwrap_or((address.domain(), ""));
+        let (host, top) = address
+            .domain()
+            .rsplit_once('.')
+            .unwrap_or((address.domain(), ""));
         let mut masked = String::new();
         for part in &self.0 {
             match part {
@@ -88,7 +92,11 @@ impl Mask {
                 Part::TopLevel => masked.push_str(top),
             }
         }
-        if masked.eq_ignore_ascii_case(address.as_str()) { BLANK.to_owned() } else { masked }
+        if masked.eq_ignore_ascii_case(address.as_str()) {
+            BLANK.to_owned()
+        } else {
+            masked
+        }
     }
 
     fn check(&self) -> Result<(), MaskError> {
@@ -98,7 +106,9 @@ impl Mask {
                 Part::Local(count) => local += count,
                 Part::Domain(count) => domain += count,
                 Part::Literal(text) => {
-                    hides |= ["***", "•••", "xxx", "XXX", "..."].iter().any(|fill| text.contains(fill));
+                    hides |= ["***", "•••", "xxx", "XXX", "..."]
+                        .iter()
+                        .any(|fill| text.contains(fill));
                 }
                 Part::TopLevel => {}
             }
@@ -106,7 +116,11 @@ impl Mask {
         if local > 3 || domain > 3 {
             return Err(MaskError::ShowsTooMuch);
         }
-        if hides { Ok(()) } else { Err(MaskError::HidesNothing) }
+        if hides {
+            Ok(())
+        } else {
+            Err(MaskError::HidesNothing)
+        }
     }
 }
 
@@ -152,12 +166,21 @@ mod tests {
         assert_eq!(mask(DEFAULT_PATTERN, "john.doe@example.com"), "j*****@e*****.com");
         assert_eq!(mask(DEFAULT_PATTERN, "a@b.co"), "a*****@b*****.co");
         assert_eq!(mask(DEFAULT_PATTERN, "é@bücher.example"), "é*****@x*****.example");
-        assert_eq!(mask(DEFAULT_PATTERN, "x@mail.corp.example.org"), "x*****@m*****.org");
+        assert_eq!(
+            mask(DEFAULT_PATTERN, "x@mail.corp.example.org"),
+            "x*****@m*****.org"
+        );
     }
 
     #[test]
     fn never_the_address_itself() {
-        assert_eq!(mask("{local:1}***@{domain:1}***.{tld}", "a***@b***.co".replace('*', "x").as_str()), "a***@b***.co");
+        assert_eq!(
+            mask(
+                "{local:1}***@{domain:1}***.{tld}",
+                "a***@b***.co".replace('*', "x").as_str()
+            ),
+            "a***@b***.co"
+        );
         assert_eq!(mask("{local:1}xxx@{domain:1}xxx.{tld}", "axxx@bxxx.co"), BLANK);
     }
 
@@ -165,9 +188,18 @@ mod tests {
     fn refuses_patterns_that_show_too_much_or_hide_nothing() {
         assert_eq!(Mask::parse("{local:4}***"), Err(MaskError::ShowsTooMuch));
         assert_eq!(Mask::parse("{local:2}{local:2}***"), Err(MaskError::ShowsTooMuch));
-        assert_eq!(Mask::parse("{local:3}@{domain:3}.{tld}"), Err(MaskError::HidesNothing));
-        assert_eq!(Mask::parse("***{user}"), Err(MaskError::UnknownPlace("{user}".into())));
-        assert_eq!(Mask::parse("***{local:1"), Err(MaskError::UnknownPlace("{local:1".into())));
+        assert_eq!(
+            Mask::parse("{local:3}@{domain:3}.{tld}"),
+            Err(MaskError::HidesNothing)
+        );
+        assert_eq!(
+            Mask::parse("***{user}"),
+            Err(MaskError::UnknownPlace("{user}".into()))
+        );
+        assert_eq!(
+            Mask::parse("***{local:1"),
+            Err(MaskError::UnknownPlace("{local:1".into()))
+        );
         assert_eq!(Mask::parse("***}"), Err(MaskError::UnknownPlace("}".into())));
         assert_eq!(Mask::parse("***\n"), Err(MaskError::Form));
         assert_eq!(Mask::parse(""), Err(MaskError::Form));

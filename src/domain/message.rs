@@ -107,7 +107,9 @@ impl MailContext {
 
     /// From opened bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormError> {
-        serde_json::from_slice::<ContextForm>(bytes).map_err(|_| FormError)?.context()
+        serde_json::from_slice::<ContextForm>(bytes)
+            .map_err(|_| FormError)?
+            .context()
     }
 }
 
@@ -165,14 +167,42 @@ struct TestForm {
 
 impl ContextForm {
     fn of(context: &MailContext) -> Self {
-        let MailContext { recipient, user, endpoint, event, locale, client_ip } = context.clone();
-        Self { recipient: recipient.as_str().to_owned(), user, endpoint, event, locale, client_ip }
+        let MailContext {
+            recipient,
+            user,
+            endpoint,
+            event,
+            locale,
+            client_ip,
+        } = context.clone();
+        Self {
+            recipient: recipient.as_str().to_owned(),
+            user,
+            endpoint,
+            event,
+            locale,
+            client_ip,
+        }
     }
 
     fn context(self) -> Result<MailContext, FormError> {
-        let Self { recipient, user, endpoint, event, locale, client_ip } = self;
+        let Self {
+            recipient,
+            user,
+            endpoint,
+            event,
+            locale,
+            client_ip,
+        } = self;
         let recipient = EmailAddress::parse(&recipient, LocalPart::Utf8)?;
-        Ok(MailContext { recipient, user, endpoint, event, locale, client_ip })
+        Ok(MailContext {
+            recipient,
+            user,
+            endpoint,
+            event,
+            locale,
+            client_ip,
+        })
     }
 }
 
@@ -206,14 +236,34 @@ impl CodeForm {
 
 impl TestForm {
     fn of(mail: &TestMail) -> Self {
-        let TestMail { recipient, subject, text, account } = mail.clone();
-        Self { recipient: recipient.as_str().to_owned(), subject, text, account: account.to_string() }
+        let TestMail {
+            recipient,
+            subject,
+            text,
+            account,
+        } = mail.clone();
+        Self {
+            recipient: recipient.as_str().to_owned(),
+            subject,
+            text,
+            account: account.to_string(),
+        }
     }
 
     fn mail(self) -> Result<TestMail, FormError> {
-        let Self { recipient, subject, text, account } = self;
+        let Self {
+            recipient,
+            subject,
+            text,
+            account,
+        } = self;
         let recipient = EmailAddress::parse(&recipient, LocalPart::Utf8)?;
-        Ok(TestMail { recipient, subject, text, account: account.parse().map_err(|_| FormError)? })
+        Ok(TestMail {
+            recipient,
+            subject,
+            text,
+            account: account.parse().map_err(|_| FormError)?,
+        })
     }
 }
 

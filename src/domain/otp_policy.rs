@@ -45,7 +45,11 @@ pub struct OtpPolicy {
 
 impl Default for OtpPolicy {
     fn default() -> Self {
-        let sends = SendLimits { burst: 3, refill: 10 * MINUTE, per_day: 20 };
+        let sends = SendLimits {
+            burst: 3,
+            refill: 10 * MINUTE,
+            per_day: 20,
+        };
         Self {
             code: CodeSpec::default(),
             login_lifetime: 5 * MINUTE,
@@ -56,7 +60,11 @@ impl Default for OtpPolicy {
             codes: 5,
             codes_before: 1,
             mask: Mask::default(),
-            guesses: GuessLimits { lock_after: 10, lock_for: 30 * MINUTE, lock_for_good_after: 100 },
+            guesses: GuessLimits {
+                lock_after: 10,
+                lock_for: 30 * MINUTE,
+                lock_for_good_after: 100,
+            },
             user_sends: sends,
             address_sends: sends,
             caller_sends: None,
@@ -86,24 +94,63 @@ impl OtpPolicy {
         let login = "must be between 30 s and 600 s (OWASP ASVS 5.0, 6.5.5; NIST SP 800-63B-4, 3.1.3.2)";
         require(within(self.login_lifetime, 10 * MINUTE), "lifetime.login", login);
         let day = "must be between 30 s and 24 h (NIST SP 800-63B-4, 4.2.1.2)";
-        require(within(self.confirmation_lifetime, 24 * 60 * MINUTE), "lifetime.address_confirmation", day);
-        require(within(self.recovery_lifetime, 24 * 60 * MINUTE), "lifetime.recovery", day);
-        require((1..=10).contains(&self.attempts), "attempts", "must be between 1 and 10");
-        require(self.resend_after >= Duration::from_secs(5), "resend.after", "must be at least 5 s");
+        require(
+            within(self.confirmation_lifetime, 24 * 60 * MINUTE),
+            "lifetime.address_confirmation",
+            day,
+        );
+        require(
+            within(self.recovery_lifetime, 24 * 60 * MINUTE),
+            "lifetime.recovery",
+            day,
+        );
+        require(
+            (1..=10).contains(&self.attempts),
+            "attempts",
+            "must be between 1 and 10",
+        );
+        require(
+            self.resend_after >= Duration::from_secs(5),
+            "resend.after",
+            "must be at least 5 s",
+        );
         let codes = (1..=CodeNumbers::MOST).contains(&self.codes);
         require(codes, "resend.codes", "must be between 1 and 32");
-        require(self.codes_before <= 2, "resend.codes_before", "must be between 0 and 2");
+        require(
+            self.codes_before <= 2,
+            "resend.codes_before",
+            "must be between 0 and 2",
+        );
         let guesses = &self.guesses;
-        require((1..=100).contains(&guesses.lock_after), "guesses.lock_after", "must be between 1 and 100");
+        require(
+            (1..=100).contains(&guesses.lock_after),
+            "guesses.lock_after",
+            "must be between 1 and 100",
+        );
         let for_good = (1..=100).contains(&guesses.lock_for_good_after);
-        require(for_good, "guesses.lock_for_good_after", "must be between 1 and 100 (NIST SP 800-63B-4, 3.2.2)");
-        require(guesses.lock_for >= MINUTE, "guesses.lock_for", "must be at least 60 s");
+        require(
+            for_good,
+            "guesses.lock_for_good_after",
+            "must be between 1 and 100 (NIST SP 800-63B-4, 3.2.2)",
+        );
+        require(
+            guesses.lock_for >= MINUTE,
+            "guesses.lock_for",
+            "must be at least 60 s",
+        );
         let callers = self.caller_sends.as_ref();
-        let limits = [("sends.user", Some(&self.user_sends)), ("sends.address", Some(&self.address_sends))];
+        let limits = [
+            ("sends.user", Some(&self.user_sends)),
+            ("sends.address", Some(&self.address_sends)),
+        ];
         for (name, limits) in limits.into_iter().chain([("sends.caller", callers)]) {
             let Some(limits) = limits else { continue };
             require(limits.burst >= 1, &format!("{name}.burst"), "must be at least 1");
-            require(limits.per_day >= 1, &format!("{name}.per_day"), "must be at least 1");
+            require(
+                limits.per_day >= 1,
+                &format!("{name}.per_day"),
+                "must be at least 1",
+            );
         }
     }
 }
@@ -139,9 +186,17 @@ mod tests {
     #[test]
     fn a_login_code_never_lives_longer_than_ten_minutes() {
         let mut faults = Violations::new();
-        let policy = OtpPolicy { login_lifetime: Duration::from_secs(601), attempts: 11, ..OtpPolicy::default() };
+        let policy = OtpPolicy {
+            login_lifetime: Duration::from_secs(601),
+            attempts: 11,
+            ..OtpPolicy::default()
+        };
         policy.check("policy.", &mut faults);
-        let fields: Vec<&str> = faults.as_slice().iter().map(|fault| fault.field.as_str()).collect();
+        let fields: Vec<&str> = faults
+            .as_slice()
+            .iter()
+            .map(|fault| fault.field.as_str())
+            .collect();
         assert_eq!(fields, ["policy.lifetime.login", "policy.attempts"]);
     }
 }

@@ -25,7 +25,10 @@ pub enum TextError {
 #[must_use]
 pub fn is_plain(character: char) -> bool {
     !character.is_control()
-        && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{061c}' | '\u{200e}' | '\u{200f}')
+        && !matches!(
+            character,
+            '\u{2028}' | '\u{2029}' | '\u{061c}' | '\u{200e}' | '\u{200f}'
+        )
         && !matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -36,7 +39,9 @@ pub fn check_line(text: &str, max: usize) -> Result<(), TextError> {
 
 /// Checks a text of several lines; it may be empty.
 pub fn check_lines(text: &str, max: usize) -> Result<(), TextError> {
-    check(text, max, |character| is_plain(character) || matches!(character, '\n' | '\t'))
+    check(text, max, |character| {
+        is_plain(character) || matches!(character, '\n' | '\t')
+    })
 }
 
 /// Checks a single line of text that must say something.
@@ -64,8 +69,21 @@ mod tests {
 
     #[test]
     fn refuses_what_rearranges_text() {
-        for bad in ["a\rb", "a\nb", "a\u{85}b", "a\u{2028}b", "a\u{202e}b", "a\u{2066}b", "a\0b", "a\u{7f}b"] {
-            assert_eq!(check_line(bad, 10), Err(TextError::ControlCharacter { position: 2 }), "{bad:?}");
+        for bad in [
+            "a\rb",
+            "a\nb",
+            "a\u{85}b",
+            "a\u{2028}b",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\0b",
+            "a\u{7f}b",
+        ] {
+            assert_eq!(
+                check_line(bad, 10),
+                Err(TextError::ControlCharacter { position: 2 }),
+                "{bad:?}"
+            );
         }
         assert_eq!(check_line("Zoë 张 🙂", 10), Ok(()));
     }
@@ -73,7 +91,10 @@ mod tests {
     #[test]
     fn bounds_characters_not_bytes() {
         assert_eq!(check_line(&"é".repeat(10), 10), Ok(()));
-        assert_eq!(check_line(&"é".repeat(11), 10), Err(TextError::TooLong { max: 10 }));
+        assert_eq!(
+            check_line(&"é".repeat(11), 10),
+            Err(TextError::TooLong { max: 10 })
+        );
         assert_eq!(require_line("  ", 10), Err(TextError::Empty));
         assert_eq!(check_lines("a\nb", 10), Ok(()));
     }

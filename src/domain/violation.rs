@@ -30,7 +30,10 @@ impl Violations {
 
     /// Adds one.
     pub fn add(&mut self, field: impl Into<String>, description: impl fmt::Display) {
-        self.0.push(Violation { field: field.into(), description: description.to_string() });
+        self.0.push(Violation {
+            field: field.into(),
+            description: description.to_string(),
+        });
     }
 
     /// The value of a result, or `None` with its error noted against the field.

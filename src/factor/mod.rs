@@ -98,7 +98,9 @@ impl Desk {
     /// The challenge, if it is this caller's to see.
     async fn challenge_of(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, GetError> {
         let found = self.challenges.find(id).await?;
-        found.filter(|challenge| may_see(caller, challenge)).ok_or(GetError::Unknown)
+        found
+            .filter(|challenge| may_see(caller, challenge))
+            .ok_or(GetError::Unknown)
     }
 
     /// The challenge as the caller sees it.
@@ -109,7 +111,11 @@ impl Desk {
         } else {
             None
         };
-        Ok(ChallengeView { standing: challenge.standing(self.clock.now()), challenge, delivery })
+        Ok(ChallengeView {
+            standing: challenge.standing(self.clock.now()),
+            challenge,
+            delivery,
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{ChallengeView, Desk};
 use crate::{
     domain::{
-        budget::Lock, caller::Caller, challenge::Standing, clock::Timestamp, id::ChallengeId, keyring::KeyringError,
-        message::FormError,
+        budget::Lock, caller::Caller, challenge::Standing, clock::Timestamp, id::ChallengeId,
+        keyring::KeyringError, message::FormError,
     },
     store::StoreError,
 };
@@ -56,7 +56,11 @@ pub enum ResendError {
 impl Desk {
     /// Sends a further code.
     #[tracing::instrument(name = "factor.resend", skip_all, fields(challenge.id = %request.id))]
-    pub async fn resend(&self, caller: &Caller, request: ResendRequest) -> Result<ChallengeView, ResendError> {
+    pub async fn resend(
+        &self,
+        caller: &Caller,
+        request: ResendRequest,
+    ) -> Result<ChallengeView, ResendError> {
         todo!("{caller:?}")
     }
 }

@@ -4,9 +4,7 @@ use std::net::IpAddr;
 
 use super::{ChallengeView, Desk};
 use crate::{
-    domain::{
-        budget::Lock, caller::Caller, challenge::Purpose, clock::Timestamp, keyring::KeyringError,
-    },
+    domain::{budget::Lock, caller::Caller, challenge::Purpose, clock::Timestamp, keyring::KeyringError},
     repository::{RepositoryError, UserName},
     store::StoreError,
 };

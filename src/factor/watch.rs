@@ -17,7 +17,8 @@ impl Desk {
         self: &Arc<Self>,
         caller: &Caller,
         id: ChallengeId,
-    ) -> Result<impl Stream<Item = Result<ChallengeView, StoreError>> + Send + 'static + use<>, GetError> {
+    ) -> Result<impl Stream<Item = Result<ChallengeView, StoreError>> + Send + 'static + use<>, GetError>
+    {
         let view = self.get(caller, id).await?;
         Ok(stream::iter([Ok(view)]))
     }

@@ -74,7 +74,11 @@ pub const UPDATABLE: [&str; 11] = [
 
 impl Office {
     /// Creates an account; the first becomes the default.
-    pub async fn create_account(&self, caller: &Caller, input: AccountInput) -> Result<Account, AccountError> {
+    pub async fn create_account(
+        &self,
+        caller: &Caller,
+        input: AccountInput,
+    ) -> Result<Account, AccountError> {
         todo!("{caller:?} {input:?}")
     }
 
@@ -112,7 +116,11 @@ impl Office {
     }
 
     /// Makes an enabled account the default.
-    pub async fn set_default_account(&self, caller: &Caller, account: &AccountRef) -> Result<Account, AccountError> {
+    pub async fn set_default_account(
+        &self,
+        caller: &Caller,
+        account: &AccountRef,
+    ) -> Result<Account, AccountError> {
         todo!("{caller:?} {account:?}")
     }
 }

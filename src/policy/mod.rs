@@ -12,12 +12,16 @@ use crate::{
 };
 
 mod accounts;
+mod gate;
 mod outbox;
 mod test;
+mod vitals;
 
 pub use accounts::{AccountError, AccountInput, AccountRef};
+pub use gate::Gate;
 pub use outbox::{EntryPage, OutboxError};
 pub use test::{TestError, TestMessage, TestTarget};
+pub use vitals::Vitals;
 
 /// What the office works with.
 pub struct Office {

@@ -41,7 +41,11 @@ impl Changes {
             *listeners += 1;
             Arc::clone(bell)
         };
-        Listener { id, bell, board: self.clone() }
+        Listener {
+            id,
+            bell,
+            board: self.clone(),
+        }
     }
 
     /// Rings for a challenge.

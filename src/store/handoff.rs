@@ -8,11 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
 use super::{Claimed, LEASE, NewEntry};
-use crate::domain::{
-    clock::Clock,
-    entropy::Entropy,
-    id::LeaseId,
-};
+use crate::domain::{clock::Clock, entropy::Entropy, id::LeaseId};
 
 /// The sending end, shared by the use cases.
 #[derive(Clone, Debug)]
@@ -42,7 +38,13 @@ pub struct Slot {
 pub fn handoff(room: usize) -> (Handoff, Tray) {
     let (sender, receiver) = mpsc::channel(room);
     let wake = Arc::new(Notify::new());
-    (Handoff { sender, wake: Arc::clone(&wake) }, Tray { receiver, wake })
+    (
+        Handoff {
+            sender,
+            wake: Arc::clone(&wake),
+        },
+        Tray { receiver, wake },
+    )
 }
 
 impl Handoff {
@@ -51,7 +53,10 @@ impl Handoff {
     pub fn slot(&self, entropy: &dyn Entropy) -> Slot {
         let permit = self.sender.clone().try_reserve_owned().ok();
         let place = permit.map(|permit| (permit, LeaseId::random(entropy)));
-        Slot { place, wake: Arc::clone(&self.wake) }
+        Slot {
+            place,
+            wake: Arc::clone(&self.wake),
+        }
     }
 }
 

@@ -122,7 +122,9 @@ impl MailKind {
     /// The kind of a tag.
     #[must_use]
     pub fn from_tag(tag: i64) -> Option<Self> {
-        [Self::Code, Self::Test].into_iter().find(|kind| kind.tag() == tag)
+        [Self::Code, Self::Test]
+            .into_iter()
+            .find(|kind| kind.tag() == tag)
     }
 }
 
@@ -452,7 +454,8 @@ pub trait Outbox: Send + Sync {
     async fn attempts(&self, id: EntryId) -> StoreResult<Vec<AttemptRecord>>;
 
     /// Entries, newest first, without decoys.
-    async fn list(&self, filter: &EntryFilter, after: Option<PageKey>, limit: u32) -> StoreResult<Vec<Entry>>;
+    async fn list(&self, filter: &EntryFilter, after: Option<PageKey>, limit: u32)
+    -> StoreResult<Vec<Entry>>;
 
     /// What is waiting.
     async fn depth(&self) -> StoreResult<QueueDepth>;
@@ -485,7 +488,12 @@ pub enum AccountWrite {
 #[async_trait]
 pub trait Accounts: Send + Sync {
     /// Creates one; the first becomes the default.
-    async fn create(&self, id: AccountId, settings: AccountSettings, now: Timestamp) -> StoreResult<AccountWrite>;
+    async fn create(
+        &self,
+        id: AccountId,
+        settings: AccountSettings,
+        now: Timestamp,
+    ) -> StoreResult<AccountWrite>;
 
     /// Changes one, from the version that is named, if one is.
     async fn update(
