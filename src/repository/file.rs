@@ -33,9 +33,10 @@ use tokio::{
 use super::{Found, RepositoryError, UserName, UserRepository};
 use crate::domain::address::LocalPart;
 
+mod read;
 mod users;
 
-pub use users::FileError;
+pub use read::FileError;
 use users::Users;
 
 /// How often it is asked whether the file has changed, at the most.
@@ -204,7 +205,7 @@ fn load(path: &Path, local_part: LocalPart) -> Result<(Stamp, Users), FileError>
             most: MOST_BYTES,
         });
     }
-    let users = Users::parse(&bytes, path, local_part)?;
+    let users = read::parse(&bytes, path, local_part)?;
     Ok((stamp, users))
 }
 

@@ -191,7 +191,7 @@ proptest! {
     #[test]
     fn no_file_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "(\\[\\[user\\]\\]\n|name = '[a-z]'\n|emails = \\['.{0,5}'\\]\n|é){0,12}") {
         for bytes in [bytes.as_slice(), text.as_bytes()] {
-            let _ = Users::parse(bytes, Path::new("users.toml"), LocalPart::Utf8);
+            let _ = read::parse(bytes, Path::new("users.toml"), LocalPart::Utf8);
         }
     }
 }
