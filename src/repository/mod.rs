@@ -122,7 +122,7 @@ fn is_locale(text: &str) -> bool {
 
 /// A thousand names that no user has, made to break whatever reads them.
 #[cfg(test)]
-fn hostile_names() -> Vec<String> {
+pub(crate) fn hostile_names() -> Vec<String> {
     let seeds = [
         "'",
         "''",
