@@ -27,7 +27,7 @@ pub struct SendBudget {
     pub today: u32,
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 impl SendBudget {
     /// The budget after one more mail, or the moment from which one is allowed.
