@@ -27,3 +27,4 @@ pub mod policy;
 pub mod repository;
 pub mod store;
 pub mod system;
+pub mod telemetry;

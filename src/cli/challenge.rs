@@ -1,280 +1,235 @@
-//! `mailfactor challenge`: a caller on the command line, for trying things.
+//! `challenge`: the factor itself, for trying things.
+
+use std::io::{self, BufRead as _};
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::{
-    client::{ServerArgs, refused},
-    out::{CliError, CliResult, Out, moment},
-    outbox::state_name,
+    Failure, Outcome,
+    client::{Client, ClientArguments},
+    out, show,
 };
 use crate::pb::v1 as pb;
 
-/// `mailfactor challenge ...`
-#[derive(Args, Debug)]
-pub struct ChallengeArgs {
-    #[command(subcommand)]
-    command: Command,
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Sends a user a code.
+    #[command(after_help = "Example:\n  mailfactor challenge start ann --event vpn --wait\n  mailfactor challenge verify CHALLENGE")]
+    Start(Start),
+    /// Verifies a code: exit code 0 if it is right, 1 if not.
+    Verify(Verify),
+    /// Sends a further code, after the cooldown.
+    Resend(Resend),
+    /// Closes an open challenge.
+    Cancel(One),
+    /// Shows a challenge.
+    Get(One),
+    /// Shows a challenge, and again whenever it changes, until it is closed.
+    Watch(One),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Start {
+    /// The user, as the repository knows it.
+    user: String,
+    /// The repository to look in; without it, all of them in order.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    repository: String,
+    /// What the code is for.
+    #[arg(long, default_value = "login", value_parser = purpose, value_name = "login|address_confirmation|recovery")]
+    purpose: pb::Purpose,
+    /// The event that asks, such as `vpn`.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    event: String,
+    /// Where the user stands, for the mail.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    endpoint: String,
+    /// The user's language.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    locale: String,
+    /// The address the user comes from, for the mail.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    client_ip: String,
+    /// Answers only when the mail server has taken or refused the mail.
+    #[arg(long)]
+    wait: bool,
+    /// Makes the call safe to repeat.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    request_id: String,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    client: ClientArguments,
 }
 
-#[derive(Subcommand, Debug)]
-enum Command {
-    /// Start a challenge: look the user up and mail a code
-    #[command(after_help = "Example:\n  mailfactor challenge start ann --endpoint laptop-7 --wait")]
-    Start {
-        /// The user's name, as the repository knows it
-        user: String,
-        /// The one repository to look in
-        #[arg(long, default_value = "")]
-        repository: String,
-        /// What the code is for
-        #[arg(long, value_enum, default_value_t = Purpose::Login)]
-        purpose: Purpose,
-        /// The event that asks
-        #[arg(long, default_value = "")]
-        event: String,
-        /// Where the user stands, for the mail
-        #[arg(long, default_value = "")]
-        endpoint: String,
-        /// The user's language, such as `de`
-        #[arg(long, default_value = "")]
-        locale: String,
-        /// Where the user comes from, for the mail
-        #[arg(long, default_value = "", value_name = "IP")]
-        client_ip: String,
-        /// Makes the call safe to repeat
-        #[arg(long, default_value = "", value_name = "ID")]
-        request_id: String,
-        /// Answer only when the mail server has spoken
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Verify a code. Exit code 0: verified; 1: not
-    Verify {
-        /// The challenge
-        challenge: String,
-        /// The code as it stands in the mail
-        code: String,
-    },
-    /// Mail a fresh code
-    Resend {
-        /// The challenge
-        challenge: String,
-        /// Answer only when the mail server has spoken
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Close a challenge
-    Cancel {
-        /// The challenge
-        challenge: String,
-    },
-    /// Show a challenge as it stands
-    Get {
-        /// The challenge
-        challenge: String,
-    },
-    /// Follow a challenge until it is closed
-    Watch {
-        /// The challenge
-        challenge: String,
-    },
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The challenge.
+    challenge: String,
+    /// The code; without it, it is asked for.
+    code: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArguments,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Purpose {
-    Login,
-    AddressConfirmation,
-    Recovery,
+#[derive(Debug, Args)]
+pub(super) struct Resend {
+    /// The challenge.
+    challenge: String,
+    /// Answers only when the mail server has taken or refused the mail.
+    #[arg(long)]
+    wait: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArguments,
 }
 
-impl Purpose {
-    fn proto(self) -> pb::Purpose {
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The challenge.
+    challenge: String,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+impl Command {
+    pub(super) async fn run(self) -> Outcome {
         match self {
-            Self::Login => pb::Purpose::Login,
-            Self::AddressConfirmation => pb::Purpose::AddressConfirmation,
-            Self::Recovery => pb::Purpose::Recovery,
+            Self::Start(start) => start.run().await,
+            Self::Verify(verify) => verify.run().await,
+            Self::Resend(resend) => {
+                let request = pb::ResendCodeRequest {
+                    challenge_id: resend.challenge,
+                    wait_for_mail_server: resend.wait,
+                };
+                let mut client = resend.client.connect().await?;
+                let answer = client.challenges.resend_code(request).await?.into_inner();
+                print(answer.challenge, resend.json);
+                Ok(())
+            }
+            Self::Cancel(one) => {
+                let request = pb::CancelChallengeRequest {
+                    challenge_id: one.challenge,
+                };
+                let mut client = one.client.connect().await?;
+                let answer = client.challenges.cancel_challenge(request).await?.into_inner();
+                print(answer.challenge, one.json);
+                Ok(())
+            }
+            Self::Get(one) => {
+                let request = pb::GetChallengeRequest {
+                    challenge_id: one.challenge,
+                };
+                let mut client = one.client.connect().await?;
+                let answer = client.challenges.get_challenge(request).await?.into_inner();
+                print(answer.challenge, one.json);
+                Ok(())
+            }
+            Self::Watch(one) => {
+                let client = one.client.connect_stream().await?;
+                watch(client, one.challenge, one.json).await
+            }
         }
     }
 }
 
-impl ChallengeArgs {
-    /// Runs the command.
-    pub async fn run(self, out: Out) -> CliResult {
-        let mut client = pb::email_otp_authenticator_client::EmailOtpAuthenticatorClient::new(
-            self.server.connect().await?,
-        );
-        let challenge = match self.command {
-            Command::Start {
-                user,
-                repository,
-                purpose,
-                event,
-                endpoint,
-                locale,
-                client_ip,
-                request_id,
-                wait,
-            } => {
-                let request = pb::StartChallengeRequest {
-                    user,
-                    repository,
-                    purpose: purpose.proto().into(),
-                    event,
-                    endpoint,
-                    locale,
-                    client_ip,
-                    wait_for_mail_server: wait,
-                    request_id,
-                };
-                client
-                    .start_challenge(request)
-                    .await
-                    .map_err(refused)?
-                    .into_inner()
-                    .challenge
-            }
-            Command::Resend { challenge, wait } => {
-                let request = pb::ResendCodeRequest {
-                    challenge_id: challenge,
-                    wait_for_mail_server: wait,
-                };
-                client
-                    .resend_code(request)
-                    .await
-                    .map_err(refused)?
-                    .into_inner()
-                    .challenge
-            }
-            Command::Cancel { challenge } => {
-                let request = pb::CancelChallengeRequest {
-                    challenge_id: challenge,
-                };
-                client
-                    .cancel_challenge(request)
-                    .await
-                    .map_err(refused)?
-                    .into_inner()
-                    .challenge
-            }
-            Command::Get { challenge } => {
-                let request = pb::GetChallengeRequest {
-                    challenge_id: challenge,
-                };
-                client
-                    .get_challenge(request)
-                    .await
-                    .map_err(refused)?
-                    .into_inner()
-                    .challenge
-            }
-            Command::Watch { challenge } => {
-                let request = pb::WatchChallengeRequest {
-                    challenge_id: challenge,
-                };
-                let mut news = client
-                    .watch_challenge(request)
-                    .await
-                    .map_err(refused)?
-                    .into_inner();
-                while let Some(next) = news.message().await.map_err(refused)? {
-                    show(out, &next.challenge.unwrap_or_default());
-                }
-                return Ok(());
-            }
-            Command::Verify { challenge, code } => {
-                let request = pb::VerifyCodeRequest {
-                    challenge_id: challenge,
-                    code,
-                };
-                let verdict = client.verify_code(request).await.map_err(refused)?.into_inner();
-                return show_verdict(out, &verdict);
-            }
+impl Start {
+    async fn run(self) -> Outcome {
+        let request = pb::StartChallengeRequest {
+            user: self.user,
+            repository: self.repository,
+            purpose: self.purpose.into(),
+            event: self.event,
+            endpoint: self.endpoint,
+            locale: self.locale,
+            client_ip: self.client_ip,
+            wait_for_mail_server: self.wait,
+            request_id: self.request_id,
         };
-        show(out, &challenge.unwrap_or_default());
+        let mut client = self.client.connect().await?;
+        let answer = client.challenges.start_challenge(request).await?.into_inner();
+        print(answer.challenge, self.json);
         Ok(())
     }
 }
 
-fn show(out: Out, challenge: &pb::Challenge) {
-    out.value(&challenge_json(challenge), |out| {
-        out.fields(&[
-            ("challenge", challenge.challenge_id.clone()),
-            ("state", challenge_state(challenge.state)),
-            ("recipient", challenge.masked_recipient.clone()),
-            ("code no.", challenge.code_number.to_string()),
-            (
-                "code",
-                format!("{} of {}", challenge.code_length, challenge.code_alphabet),
-            ),
-            ("delivery", state_name(challenge.delivery).to_owned()),
-            ("attempts left", challenge.attempts_left.to_string()),
-            ("expires", moment(challenge.expires_at.as_ref())),
-            ("resend from", moment(challenge.resend_at.as_ref())),
-            ("verified", moment(challenge.verified_at.as_ref())),
-        ]);
-    });
+impl Verify {
+    async fn run(self) -> Outcome {
+        let code = match self.code {
+            Some(code) => code,
+            None => ask_code()?,
+        };
+        let request = pb::VerifyCodeRequest {
+            challenge_id: self.challenge,
+            code,
+        };
+        let mut client = self.client.connect().await?;
+        let answer = client.challenges.verify_code(request).await?.into_inner();
+        if self.json {
+            out::json(&show::verdict(&answer));
+        } else {
+            out::pairs(&[
+                ("result", show::word(answer.result().as_str_name(), "VERIFY_RESULT_")),
+                ("attempts left", answer.attempts_left.to_string()),
+                ("verified", show::time(answer.verified_at.as_ref())),
+                ("locked until", show::time(answer.locked_until.as_ref())),
+            ]);
+        }
+        if answer.result() == pb::VerifyResult::Verified {
+            Ok(())
+        } else {
+            Err(Failure::Told)
+        }
+    }
 }
 
-fn show_verdict(out: Out, verdict: &pb::VerifyCodeResponse) -> CliResult {
-    let result = verdict_name(verdict.result);
-    let value = json!({
-        "result": result,
-        "attempts_left": verdict.attempts_left,
-        "verified_at": moment(verdict.verified_at.as_ref()),
-        "locked_until": moment(verdict.locked_until.as_ref()),
-    });
-    out.value(&value, |out| {
-        out.fields(&[
-            ("result", result.clone()),
-            ("attempts left", verdict.attempts_left.to_string()),
-            ("verified", moment(verdict.verified_at.as_ref())),
-            ("locked until", moment(verdict.locked_until.as_ref())),
-        ]);
-    });
-    let verified = verdict.result == i32::from(pb::VerifyResult::Verified);
-    if verified {
-        Ok(())
+async fn watch(mut client: Client, challenge_id: String, json: bool) -> Outcome {
+    let request = pb::WatchChallengeRequest { challenge_id };
+    let mut news = client.challenges.watch_challenge(request).await?.into_inner();
+    while let Some(answer) = news.message().await? {
+        let challenge = answer.challenge.unwrap_or_default();
+        if json {
+            out::json_line(&show::challenge(&challenge));
+        } else {
+            out::say(format_args!(
+                "{}, mail {}, code no. {}, {} attempt(s) left",
+                show::word(challenge.state().as_str_name(), "CHALLENGE_STATE_"),
+                show::word(challenge.delivery().as_str_name(), "DELIVERY_STATE_"),
+                challenge.code_number,
+                challenge.attempts_left,
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn print(challenge: Option<pb::Challenge>, json: bool) {
+    let challenge = challenge.unwrap_or_default();
+    if json {
+        out::json(&show::challenge(&challenge));
     } else {
-        Err(CliError::new(format!("not verified: {result}")))
+        out::pairs(&show::challenge_pairs(&challenge));
     }
 }
 
-fn challenge_json(challenge: &pb::Challenge) -> Value {
-    json!({
-        "challenge_id": challenge.challenge_id,
-        "state": challenge_state(challenge.state),
-        "masked_recipient": challenge.masked_recipient,
-        "code_number": challenge.code_number,
-        "code_length": challenge.code_length,
-        "code_alphabet": challenge.code_alphabet,
-        "delivery": state_name(challenge.delivery),
-        "attempts_left": challenge.attempts_left,
-        "created_at": moment(challenge.created_at.as_ref()),
-        "expires_at": moment(challenge.expires_at.as_ref()),
-        "resend_at": moment(challenge.resend_at.as_ref()),
-        "verified_at": moment(challenge.verified_at.as_ref()),
-        "event": challenge.event,
-        "endpoint": challenge.endpoint,
-    })
+fn ask_code() -> Result<String, Failure> {
+    out::ask("code: ");
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.map_err(|error| Failure::say(format!("standard input cannot be read: {error}")))?;
+    Ok(line.trim().to_owned())
 }
 
-fn challenge_state(state: i32) -> String {
-    let state = pb::ChallengeState::try_from(state).unwrap_or_default();
-    state
-        .as_str_name()
-        .trim_start_matches("CHALLENGE_STATE_")
-        .to_ascii_lowercase()
-}
-
-/// The name of a verdict.
-#[must_use]
-pub fn verdict_name(result: i32) -> String {
-    let result = pb::VerifyResult::try_from(result).unwrap_or_default();
-    result
-        .as_str_name()
-        .trim_start_matches("VERIFY_RESULT_")
-        .to_ascii_lowercase()
+fn purpose(text: &str) -> Result<pb::Purpose, String> {
+    let name = format!("PURPOSE_{}", text.to_uppercase().replace('-', "_"));
+    pb::Purpose::from_str_name(&name).ok_or_else(|| "must be login, address_confirmation or recovery".to_owned())
 }

@@ -1,60 +1,76 @@
-//! The connection of those commands that are clients of a running server.
+//! The way to a server: address, TLS, API key.
 
-use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
+use std::{fs, path::{Path, PathBuf}, time::Duration};
 
 use clap::Args;
 use tonic::{
-    Code, Request, Status,
-    metadata::AsciiMetadataValue,
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
-use tonic_types::StatusExt as _;
-use zeroize::Zeroizing;
 
-use super::out::CliError;
+use super::{Failure, secret};
+use crate::pb::v1::{
+    email_otp_authenticator_client::EmailOtpAuthenticatorClient, mail_outbox_client::MailOutboxClient,
+    mail_sender_policy_client::MailSenderPolicyClient,
+};
 
-/// Which server, and as whom.
-#[derive(Args, Clone, Debug)]
-pub struct ServerArgs {
-    /// The server: `http://host:port` in the clear, `https://host:port` with TLS
-    #[arg(
-        long,
-        env = "MAILFACTOR_SERVER",
-        default_value = "http://127.0.0.1:50051",
-        value_name = "URL"
-    )]
+/// Where a server is unless told otherwise.
+pub(super) const USUAL: &str = "http://127.0.0.1:50051";
+
+/// Which server, and who is calling.
+#[derive(Debug, Args)]
+pub(super) struct ClientArguments {
+    /// The server: `http://` or, with TLS, `https://`.
+    #[arg(long, global = true, env = "MAILFACTOR_SERVER", default_value = USUAL, value_name = "URL", help_heading = "Server")]
     server: String,
-    /// The API key. Better in the environment or a file than on the command line, where others see it
-    #[arg(long, env = "MAILFACTOR_API_KEY", hide_env_values = true, value_name = "KEY")]
-    api_key: Option<String>,
-    /// A file with the API key
-    #[arg(
-        long,
-        env = "MAILFACTOR_API_KEY_FILE",
-        value_name = "FILE",
-        conflicts_with = "api_key"
-    )]
+    /// The file that holds the API key; or set MAILFACTOR_API_KEY.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     api_key_file: Option<PathBuf>,
-    /// The CA certificate (PEM) that vouches for the server; without it the system's
-    #[arg(long, env = "MAILFACTOR_CA", value_name = "FILE")]
+    /// The API key. Others on this machine see arguments: prefer the variable or the file.
+    #[arg(long, global = true, env = "MAILFACTOR_API_KEY", hide_env_values = true, value_name = "KEY", help_heading = "Server")]
+    api_key: Option<secret::Hidden>,
+    #[command(flatten)]
+    tls: TlsArguments,
+    /// How many seconds an answer may take.
+    #[arg(long, global = true, default_value_t = 40, value_name = "SECONDS", help_heading = "Server")]
+    timeout: u64,
+}
+
+/// How a server with TLS is trusted.
+#[derive(Debug, Args)]
+pub(super) struct TlsArguments {
+    /// The CA of the server's certificate, PEM. Without it, the system's.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     ca: Option<PathBuf>,
-    /// A client certificate (PEM) to call with
-    #[arg(long, value_name = "FILE", requires = "client_key")]
+    /// The caller's own certificate chain, PEM, instead of an API key.
+    #[arg(long, global = true, value_name = "FILE", requires = "client_key", help_heading = "Server")]
     client_cert: Option<PathBuf>,
-    /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    /// Its private key, PEM.
+    #[arg(long, global = true, value_name = "FILE", requires = "client_cert", help_heading = "Server")]
     client_key: Option<PathBuf>,
 }
 
-/// A connection that calls with the API key.
-pub type Connection = InterceptedService<Channel, WithKey>;
+/// A connection that names the caller.
+pub(super) type Called = InterceptedService<Channel, Credentials>;
 
-/// Adds the API key to each call.
+/// Puts the API key on every call.
 #[derive(Clone)]
-pub struct WithKey(Option<AsciiMetadataValue>);
+pub(super) struct Credentials(Option<MetadataValue<Ascii>>);
 
-impl Interceptor for WithKey {
+impl Credentials {
+    /// From an API key.
+    pub(super) fn key(key: &str) -> Result<Self, Failure> {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {key}")
+            .parse()
+            .map_err(|_| Failure::say("the API key has characters that no API key has"))?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Credentials {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(value) = &self.0 {
             request.metadata_mut().insert("authorization", value.clone());
@@ -63,119 +79,114 @@ impl Interceptor for WithKey {
     }
 }
 
-impl ServerArgs {
-    /// For a server of this process's own, as the demo has one.
-    #[must_use]
-    pub fn local(address: std::net::SocketAddr, api_key: &str) -> Self {
+/// A server's three services, as one caller.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) challenges: EmailOtpAuthenticatorClient<Called>,
+    pub(super) policy: MailSenderPolicyClient<Called>,
+    pub(super) outbox: MailOutboxClient<Called>,
+}
+
+impl Client {
+    /// Over a connection, as a caller.
+    pub(super) fn new(channel: &Channel, credentials: &Credentials) -> Self {
+        let (channel, credentials) = (|| channel.clone(), || credentials.clone());
         Self {
-            server: format!("http://{address}"),
-            api_key: Some(api_key.to_owned()),
-            api_key_file: None,
-            ca: None,
-            client_cert: None,
-            client_key: None,
+            challenges: EmailOtpAuthenticatorClient::with_interceptor(channel(), credentials()),
+            policy: MailSenderPolicyClient::with_interceptor(channel(), credentials()),
+            outbox: MailOutboxClient::with_interceptor(channel(), credentials()),
         }
     }
+}
 
-    /// Connects, with the key.
-    pub async fn connect(&self) -> Result<Connection, CliError> {
-        let key = WithKey(self.key()?);
-        Ok(InterceptedService::new(self.channel().await?, key))
+impl ClientArguments {
+    /// Connects; each answer has a deadline.
+    pub(super) async fn connect(&self) -> Result<Client, Failure> {
+        self.open(Some(Duration::from_secs(self.timeout))).await
     }
 
-    /// Connects, without any key.
-    pub async fn channel(&self) -> Result<Channel, CliError> {
-        let wrong = |_| {
-            CliError::new(format!("`{}` is no server address", self.server))
-                .hint("try http://127.0.0.1:50051")
+    /// Connects for an answer that goes on for as long as there is news.
+    pub(super) async fn connect_stream(&self) -> Result<Client, Failure> {
+        self.open(None).await
+    }
+
+    async fn open(&self, answer: Option<Duration>) -> Result<Client, Failure> {
+        let credentials = match (&self.api_key_file, &self.api_key) {
+            (Some(path), _) => Credentials::key(&secret::from_file(path)?)?,
+            (None, Some(key)) => Credentials::key(key.reveal())?,
+            (None, None) if self.tls.client_cert.is_some() => Credentials(None),
+            (None, None) => {
+                return Err(Failure::advise(
+                    "no API key was given",
+                    "make one with `mailfactor caller add NAME --role admin` on the server, \
+                     then set MAILFACTOR_API_KEY or give --api-key-file",
+                ));
+            }
         };
-        let mut endpoint = Endpoint::from_shared(self.server.clone()).map_err(wrong)?;
-        endpoint = endpoint
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_mins(1));
-        if self.server.starts_with("https://") {
-            endpoint = endpoint
-                .tls_config(self.tls()?)
-                .map_err(|error| CliError::new(format!("TLS: {error}")))?;
-        }
-        endpoint.connect().await.map_err(|error| {
-            let reason =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            CliError::new(format!("cannot reach {}: {reason}", self.server))
-                .hint("is `mailfactor serve` running, and is --server (or MAILFACTOR_SERVER) right?")
-        })
+        let channel = connect(&self.server, &self.tls, Duration::from_secs(self.timeout), answer).await?;
+        Ok(Client::new(&channel, &credentials))
     }
+}
 
-    fn tls(&self) -> Result<ClientTlsConfig, CliError> {
-        let mut tls = ClientTlsConfig::new();
-        tls = match &self.ca {
-            Some(path) => tls.ca_certificate(Certificate::from_pem(read(path)?.as_bytes())),
-            None => tls.with_native_roots(),
+/// Connects to a server within `timeout`; each answer may take as long as `answer`.
+pub(super) async fn connect(
+    server: &str,
+    tls: &TlsArguments,
+    timeout: Duration,
+    answer: Option<Duration>,
+) -> Result<Channel, Failure> {
+    let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
+    let with_tls = url.starts_with("https://");
+    let wrong = |_| Failure::advise(format!("{server} is no address of a server"), format!("write it like {USUAL}"));
+    let mut endpoint = Endpoint::from_shared(url)
+        .map_err(wrong)?
+        .connect_timeout(timeout);
+    if let Some(answer) = answer {
+        endpoint = endpoint.timeout(answer);
+    }
+    if with_tls {
+        endpoint = endpoint
+            .tls_config(tls.settings()?)
+            .map_err(|error| Failure::of(&error))?;
+    } else if tls.ca.is_some() || tls.client_cert.is_some() {
+        return Err(Failure::say("--ca and --client-cert need a server with https://"));
+    }
+    endpoint.connect().await.map_err(|error| {
+        let Failure::Failed { what, .. } = Failure::of(&error) else {
+            return Failure::Told;
+        };
+        Failure::advise(
+            format!("cannot connect to {server}: {what}"),
+            "is `mailfactor serve` running there? See --server, and --ca for a server with TLS",
+        )
+    })
+}
+
+impl TlsArguments {
+    fn settings(&self) -> Result<ClientTlsConfig, Failure> {
+        let mut settings = ClientTlsConfig::new();
+        settings = match &self.ca {
+            Some(path) => settings.ca_certificate(Certificate::from_pem(read(path)?)),
+            None => settings.ca_certificates(system_certificates()),
         };
         if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
-            tls = tls.identity(Identity::from_pem(
-                read(certificate)?.as_bytes(),
-                read(key)?.as_bytes(),
-            ));
+            settings = settings.identity(Identity::from_pem(read(certificate)?, read(key)?));
         }
-        Ok(tls)
-    }
-
-    fn key(&self) -> Result<Option<AsciiMetadataValue>, CliError> {
-        let key = match (&self.api_key, &self.api_key_file) {
-            (Some(key), _) => Some(Zeroizing::new(key.clone())),
-            (None, Some(path)) => Some(read(path)?),
-            (None, None) => None,
-        };
-        let Some(key) = key else { return Ok(None) };
-        let text = Zeroizing::new(format!("Bearer {}", key.trim()));
-        let mut value: AsciiMetadataValue = text
-            .parse()
-            .map_err(|_| CliError::new("the API key has characters that no API key has"))?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+        Ok(settings)
     }
 }
 
-fn read(path: &PathBuf) -> Result<Zeroizing<String>, CliError> {
-    let text =
-        fs::read_to_string(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
-    Ok(Zeroizing::new(text))
+/// The system's CA certificates.
+fn system_certificates() -> Vec<Certificate> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let found = rustls_native_certs::load_native_certs();
+    let pem = |der: &[u8]| {
+        let text = STANDARD.encode(der);
+        Certificate::from_pem(format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"))
+    };
+    found.certs.iter().map(|certificate| pem(certificate)).collect()
 }
 
-/// A refusal of the server in words: its text, each field that is wrong, and what to do.
-#[must_use]
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
-pub fn refused(status: Status) -> CliError {
-    let details = status.get_error_details();
-    let reason = details
-        .error_info()
-        .map(|info| info.reason.clone())
-        .unwrap_or_default();
-    let mut message = status.message().to_owned();
-    if message.is_empty() {
-        message = format!("the server answered {:?}", status.code());
-    }
-    for violation in details
-        .bad_request()
-        .map(|bad| bad.field_violations.as_slice())
-        .unwrap_or_default()
-    {
-        let _ = write!(message, "\n  {}: {}", violation.field, violation.description);
-    }
-    let wait = details.retry_info().and_then(|info| info.retry_delay);
-    if let Some(wait) = wait {
-        let _ = write!(message, "\n  try again in {} s", wait.as_secs().max(1));
-    }
-    if !reason.is_empty() {
-        let _ = write!(message, " ({reason})");
-    }
-    let error = CliError::new(message);
-    match status.code() {
-        Code::Unauthenticated => {
-            error.hint("make a caller with `mailfactor caller add NAME --role ROLE` and set MAILFACTOR_API_KEY to its key")
-        }
-        Code::PermissionDenied => error.hint("`mailfactor caller list` shows the roles; the README says which RPC needs which"),
-        _ => error,
-    }
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| Failure::say(format!("{} cannot be read: {error}", path.display())))
 }

@@ -1,115 +1,109 @@
-//! What commands print: tables for people, JSON for scripts, and errors that say what to do next.
+//! Writes to standard output and standard error: lines, tables, JSON.
+//!
+//! A reader that has gone away, such as `head`, is no failure.
 
-use std::{fmt, io::Write as _};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal as _, Write as _},
+};
 
-use prost_types::Timestamp;
 use serde_json::Value;
 
-/// Where a command prints to: standard output, in one of two forms.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Out {
-    /// JSON instead of text.
-    pub json: bool,
+/// A line for the person or the script.
+pub(super) fn say(line: impl Display) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
-impl Out {
-    /// A line of text. A reader that went away is no failure of the command.
-    pub fn line(self, text: impl fmt::Display) {
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
-    }
+/// A line about what went wrong.
+pub(super) fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
 
-    /// A value: as JSON where that was asked for, otherwise in the words of `text`.
-    pub fn value(self, value: &Value, text: impl FnOnce(Self)) {
-        if self.json {
-            self.line(format_args!("{value:#}"));
-        } else {
-            text(self);
-        }
-    }
+/// Asks for something on the terminal; the answer follows on the same line.
+pub(super) fn ask(question: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{question}");
+    let _ = stderr.flush();
+}
 
-    /// Rows under a heading, in columns as wide as their widest cell.
-    pub fn table<const N: usize>(self, heading: [&str; N], rows: &[[String; N]]) {
-        let mut widths = heading.map(|cell| cell.chars().count());
-        for row in rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        self.row(&heading.map(str::to_owned), &widths);
-        for row in rows {
-            self.row(row, &widths);
-        }
-    }
+/// JSON, over several lines.
+pub(super) fn json(value: &Value) {
+    say(format_args!("{value:#}"));
+}
 
-    /// Names and values, one pair a line, without those that are empty.
-    pub fn fields(self, fields: &[(&str, String)]) {
-        let width = fields
-            .iter()
-            .map(|(name, _)| name.len())
-            .max()
-            .unwrap_or_default();
-        for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
-            self.line(format_args!("{name:width$}  {value}"));
-        }
-    }
+/// JSON on one line, for streams.
+pub(super) fn json_line(value: &Value) {
+    say(value);
+}
 
-    fn row<const N: usize>(self, cells: &[String; N], widths: &[usize; N]) {
-        let padded = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}  "));
-        self.line(padded.collect::<String>().trim_end());
+/// A table with its columns aligned.
+pub(super) fn table(headers: &[&str], rows: &[Vec<String>]) {
+    for line in aligned(headers, rows) {
+        say(line);
     }
 }
 
-/// A moment as people and scripts read it: RFC 3339 in UTC, to the second. Empty where there is none.
-#[must_use]
-pub fn moment(timestamp: Option<&Timestamp>) -> String {
-    let moment = timestamp.and_then(|timestamp| jiff::Timestamp::from_second(timestamp.seconds).ok());
-    moment.map(|moment| moment.to_string()).unwrap_or_default()
-}
-
-/// A failure of a command, in words for the person who ran it.
-#[derive(Debug)]
-pub struct CliError {
-    /// What went wrong.
-    pub message: String,
-    /// What to do next.
-    pub hint: Option<String>,
-    /// The exit code: 1 failed, 78 bad configuration (`EX_CONFIG` of sysexits.h).
-    pub exit: u8,
-}
-
-impl CliError {
-    /// A failure with exit code 1.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-            exit: 1,
-        }
-    }
-
-    /// With what to do next.
-    #[must_use]
-    pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+/// Names and values, one pair a line.
+pub(super) fn pairs(pairs: &[(&str, String)]) {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        say(format_args!("{name:width$}  {value}"));
     }
 }
 
-impl fmt::Display for CliError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        self.hint
-            .iter()
-            .try_for_each(|hint| write!(f, "\n  hint: {hint}"))
-    }
+fn aligned(headers: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+    let headers: Vec<String> = headers.iter().map(|header| header.to_uppercase()).collect();
+    let widths: Vec<usize> = headers
+        .iter()
+        .enumerate()
+        .map(|(column, header)| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.chain([header]).map(|cell| cell.chars().count()).max().unwrap_or_default()
+        })
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    std::iter::once(&headers).chain(rows).map(line).collect()
 }
 
-impl std::error::Error for CliError {}
+/// How text may be set off.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Style {
+    /// A heading.
+    Heading,
+    /// Something good.
+    Good,
+    /// Something refused.
+    Bad,
+    /// Less important.
+    Faint,
+}
 
-/// What a command ends with.
-pub type CliResult = Result<(), CliError>;
+/// Sets text off, on a terminal that may show colour (<https://no-color.org>).
+pub(super) fn styled(style: Style, text: &str) -> String {
+    let plain = !io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    if plain {
+        return text.to_owned();
+    }
+    let code = match style {
+        Style::Heading => "1",
+        Style::Good => "32",
+        Style::Bad => "33",
+        Style::Faint => "2",
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["é".into(), "x".into()], vec!["abc".into(), String::new()]];
+        assert_eq!(aligned(&["a", "b"], &rows), ["A    B", "é    x", "abc"]);
+    }
+}

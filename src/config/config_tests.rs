@@ -65,7 +65,6 @@ fn every_fault_at_once() {
         kind = "sql"
         url = "sqlite:x"
         path = "y"
-        query = "SELECT 1"
         [[repository]]
         name = "staff"
         kind = "card index"
@@ -90,7 +89,7 @@ fn every_fault_at_once() {
         "policy.attempts: must be between 1 and 10",
         "events.payroll.code.length: must be between 6 and 10",
         "repository[0].path: does not go with kind \"sql\"",
-        "repository[0].query: must use `$1`, which stands for the user's name",
+        "repository[0].query: is required",
         "repository[1].kind: must be \"file\" or \"sql\"",
         "delivery.wait: must be between 1s and 25s, not 1h",
         "delivery.egress[0]: must be a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or one address",

@@ -147,7 +147,6 @@ fn sql(section: &Reader<'_>) -> Option<RepositoryKind> {
     }
     let query = section.parse("query", |text| match text {
         "" => Err("is required"),
-        text if !text.contains("$1") => Err("must use `$1`, which stands for the user's name"),
         text => Ok(text.to_owned()),
     });
     let columns = section.section("columns");
