@@ -23,11 +23,13 @@ use crate::{
 mod cancel;
 mod decoy;
 mod get;
+mod mailing;
 mod resend;
 mod start;
 mod verify;
 mod watch;
 
+pub use crate::repository::{RepositoryError, UserName};
 pub use cancel::CancelError;
 pub use resend::{ResendError, ResendRequest};
 pub use start::{StartError, StartRequest};
@@ -117,6 +119,16 @@ impl Desk {
             delivery,
         })
     }
+}
+
+/// What a code's context is sealed for.
+fn context_place(id: ChallengeId) -> String {
+    format!("challenge/{id}/context")
+}
+
+/// Counts what became of a request for a challenge, or of a challenge.
+fn count(outcome: &'static str) {
+    metrics::counter!("mailfactor_challenges_total", "outcome" => outcome).increment(1);
 }
 
 fn may_see(caller: &Caller, challenge: &Challenge) -> bool {

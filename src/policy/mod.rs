@@ -17,6 +17,7 @@ mod outbox;
 mod test;
 mod vitals;
 
+pub use crate::store::{AttemptRecord, Entry, EntryFilter, MailKind, PageKey};
 pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use gate::Gate;
 pub use outbox::{EntryPage, OutboxError};
