@@ -28,6 +28,7 @@ mod start;
 mod verify;
 mod watch;
 
+pub use crate::repository::UserName;
 pub use cancel::CancelError;
 pub use resend::{ResendError, ResendRequest};
 pub use start::{StartError, StartRequest};
