@@ -20,6 +20,7 @@
 pub mod config;
 pub mod domain;
 pub mod factor;
+pub mod grpc;
 pub mod lifecycle;
 pub mod mail;
 pub mod pb;

@@ -192,6 +192,7 @@ fn door_settings(config: &Config) -> DoorSettings {
         most_streams: limits.streams,
         message_limit: limits.message_bytes,
         header_limit: limits.header_bytes,
+        keepalive_interval: limits.keepalive,
         local_part: config.users.local_part,
         ..DoorSettings::default()
     }

@@ -78,7 +78,7 @@ impl Delivery {
             concurrency: section.number("concurrency", 1..=256),
             pool_size: section.number("pool_size", 1..=64),
             pool_idle: section.duration("pool_idle", s(1)..=s(300)),
-            poll: section.duration("poll", ms(100)..=s(30)),
+            poll: section.duration("poll", ms(100)..=s(5)),
             wait: section.duration("wait", s(1)..=s(25)),
             test_lifetime: section.duration("test_lifetime", s(10)..=s(3_600)),
             egress: section.list("egress", network),
