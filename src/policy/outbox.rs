@@ -1,10 +1,8 @@
 //! The outbox report.
 
 use super::Office;
-use crate::{
-    domain::id::EntryId,
-    store::{AttemptRecord, Entry, EntryFilter, PageKey, StoreError},
-};
+use crate::domain::id::EntryId;
+pub use crate::store::{AttemptRecord, Entry, EntryFilter, MailKind, PageKey, StoreError};
 
 /// A page of entries.
 #[derive(Clone, Debug)]
