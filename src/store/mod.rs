@@ -98,13 +98,6 @@ impl NewEntry {
     pub fn place(id: &EntryId) -> String {
         format!("outbox/{id}/mail")
     }
-
-    /// The Message-ID of every copy of an entry's mail, without its angle brackets (RFC 5322, 3.6.4). In hexadecimal: an
-    /// identifier in base64url may begin with a character that an address must not.
-    #[must_use]
-    pub fn message_id(id: &EntryId, domain: &str) -> String {
-        format!("{:032x}@{domain}", u128::from_be_bytes(*id.as_bytes()))
-    }
 }
 
 /// What kind of mail an entry is.
