@@ -9,9 +9,17 @@ fn ascii(text: &str) -> Result<EmailAddress, AddressError> {
 #[test]
 fn takes_what_every_mail_server_takes() {
     let longest_local = format!("{}@example.com", "a".repeat(64));
-    for address in ["a@b.co", "john.doe+tag@mail.example.com", "x_y-z@a-b.example", "o'neil@example.ie", &longest_local]
-    {
-        assert_eq!(ascii(address).map(|a| a.as_str().to_owned()), Ok(address.to_owned()));
+    for address in [
+        "a@b.co",
+        "john.doe+tag@mail.example.com",
+        "x_y-z@a-b.example",
+        "o'neil@example.ie",
+        &longest_local,
+    ] {
+        assert_eq!(
+            ascii(address).map(|a| a.as_str().to_owned()),
+            Ok(address.to_owned())
+        );
     }
 }
 
@@ -19,13 +27,19 @@ fn takes_what_every_mail_server_takes() {
 fn keeps_the_local_part_and_folds_the_domain() {
     let address = ascii("John.Doe@Mail.EXAMPLE.com").unwrap();
     assert_eq!(address.as_str(), "John.Doe@mail.example.com");
-    assert_eq!((address.local(), address.domain()), ("John.Doe", "mail.example.com"));
+    assert_eq!(
+        (address.local(), address.domain()),
+        ("John.Doe", "mail.example.com")
+    );
     assert_eq!(address.folded(), "john.doe@mail.example.com");
 }
 
 #[test]
 fn writes_an_international_domain_in_ascii() {
-    assert_eq!(ascii("a@bücher.example").unwrap().domain(), "xn--bcher-kva.example");
+    assert_eq!(
+        ascii("a@bücher.example").unwrap().domain(),
+        "xn--bcher-kva.example"
+    );
     assert_eq!(ascii("a@例え.jp").unwrap().domain(), "xn--r8jz45g.jp");
 }
 
@@ -67,10 +81,19 @@ fn refuses_what_reads_two_ways() {
     for (text, error) in cases {
         assert_eq!(ascii(text).map(|a| a.as_str().to_owned()), Err(error), "{text:?}");
     }
-    assert_eq!(ascii(&format!("{}@example.com", "a".repeat(65))).unwrap_err(), LocalTooLong);
+    assert_eq!(
+        ascii(&format!("{}@example.com", "a".repeat(65))).unwrap_err(),
+        LocalTooLong
+    );
     let labels = format!("{0}.{0}.{0}.com", "b".repeat(62));
-    assert_eq!(ascii(&format!("{}@{labels}", "a".repeat(60))).map(|a| a.as_str().len()), Ok(253));
-    assert_eq!(ascii(&format!("{}@{labels}", "a".repeat(62))).unwrap_err(), TooLong);
+    assert_eq!(
+        ascii(&format!("{}@{labels}", "a".repeat(60))).map(|a| a.as_str().len()),
+        Ok(253)
+    );
+    assert_eq!(
+        ascii(&format!("{}@{labels}", "a".repeat(62))).unwrap_err(),
+        TooLong
+    );
     assert_eq!(ascii(&"a".repeat(100_000)).unwrap_err(), TooLong);
 }
 
@@ -84,7 +107,10 @@ fn goes_beyond_ascii_only_where_asked() {
 
 #[test]
 fn shows_nothing_in_logs() {
-    assert_eq!(format!("{:?}", ascii("ann@example.com").unwrap()), "EmailAddress(..)");
+    assert_eq!(
+        format!("{:?}", ascii("ann@example.com").unwrap()),
+        "EmailAddress(..)"
+    );
 }
 
 proptest! {

@@ -5,11 +5,19 @@ use super::*;
 const MINUTE: i64 = 60_000_000;
 
 fn sends() -> SendLimits {
-    SendLimits { burst: 3, refill: Duration::from_mins(10), per_day: 20 }
+    SendLimits {
+        burst: 3,
+        refill: Duration::from_mins(10),
+        per_day: 20,
+    }
 }
 
 fn guesses() -> GuessLimits {
-    GuessLimits { lock_after: 10, lock_for: Duration::from_mins(30), lock_for_good_after: 100 }
+    GuessLimits {
+        lock_after: 10,
+        lock_for: Duration::from_mins(30),
+        lock_for_good_after: 100,
+    }
 }
 
 fn at(minute: i64) -> Timestamp {

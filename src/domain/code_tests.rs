@@ -11,7 +11,10 @@ fn id(number: u64) -> ChallengeId {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 /// RFC 4226, appendix D: the intermediate HMAC-SHA-1 values and the numbers truncated from them.
@@ -30,7 +33,10 @@ fn truncates_as_rfc_4226_does() {
         ("1637409809a679dc698207310c8c7fc07290d9e5", 645_520_489),
     ];
     for (mac, number) in vectors {
-        assert_eq!(u32::from_be_bytes(truncate::<4>(&unhex(mac))) & 0x7fff_ffff, number);
+        assert_eq!(
+            u32::from_be_bytes(truncate::<4>(&unhex(mac))) & 0x7fff_ffff,
+            number
+        );
     }
 }
 
@@ -58,7 +64,9 @@ fn spells_numbers_with_leading_characters_kept() {
 fn the_same_inputs_give_the_same_code_and_any_other_gives_another_stream() {
     let spec = CodeSpec::new(Alphabet::digits(), 10).unwrap();
     let stream = |key: &CodeKey, first: u64, number, purpose| -> Vec<String> {
-        (first..first + 20).map(|n| key.derive(&id(n), number, purpose, &spec).reveal().to_owned()).collect()
+        (first..first + 20)
+            .map(|n| key.derive(&id(n), number, purpose, &spec).reveal().to_owned())
+            .collect()
     };
     let base = stream(&KEY, 0, 1, Purpose::Login);
     assert_eq!(base, stream(&KEY, 0, 1, Purpose::Login));
@@ -76,12 +84,30 @@ fn the_same_inputs_give_the_same_code_and_any_other_gives_another_stream() {
 #[test]
 fn reads_codes_as_people_type_them() {
     let digits = CodeSpec::default();
-    for typed in ["123456", "123 456", " 12-34-56 ", "123\u{2011}456", "1\t2\u{a0}3456"] {
-        assert_eq!(Code::parse(typed, &digits).unwrap().reveal(), "123456", "{typed:?}");
+    for typed in [
+        "123456",
+        "123 456",
+        " 12-34-56 ",
+        "123\u{2011}456",
+        "1\t2\u{a0}3456",
+    ] {
+        assert_eq!(
+            Code::parse(typed, &digits).unwrap().reveal(),
+            "123456",
+            "{typed:?}"
+        );
     }
     let letters = CodeSpec::new(Alphabet::letters(), 6).unwrap();
     assert_eq!(Code::parse("bcd-fgh", &letters).unwrap().reveal(), "BCDFGH");
-    for bad in ["", "12345", "1234567", "12345a", "１２３４５６", "123456\0", &"1".repeat(100_000)] {
+    for bad in [
+        "",
+        "12345",
+        "1234567",
+        "12345a",
+        "１２３４５６",
+        "123456\0",
+        &"1".repeat(100_000),
+    ] {
         let error = Code::parse(bad, &digits).unwrap_err();
         assert_eq!(error.to_string(), "must be 6 of the characters 0123456789");
     }
@@ -95,8 +121,14 @@ fn matches_name_the_numbers_and_nothing_else() {
     assert!(numbers.any_between(3, 3) && numbers.any_between(1, 5));
     assert!(!numbers.any_between(1, 2) && !numbers.any_between(4, 5));
     // A code beyond the newest is none yet, and one for another purpose never is.
-    assert_eq!(KEY.matches(&typed, &id(1), 2, Purpose::Login, &spec), CodeNumbers::default());
-    assert_eq!(KEY.matches(&typed, &id(1), 5, Purpose::Recovery, &spec), CodeNumbers::default());
+    assert_eq!(
+        KEY.matches(&typed, &id(1), 2, Purpose::Login, &spec),
+        CodeNumbers::default()
+    );
+    assert_eq!(
+        KEY.matches(&typed, &id(1), 5, Purpose::Recovery, &spec),
+        CodeNumbers::default()
+    );
     assert!(!numbers.any_between(4, 3) && !numbers.any_between(0, 0));
 }
 
@@ -110,7 +142,10 @@ fn shows_nothing_in_logs() {
 fn refuses_weak_or_unreadable_codes() {
     assert_eq!(CodeSpec::new(Alphabet::digits(), 5), Err(CodeSpecError::Length));
     assert_eq!(CodeSpec::new(Alphabet::digits(), 11), Err(CodeSpecError::Length));
-    assert_eq!(CodeSpec::new(Alphabet::parse("01").unwrap(), 10), Err(CodeSpecError::Length));
+    assert_eq!(
+        CodeSpec::new(Alphabet::parse("01").unwrap(), 10),
+        Err(CodeSpecError::Length)
+    );
     for bad in ["", "0", "00", "0-1", "äö", "01234567890"] {
         assert_eq!(Alphabet::parse(bad), Err(CodeSpecError::Alphabet), "{bad}");
     }
@@ -124,7 +159,10 @@ fn refuses_weak_or_unreadable_codes() {
 #[test]
 fn every_code_is_equally_likely() {
     const CODES: u32 = 1_000_000;
-    for spec in [CodeSpec::default(), CodeSpec::new(Alphabet::letters(), 6).unwrap()] {
+    for spec in [
+        CodeSpec::default(),
+        CodeSpec::new(Alphabet::letters(), 6).unwrap(),
+    ] {
         let alphabet = spec.alphabet().as_str().as_bytes();
         let mut places = vec![vec![0_u32; alphabet.len()]; 6];
         let mut buckets = vec![0_u32; 1_000];
@@ -148,8 +186,14 @@ fn every_code_is_equally_likely() {
 fn assert_uniform(counts: &[u32], total: u32) {
     let cells = f64::from(u32::try_from(counts.len()).unwrap());
     let expected = f64::from(total) / cells;
-    let statistic: f64 = counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
+    let statistic: f64 = counts
+        .iter()
+        .map(|count| (f64::from(*count) - expected).powi(2) / expected)
+        .sum();
     let freedom = cells - 1.0;
     let off = (statistic - freedom).abs() / (2.0 * freedom).sqrt();
-    assert!(off < 5.0, "chi-squared {statistic:.1} with {freedom} degrees of freedom");
+    assert!(
+        off < 5.0,
+        "chi-squared {statistic:.1} with {freedom} degrees of freedom"
+    );
 }
