@@ -14,13 +14,13 @@ use crate::{
 mod accounts;
 mod gate;
 mod outbox;
+mod secrets;
 mod test;
 mod vitals;
 
-pub use crate::store::{AttemptRecord, Entry, EntryFilter, MailKind, PageKey};
-pub use accounts::{AccountError, AccountInput, AccountRef};
+pub use accounts::{AccountError, AccountInput, AccountRef, UPDATABLE};
 pub use gate::Gate;
-pub use outbox::{EntryPage, OutboxError};
+pub use outbox::{AttemptRecord, Entry, EntryFilter, EntryPage, MailKind, OutboxError, PageKey, StoreError};
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
 
