@@ -19,6 +19,7 @@
 
 pub mod domain;
 pub mod factor;
+pub mod grpc;
 pub mod lifecycle;
 pub mod mail;
 pub mod pb;

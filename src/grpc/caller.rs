@@ -1,0 +1,113 @@
+//! Who is calling, and whether it may call this.
+//!
+//! An API key in `authorization`, or the client certificate of the connection. Where there is a header, it decides alone: a
+//! wrong key is not made good by a certificate.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header::AUTHORIZATION};
+use tonic::{Code, Request, Status};
+
+use super::{
+    accept::Peer,
+    methods::{Access, Method},
+    status,
+};
+use crate::{
+    domain::caller::{ApiKey, Caller},
+    policy::Gate,
+};
+
+/// Lets the caller of a method in: `None` where everybody may call it.
+pub(super) async fn admit(
+    gate: &Gate,
+    headers: &HeaderMap,
+    peer: &Peer,
+    method: &Method,
+) -> Result<Option<Arc<Caller>>, Status> {
+    let Access::Roles(roles) = method.access else {
+        return Ok(None);
+    };
+    let caller = recognise(gate, headers, peer).await?;
+    tracing::Span::current().record("caller.name", caller.name.as_str());
+    if roles.contains(&caller.role) {
+        Ok(Some(caller))
+    } else {
+        Err(status::refuse(
+            Code::PermissionDenied,
+            "ROLE_MISSING",
+            "this caller's role may not call this method",
+        ))
+    }
+}
+
+/// The caller that was let in with a request.
+pub(super) fn of<T>(request: &Request<T>) -> Result<Arc<Caller>, Status> {
+    let caller = request.extensions().get::<Arc<Caller>>();
+    caller.map(Arc::clone).ok_or_else(unknown)
+}
+
+async fn recognise(gate: &Gate, headers: &HeaderMap, peer: &Peer) -> Result<Arc<Caller>, Status> {
+    let found = match (headers.contains_key(AUTHORIZATION), peer.certificate) {
+        (true, _) => match bearer(headers) {
+            Some(key) => gate.by_key(&key).await,
+            None => Ok(None),
+        },
+        (false, Some(certificate)) => gate.by_certificate(certificate).await,
+        (false, None) => Ok(None),
+    };
+    found.map_err(|error| status::store(&error))?.ok_or_else(unknown)
+}
+
+/// The key of the one `authorization: Bearer mf_...` header (RFC 6750, 2.1; the scheme in any case: RFC 9110, 11.1).
+fn bearer(headers: &HeaderMap) -> Option<ApiKey> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| ApiKey::parse(key.trim()))?
+}
+
+/// One text for no key, a malformed one, a wrong one and a removed one.
+fn unknown() -> Status {
+    status::refuse(
+        Code::Unauthenticated,
+        "CALLER_UNKNOWN",
+        "an API key or a client certificate of a known caller is required",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::{domain::caller::CallerId, system::SystemEntropy};
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let values = values
+            .iter()
+            .map(|value| (AUTHORIZATION, HeaderValue::from_str(value).unwrap()));
+        values.collect()
+    }
+
+    #[test]
+    fn takes_exactly_one_key() {
+        let key = ApiKey::random(CallerId::random(&SystemEntropy), &SystemEntropy).reveal();
+        let (good, lower) = (format!("Bearer {}", *key), format!("bearer {}", *key));
+        assert!(bearer(&headers(&[&good])).is_some());
+        assert!(bearer(&headers(&[&lower])).is_some());
+        for bad in [
+            vec![],
+            vec![good.as_str(), &good],
+            vec![key.as_str()],
+            vec!["Bearer "],
+            vec!["Basic eDp5"],
+        ] {
+            assert!(bearer(&headers(&bad)).is_none(), "{bad:?}");
+        }
+    }
+}

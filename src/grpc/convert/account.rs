@@ -1,0 +1,272 @@
+//! Mail accounts. A password is wrapped as soon as it is seen, and goes in only.
+
+use zeroize::Zeroizing;
+
+use super::moment;
+use crate::{
+    domain::{
+        account::{Account, AccountDraft, ENVIRONMENT_PREFIX, Secret, Security},
+        address::LocalPart,
+        id::AccountId,
+        text::require_line,
+        violation::Violations,
+    },
+    pb::v1 as pb,
+    policy::{AccountInput, AccountRef, UPDATABLE},
+};
+
+/// An account to create.
+pub(in crate::grpc) fn create_account(
+    request: pb::CreateAccountRequest,
+    rules: LocalPart,
+) -> Result<AccountInput, Violations> {
+    let mut faults = Violations::new();
+    let input = whole(request.account, "account", rules, &mut faults);
+    input.filter(|_| faults.is_empty()).ok_or(faults)
+}
+
+/// A checked update of an account.
+#[derive(Debug)]
+pub(in crate::grpc) struct Update {
+    /// Which account.
+    pub(in crate::grpc) id: AccountId,
+    /// The new values.
+    pub(in crate::grpc) input: AccountInput,
+    /// Which of them count; empty: all.
+    pub(in crate::grpc) mask: Vec<String>,
+    /// The version it was made from.
+    pub(in crate::grpc) version: Option<i64>,
+}
+
+/// An account to change. Values outside the mask are not looked at; those inside it are checked with what is saved.
+pub(in crate::grpc) fn update_account(request: pb::UpdateAccountRequest) -> Result<Update, Violations> {
+    let mut faults = Violations::new();
+    let account = faults
+        .check("account", request.account.ok_or("is required"))
+        .unwrap_or_default();
+    let id = faults.check("account.account_id", super::field::id(&account.account_id));
+    let version = faults.check("account.etag", parse_etag(&account.etag));
+    let mask = request.update_mask.unwrap_or_default().paths;
+    for (index, path) in mask.iter().enumerate() {
+        if !UPDATABLE.contains(&path.as_str()) {
+            let field = format!("update_mask.paths[{index}]");
+            faults.add(
+                field,
+                format_args!("{} is not a field that can be changed", shown(path)),
+            );
+        }
+    }
+    let input = input(account, "account.", &mask, &mut faults);
+    match (id, version) {
+        (Some(id), Some(version)) if faults.is_empty() => Ok(Update {
+            id,
+            input,
+            mask,
+            version,
+        }),
+        _ => Err(faults),
+    }
+}
+
+/// An account to delete, and which version of it.
+pub(in crate::grpc) fn delete_account(
+    request: &pb::DeleteAccountRequest,
+) -> Result<(AccountRef, Option<i64>), Violations> {
+    let mut faults = Violations::new();
+    let account = faults.check("account", reference(&request.account));
+    let version = faults.check("etag", parse_etag(&request.etag));
+    account.zip(version).ok_or(faults)
+}
+
+/// An account that a request names, by id or by name.
+pub(in crate::grpc) fn named_account(text: &str) -> Result<AccountRef, Violations> {
+    let mut faults = Violations::new();
+    let account = faults.check("account", reference(text));
+    account.ok_or(faults)
+}
+
+/// An account as administrators see it: all but its secret.
+pub(in crate::grpc) fn account(account: Account) -> pb::Account {
+    let settings = account.settings;
+    let (authentication, username, secret) = match settings.login {
+        None => (false, String::new(), None),
+        Some(login) => (true, login.username, Some(secret_of(login.secret))),
+    };
+    let security = match settings.server.security {
+        Security::ImplicitTls => pb::ConnectionSecurity::ImplicitTls,
+        Security::StartTls => pb::ConnectionSecurity::Starttls,
+        Security::Plain => pb::ConnectionSecurity::None,
+    };
+    pb::Account {
+        account_id: account.id.to_string(),
+        name: settings.name,
+        enabled: settings.enabled,
+        is_default: account.is_default,
+        host: settings.server.host,
+        port: settings.server.port.into(),
+        security: security.into(),
+        authentication,
+        username,
+        secret,
+        sender: settings.sender.address.as_str().to_owned(),
+        display_name: settings.sender.display_name,
+        reply_to: settings
+            .sender
+            .reply_to
+            .map(|address| address.as_str().to_owned())
+            .unwrap_or_default(),
+        created_at: Some(moment(account.created_at)),
+        updated_at: Some(moment(account.updated_at)),
+        etag: format!("v{}", account.version),
+    }
+}
+
+/// An account that must be complete. Checked as the office will check it, so that its faults are told with the rest.
+pub(super) fn whole(
+    account: Option<pb::Account>,
+    prefix: &str,
+    rules: LocalPart,
+    faults: &mut Violations,
+) -> Option<AccountInput> {
+    let account = faults.check(prefix, account.ok_or("is required"))?;
+    let saved = !account.account_id.is_empty();
+    let prefix = format!("{prefix}.");
+    let input = input(account, &prefix, &[], faults);
+    let mut draft = input.draft.clone();
+    if draft.secret.is_none() && (saved || input.password.is_some()) {
+        // Stands for the secret that is sealed, or looked up, only later.
+        draft.secret = Some(Secret::File(String::new()));
+    }
+    if let Err(more) = draft.check(&prefix, rules) {
+        for fault in more.as_slice() {
+            if !faults.as_slice().iter().any(|known| known.field == fault.field) {
+                faults.add(&fault.field, &fault.description);
+            }
+        }
+    }
+    Some(input)
+}
+
+/// Reads an account's name or identifier.
+pub(super) fn reference(text: &str) -> Result<AccountRef, String> {
+    require_line(text, 64).map_err(|error| error.to_string())?;
+    Ok(match text.parse() {
+        Ok(id) => AccountRef::Id(id),
+        Err(_) => AccountRef::Name(text.to_owned()),
+    })
+}
+
+/// The draft of an account. Fields outside `mask` raise no faults; an empty mask is all fields.
+fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Violations) -> AccountInput {
+    let counts = |name: &str| mask.is_empty() || mask.iter().any(|path| path == name);
+    let mut ignored = Violations::new();
+    let to = if counts("security") {
+        &mut *faults
+    } else {
+        &mut ignored
+    };
+    let security = to.check(&format!("{prefix}security"), security(account.security));
+    let to = if counts("secret") {
+        &mut *faults
+    } else {
+        &mut ignored
+    };
+    let secret = account.secret.and_then(|secret| secret.source);
+    let (secret, password) = to
+        .check(&format!("{prefix}secret"), read_secret(secret))
+        .unwrap_or_default();
+    AccountInput {
+        draft: AccountDraft {
+            name: account.name,
+            enabled: account.enabled,
+            host: account.host,
+            port: account.port,
+            security: security.flatten(),
+            authentication: account.authentication,
+            username: account.username,
+            secret,
+            sender: account.sender,
+            display_name: account.display_name,
+            reply_to: account.reply_to,
+        },
+        password,
+    }
+}
+
+type Given = (Option<Secret>, Option<Zeroizing<String>>);
+
+/// Where a secret is, or the password itself. `sealed`, as an account is read, means none given.
+fn read_secret(source: Option<pb::account_secret::Source>) -> Result<Given, String> {
+    use pb::account_secret::Source;
+    match source {
+        None | Some(Source::Sealed(_)) => Ok((None, None)),
+        Some(Source::Password(password)) => {
+            let password = Zeroizing::new(password);
+            match password.len() {
+                1..=1024 if !password.contains(['\0', '\r', '\n']) => Ok((None, Some(password))),
+                1..=1024 => Err("must not contain line breaks or NUL".to_owned()),
+                _ => Err("must have 1 to 1,024 bytes".to_owned()),
+            }
+        }
+        Some(Source::File(path)) => match require_line(&path, 1024) {
+            Ok(()) if path.starts_with('/') => Ok((Some(Secret::File(path)), None)),
+            Ok(()) => Err("must be an absolute path".to_owned()),
+            Err(error) => Err(error.to_string()),
+        },
+        Some(Source::Environment(name)) => {
+            let fits = name.strip_prefix(ENVIRONMENT_PREFIX).is_some_and(|rest| {
+                (1..=64).contains(&rest.len())
+                    && rest
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            });
+            if fits {
+                Ok((Some(Secret::Environment(name)), None))
+            } else {
+                Err(format!(
+                    "must name a variable that begins with {ENVIRONMENT_PREFIX}"
+                ))
+            }
+        }
+    }
+}
+
+/// Unspecified is left to the check of the whole account, which knows whether one is required.
+fn security(number: i32) -> Result<Option<Security>, &'static str> {
+    match pb::ConnectionSecurity::try_from(number) {
+        Ok(pb::ConnectionSecurity::Unspecified) => Ok(None),
+        Ok(pb::ConnectionSecurity::ImplicitTls) => Ok(Some(Security::ImplicitTls)),
+        Ok(pb::ConnectionSecurity::Starttls) => Ok(Some(Security::StartTls)),
+        Ok(pb::ConnectionSecurity::None) => Ok(Some(Security::Plain)),
+        Err(_) => Err("is not a connection security"),
+    }
+}
+
+fn secret_of(secret: Secret) -> pb::AccountSecret {
+    use pb::account_secret::Source;
+    let source = match secret {
+        Secret::Sealed(_) => Source::Sealed(true),
+        Secret::File(path) => Source::File(path),
+        Secret::Environment(name) => Source::Environment(name),
+    };
+    pb::AccountSecret { source: Some(source) }
+}
+
+fn parse_etag(text: &str) -> Result<Option<i64>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.strip_prefix('v')
+        .and_then(|version| version.parse().ok())
+        .map(Some)
+        .ok_or("is not an etag of an account")
+}
+
+/// A path of a field mask, if it is one that can be shown.
+fn shown(path: &str) -> &str {
+    let plain = (1..=64).contains(&path.len())
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._*".contains(&byte));
+    if plain { path } else { "this" }
+}

@@ -1,0 +1,153 @@
+//! Requests about challenges, and challenges as their callers see them.
+
+use zeroize::Zeroizing;
+
+use super::{count, field, moment};
+use crate::{
+    domain::{
+        challenge::{Challenge, Purpose, Standing, Verdict},
+        id::ChallengeId,
+        text::check_line,
+        violation::Violations,
+    },
+    factor::{ChallengeView, ResendRequest, StartRequest, UserName},
+    pb::v1 as pb,
+};
+
+/// A request to start a challenge.
+pub(in crate::grpc) fn start(request: pb::StartChallengeRequest) -> Result<StartRequest, Violations> {
+    let mut faults = Violations::new();
+    let user = faults.check("user", UserName::parse(&request.user));
+    faults.check("repository", check_line(&request.repository, 64));
+    let purpose = faults.check("purpose", purpose(request.purpose));
+    faults.check("event", field::event(&request.event));
+    faults.check("endpoint", check_line(&request.endpoint, 256));
+    let locale = faults.check("locale", field::locale(&request.locale));
+    let client_ip = faults.check("client_ip", field::address(&request.client_ip));
+    let request_id = faults.check("request_id", field::request_id(&request.request_id));
+    match (user, purpose, locale, client_ip, request_id) {
+        (Some(user), Some(purpose), Some(locale), Some(client_ip), Some(request_id)) if faults.is_empty() => {
+            Ok(StartRequest {
+                user,
+                repository: Some(request.repository).filter(|name| !name.is_empty()),
+                purpose,
+                event: request.event,
+                endpoint: request.endpoint,
+                locale,
+                client_ip,
+                wait: request.wait_for_mail_server,
+                request_id,
+            })
+        }
+        _ => Err(faults),
+    }
+}
+
+/// A request for a further code.
+pub(in crate::grpc) fn resend(request: &pb::ResendCodeRequest) -> Result<ResendRequest, Violations> {
+    Ok(ResendRequest {
+        id: super::id("challenge_id", &request.challenge_id)?,
+        wait: request.wait_for_mail_server,
+    })
+}
+
+/// A submitted code. It is wiped from memory when it has been judged.
+pub(in crate::grpc) fn verify(
+    request: pb::VerifyCodeRequest,
+) -> Result<(ChallengeId, Zeroizing<String>), Violations> {
+    let code = Zeroizing::new(request.code);
+    let mut faults = Violations::new();
+    let id = faults.check("challenge_id", field::id(&request.challenge_id));
+    let typed = faults.check("code", field::typed_code(&code));
+    match (id, typed) {
+        (Some(id), Some(())) => Ok((id, code)),
+        _ => Err(faults),
+    }
+}
+
+/// A challenge as its caller sees it.
+pub(in crate::grpc) fn challenge(view: ChallengeView) -> pb::Challenge {
+    let challenge = view.challenge;
+    let resend_at = challenge
+        .next_resend()
+        .filter(|_| view.standing == Standing::Pending);
+    let delivery = view
+        .delivery
+        .map_or(pb::DeliveryState::Withheld, super::delivery::state);
+    pb::Challenge {
+        challenge_id: challenge.id.to_string(),
+        purpose: purpose_of(challenge.purpose).into(),
+        state: standing(view.standing).into(),
+        code_number: count(challenge.code_number),
+        code_length: i32::from(challenge.spec.length()),
+        code_alphabet: challenge.spec.alphabet().as_str().to_owned(),
+        created_at: Some(moment(challenge.created_at)),
+        expires_at: Some(moment(challenge.expires_at)),
+        resend_at: resend_at.map(moment),
+        attempts_left: count(challenge.attempts_left()),
+        verified_at: challenge.verified_at.map(moment),
+        delivery: delivery.into(),
+        masked_recipient: challenge.masked_recipient,
+        event: challenge.event,
+        endpoint: challenge.endpoint,
+    }
+}
+
+/// A verdict, and what the challenge still bears.
+pub(in crate::grpc) fn verdict(verdict: Verdict, challenge: &Challenge) -> pb::VerifyCodeResponse {
+    use pb::VerifyResult as Result;
+    let mut response = pb::VerifyCodeResponse {
+        attempts_left: count(challenge.attempts_left()),
+        ..pb::VerifyCodeResponse::default()
+    };
+    let result = match verdict {
+        Verdict::Verified { at } => {
+            response.verified_at = Some(moment(at));
+            Result::Verified
+        }
+        Verdict::Wrong { attempts_left } => {
+            response.attempts_left = count(attempts_left);
+            Result::WrongCode
+        }
+        Verdict::Expired => Result::Expired,
+        Verdict::Used { at } => {
+            response.verified_at = Some(moment(at));
+            Result::AlreadyUsed
+        }
+        Verdict::Cancelled => Result::Cancelled,
+        Verdict::Locked => Result::ChallengeLocked,
+        Verdict::UserLocked { until } => {
+            response.locked_until = until.map(moment);
+            Result::UserLocked
+        }
+    };
+    response.set_result(result);
+    response
+}
+
+fn purpose(number: i32) -> Result<Purpose, field::Fault> {
+    match pb::Purpose::try_from(number) {
+        Ok(pb::Purpose::Unspecified | pb::Purpose::Login) => Ok(Purpose::Login),
+        Ok(pb::Purpose::AddressConfirmation) => Ok(Purpose::AddressConfirmation),
+        Ok(pb::Purpose::Recovery) => Ok(Purpose::Recovery),
+        Err(_) => Err("is not a purpose"),
+    }
+}
+
+fn purpose_of(purpose: Purpose) -> pb::Purpose {
+    match purpose {
+        Purpose::Login => pb::Purpose::Login,
+        Purpose::AddressConfirmation => pb::Purpose::AddressConfirmation,
+        Purpose::Recovery => pb::Purpose::Recovery,
+    }
+}
+
+fn standing(standing: Standing) -> pb::ChallengeState {
+    match standing {
+        Standing::Pending => pb::ChallengeState::Pending,
+        Standing::Verified => pb::ChallengeState::Verified,
+        Standing::Cancelled => pb::ChallengeState::Cancelled,
+        Standing::Locked => pb::ChallengeState::Locked,
+        Standing::Expired => pb::ChallengeState::Expired,
+    }
+}

@@ -1,0 +1,100 @@
+//! The outbox report.
+
+use super::{count, delivery, field, moment, page, reply, span};
+use crate::{
+    domain::{text::check_line, violation::Violations},
+    pb::v1 as pb,
+    policy::{AttemptRecord, Entry, EntryFilter, MailKind, PageKey},
+};
+
+/// How many entries a page has unless the request says, and at the most.
+const PAGE: (u32, i32) = (50, 500);
+
+/// A checked request for a page.
+#[derive(Debug)]
+pub(in crate::grpc) struct Listing {
+    /// Which entries.
+    pub(in crate::grpc) filter: EntryFilter,
+    /// After which one.
+    pub(in crate::grpc) after: Option<PageKey>,
+    /// How many.
+    pub(in crate::grpc) size: u32,
+}
+
+/// A request for a page.
+pub(in crate::grpc) fn list_entries(request: pb::ListEntriesRequest) -> Result<Listing, Violations> {
+    let mut faults = Violations::new();
+    let size = faults.check("page_size", page_size(request.page_size));
+    let mut states = Vec::new();
+    for (index, number) in request.states.into_iter().enumerate() {
+        let state = faults.check(&format!("states[{index}]"), delivery::filtered_state(number));
+        states.extend(state.filter(|state| !states.contains(state)));
+    }
+    faults.check("account", check_line(&request.account, 64));
+    let from = request.submitted_from.as_ref().map(field::moment).transpose();
+    let until = request.submitted_until.as_ref().map(field::moment).transpose();
+    let filter = EntryFilter {
+        states,
+        account: Some(request.account).filter(|name| !name.is_empty()),
+        from: faults.check("submitted_from", from).flatten(),
+        until: faults.check("submitted_until", until).flatten(),
+    };
+    let after = match request.page_token.as_str() {
+        "" => None,
+        token => faults.check("page_token", page::open(token, &filter)),
+    };
+    match size {
+        Some(size) if faults.is_empty() => Ok(Listing { filter, after, size }),
+        _ => Err(faults),
+    }
+}
+
+/// The token of the next page; empty where there is none.
+pub(in crate::grpc) fn page_token(next: Option<PageKey>, filter: &EntryFilter) -> String {
+    next.map(|key| page::token(key, filter)).unwrap_or_default()
+}
+
+/// An outbox entry.
+pub(in crate::grpc) fn entry(entry: Entry) -> pb::OutboxEntry {
+    let kind = match entry.kind {
+        MailKind::Code => pb::MailKind::Code,
+        MailKind::Test => pb::MailKind::Test,
+    };
+    pb::OutboxEntry {
+        entry_id: entry.id.to_string(),
+        kind: kind.into(),
+        state: delivery::state(entry.state).into(),
+        submitted_at: Some(moment(entry.submitted_at)),
+        sent_at: entry.sent_at.map(moment),
+        expires_at: Some(moment(entry.expires_at)),
+        next_attempt_at: entry.next_attempt_at.map(moment),
+        masked_recipient: entry.masked_recipient,
+        subject: entry.subject,
+        account: entry.account,
+        attempts: count(entry.attempts),
+        last_error: reply(entry.last_error),
+        message_id: entry.message_id,
+    }
+}
+
+/// One attempt to send it.
+pub(in crate::grpc) fn attempt(record: AttemptRecord) -> pb::Attempt {
+    pb::Attempt {
+        number: count(record.number),
+        started_at: Some(moment(record.started_at)),
+        duration: Some(span(record.duration)),
+        account: record.account,
+        stage: delivery::stage(record.stage).into(),
+        reply: reply(record.reply),
+        reply_code: record.reply_code.map_or(0, i32::from),
+        outcome: delivery::state(record.outcome).into(),
+    }
+}
+
+fn page_size(size: i32) -> Result<u32, &'static str> {
+    match size {
+        0 => Ok(PAGE.0),
+        size if size > PAGE.1 => Err("must be between 0 and 500"),
+        size => u32::try_from(size).map_err(|_| "must be between 0 and 500"),
+    }
+}

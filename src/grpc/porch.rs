@@ -1,0 +1,154 @@
+//! A request's way in, step by step, and its answer's way out.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Request, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use http_body_util::Full;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, body::Body, service::Routes};
+use tower::ServiceExt as _;
+use tracing::Instrument as _;
+
+use super::{
+    accept::Peer,
+    caller,
+    load::Load,
+    methods::{self, Kind, Method},
+    observe::Call,
+    request::{self, Ending, Refusal},
+    status,
+};
+use crate::policy::Gate;
+
+/// What stands between a connection and the services.
+pub(super) struct Porch {
+    pub(super) routes: Routes,
+    pub(super) gate: Arc<Gate>,
+    pub(super) load: Load,
+    pub(super) reflection: bool,
+    pub(super) message_limit: usize,
+    pub(super) message_timeout: Duration,
+    pub(super) soft: CancellationToken,
+}
+
+impl Porch {
+    /// Answers a request, whatever it is.
+    pub(super) async fn answer<B>(&self, request: Request<B>, peer: &Peer) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let method = methods::find(request.uri().path(), self.reflection);
+        let call = Call::begin(method);
+        let work = self.let_in(request, method, peer);
+        // A panic is one call's, not the connection's. Its message may hold anything: the panic hook has told it.
+        let answer = AssertUnwindSafe(work)
+            .catch_unwind()
+            .instrument(call.span())
+            .await;
+        let (response, place) = match answer {
+            Ok(Ok((response, place))) => (response, place),
+            Ok(Err(Refusal::Grpc(status))) => (status.into_http(), None),
+            Ok(Err(Refusal::Http(status))) => (plain(status), None),
+            Err(_) => (status::internal().into_http(), None),
+        };
+        call.follow(reasoned(response), place)
+    }
+
+    /// The answer, and the place that the call holds until its end.
+    async fn let_in<B>(
+        &self,
+        request: Request<B>,
+        method: Option<&Method>,
+        peer: &Peer,
+    ) -> Result<(Response<Body>, Option<Place>), Refusal>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        request::check(&request)?;
+        let method = method.ok_or_else(status::method_unknown)?;
+        let place = self.load.enter(method)?;
+        let patience = request::timeout(request.headers());
+        let work = self.pass_on(request, method, peer);
+        let response = match patience {
+            Some(patience) => timeout(patience, work)
+                .await
+                .map_err(|_| status::deadline_passed())?,
+            None => work.await,
+        };
+        Ok((response?, place))
+    }
+
+    async fn pass_on<B>(
+        &self,
+        request: Request<B>,
+        method: &Method,
+        peer: &Peer,
+    ) -> Result<Response<Body>, Status>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let caller = caller::admit(&self.gate, request.headers(), peer, method).await?;
+        let (mut parts, body) = request.into_parts();
+        // The key has done its work; nobody behind the door has a use for it.
+        parts.headers.remove(header::AUTHORIZATION);
+        if let Some(caller) = caller {
+            parts.extensions.insert(caller);
+        }
+        let body = if method.kind == Kind::Dialogue {
+            Body::new(Ending::new(body, self.soft.clone()))
+        } else {
+            let message = timeout(self.message_timeout, request::message(body, self.message_limit)).await;
+            Body::new(Full::new(message.map_err(|_| status::deadline_passed())??))
+        };
+        match self
+            .routes
+            .clone()
+            .oneshot(Request::from_parts(parts, body))
+            .await
+        {
+            Ok(response) => Ok(response),
+            Err(never) => match never {},
+        }
+    }
+}
+
+type Place = tokio::sync::OwnedSemaphorePermit;
+
+/// An answer to what is no gRPC call.
+fn plain(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let allowed = header::HeaderValue::from_static("POST");
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+/// Gives the statuses that tonic makes itself a reason and a constant text. Ours have one already. tonic fails by itself
+/// in two ways before a handler runs: the message is no protobuf of its type, or the path leads nowhere.
+fn reasoned(response: Response<Body>) -> Response<Body> {
+    let headers = response.headers();
+    let (Some(code), false) = (
+        headers.get(Status::GRPC_STATUS),
+        headers.contains_key(Status::GRPC_STATUS_DETAILS),
+    ) else {
+        return response;
+    };
+    match Code::from_bytes(code.as_bytes()) {
+        Code::Ok | Code::Cancelled => response,
+        Code::Internal => status::malformed("the message cannot be decoded").into_http(),
+        Code::Unimplemented => status::method_unknown().into_http(),
+        code => {
+            tracing::error!(?code, "tonic failed by itself");
+            status::internal().into_http()
+        }
+    }
+}

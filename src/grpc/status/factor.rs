@@ -1,0 +1,141 @@
+//! The desk's errors.
+
+use tonic::{Code, Status};
+
+use super::{exhausted_until, fault, invalid_field, log, refuse, store};
+use crate::{
+    domain::{budget::Lock, clock::Timestamp},
+    factor::{CancelError, GetError, ResendError, StartError, VerifyError},
+};
+
+/// Why no challenge was started.
+pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
+    match error {
+        StartError::UserUnknown => refuse(Code::NotFound, "USER_UNKNOWN", "no such user"),
+        StartError::NoAddress => refuse(
+            Code::FailedPrecondition,
+            "USER_HAS_NO_ADDRESS",
+            "the user has no usable e-mail address",
+        ),
+        StartError::UserAmbiguous => refuse(
+            Code::FailedPrecondition,
+            "USER_AMBIGUOUS",
+            "more than one user matches",
+        ),
+        StartError::RepositoryNotConfigured => {
+            invalid_field("repository", "is not the name of a configured repository")
+        }
+        StartError::Repository(cause) => {
+            log(cause);
+            refuse(
+                Code::Unavailable,
+                "REPOSITORY_UNAVAILABLE",
+                "the user repository is unavailable; try again",
+            )
+        }
+        StartError::WaitNotAllowed => wait_not_allowed(),
+        StartError::RequestReused => refuse(
+            Code::AlreadyExists,
+            "REQUEST_ID_REUSED",
+            "the request id was used for another request",
+        ),
+        StartError::UserLocked(lock) => user_locked(*lock, now),
+        StartError::OverBudget(until) => over_budget(*until, now),
+        StartError::Keyring(cause) => fault(cause),
+        StartError::Store(cause) => store(cause),
+    }
+}
+
+/// Why no further code was sent.
+pub(in crate::grpc) fn resend(error: &ResendError, now: Timestamp) -> Status {
+    match error {
+        ResendError::Unknown => challenge_unknown(),
+        ResendError::Closed(_) => challenge_closed(),
+        ResendError::TooEarly(until) => exhausted_until(
+            "RESEND_TOO_EARLY",
+            "the next code can be sent later; see RetryInfo in the details",
+            *until,
+            now,
+        ),
+        // No RetryInfo: waiting does not help this challenge.
+        ResendError::NoMoreCodes => refuse(
+            Code::ResourceExhausted,
+            "SEND_BUDGET_SPENT",
+            "no further code can be sent for this challenge",
+        ),
+        ResendError::WaitNotAllowed => wait_not_allowed(),
+        ResendError::UserLocked(lock) => user_locked(*lock, now),
+        ResendError::OverBudget(until) => over_budget(*until, now),
+        ResendError::Keyring(cause) => fault(cause),
+        ResendError::Form(cause) => fault(cause),
+        ResendError::Store(cause) => store(cause),
+    }
+}
+
+/// Why a code was not judged.
+pub(in crate::grpc) fn verify(error: &VerifyError) -> Status {
+    match error {
+        VerifyError::Unknown => challenge_unknown(),
+        VerifyError::NotACode(cause) => invalid_field("code", cause),
+        VerifyError::Keyring(cause) => fault(cause),
+        VerifyError::Store(cause) => store(cause),
+    }
+}
+
+/// Why a challenge was not cancelled.
+pub(in crate::grpc) fn cancel(error: &CancelError) -> Status {
+    match error {
+        CancelError::Unknown => challenge_unknown(),
+        CancelError::Closed(_) => challenge_closed(),
+        CancelError::Store(cause) => store(cause),
+    }
+}
+
+/// Why a challenge was not shown.
+pub(in crate::grpc) fn get(error: &GetError) -> Status {
+    match error {
+        GetError::Unknown => challenge_unknown(),
+        GetError::Store(cause) => store(cause),
+    }
+}
+
+fn challenge_unknown() -> Status {
+    refuse(Code::NotFound, "CHALLENGE_UNKNOWN", "no such challenge")
+}
+
+fn challenge_closed() -> Status {
+    refuse(
+        Code::FailedPrecondition,
+        "CHALLENGE_CLOSED",
+        "the challenge is closed",
+    )
+}
+
+fn wait_not_allowed() -> Status {
+    refuse(
+        Code::PermissionDenied,
+        "WAIT_NOT_ALLOWED",
+        "this caller may not wait for the mail server",
+    )
+}
+
+fn over_budget(until: Timestamp, now: Timestamp) -> Status {
+    let text = "the budget for sending is spent for now; see RetryInfo in the details";
+    exhausted_until("SEND_BUDGET_SPENT", text, until, now)
+}
+
+fn user_locked(lock: Lock, now: Timestamp) -> Status {
+    const REASON: &str = "USER_LOCKED";
+    match lock {
+        Lock::Until(until) => {
+            let text = "the user is locked after too many wrong codes; see RetryInfo in the details";
+            exhausted_until(REASON, text, until, now)
+        }
+        // No RetryInfo: waiting does not help.
+        Lock::ForGood => refuse(
+            Code::ResourceExhausted,
+            REASON,
+            "the user is locked until an administrator unlocks",
+        ),
+    }
+}
