@@ -17,6 +17,7 @@
 //! randomness, [`cli`] the command line. `factor` and `mail` never see each other: the outbox is between them.
 //! Who may use whom is a table in `tests/layering.rs`.
 
+pub mod config;
 pub mod domain;
 pub mod factor;
 pub mod grpc;
@@ -27,3 +28,4 @@ pub mod policy;
 pub mod repository;
 pub mod store;
 pub mod system;
+pub mod telemetry;

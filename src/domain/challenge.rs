@@ -170,6 +170,20 @@ impl Challenge {
         !self.decoy && numbers.any_between(oldest, self.code_number)
     }
 
+    /// The verdict on any code where none is judged any more; `None` while it is pending.
+    #[must_use]
+    pub fn closed(&self, now: Timestamp) -> Option<Verdict> {
+        match self.standing(now) {
+            Standing::Pending => None,
+            Standing::Verified => Some(Verdict::Used {
+                at: self.verified_at.unwrap_or(self.created_at),
+            }),
+            Standing::Cancelled => Some(Verdict::Cancelled),
+            Standing::Locked => Some(Verdict::Locked),
+            Standing::Expired => Some(Verdict::Expired),
+        }
+    }
+
     /// How many more wrong codes it bears.
     #[must_use]
     pub fn attempts_left(&self) -> u32 {

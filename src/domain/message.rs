@@ -6,9 +6,22 @@ use super::{
     address::{AddressError, EmailAddress, LocalPart},
     challenge::Purpose,
     code::{Alphabet, CodeSpec},
-    id::{AccountId, ChallengeId},
+    id::{AccountId, ChallengeId, EntryId},
     keyring::KeyId,
 };
+
+/// The Message-ID (RFC 5322, 3.6.4) of an outbox entry's mail: the same for every copy. In hexadecimal, because an
+/// identifier in base64url may have hyphens where some servers want none.
+#[must_use]
+pub fn message_id(entry: &EntryId, domain: &str) -> String {
+    use std::fmt::Write as _;
+    let mut id = String::from("<");
+    for byte in entry.as_bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    id + "@" + domain + ">"
+}
 
 /// Whom a code goes to and what the mail says of the request. Sealed wherever it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,6 +283,12 @@ impl TestForm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_id_is_a_dot_atom_at_a_domain() {
+        let id = message_id(&EntryId::from_bytes([0xfb; 16]), "example.com");
+        assert_eq!(id, format!("<{}@example.com>", "fb".repeat(16)));
+    }
 
     #[test]
     fn a_mail_survives_being_kept() {

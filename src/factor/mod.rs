@@ -23,12 +23,13 @@ use crate::{
 mod cancel;
 mod decoy;
 mod get;
+mod mailing;
 mod resend;
 mod start;
 mod verify;
 mod watch;
 
-pub use crate::repository::UserName;
+pub use crate::repository::{RepositoryError, UserName};
 pub use cancel::CancelError;
 pub use resend::{ResendError, ResendRequest};
 pub use start::{StartError, StartRequest};
@@ -120,6 +121,20 @@ impl Desk {
     }
 }
 
+/// What a code's context is sealed for.
+fn context_place(id: ChallengeId) -> String {
+    format!("challenge/{id}/context")
+}
+
+/// Counts what became of a request for a challenge, or of a challenge.
+fn count(outcome: &'static str) {
+    metrics::counter!("mailfactor_challenges_total", "outcome" => outcome).increment(1);
+}
+
 fn may_see(caller: &Caller, challenge: &Challenge) -> bool {
     caller.role == Role::Admin || challenge.caller == caller.id
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

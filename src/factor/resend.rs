@@ -1,12 +1,17 @@
 //! Resend: a fresh code for an open challenge.
 
-use super::{ChallengeView, Desk};
+use super::{ChallengeView, Desk, GetError, context_place, count};
 use crate::{
     domain::{
-        budget::Lock, caller::Caller, challenge::Standing, clock::Timestamp, id::ChallengeId,
-        keyring::KeyringError, message::FormError,
+        budget::Lock,
+        caller::Caller,
+        challenge::{Challenge, Standing},
+        clock::Timestamp,
+        id::ChallengeId,
+        keyring::KeyringError,
+        message::{FormError, MailContext},
     },
-    store::StoreError,
+    store::{Resend, Resent, StoreError},
 };
 
 /// A checked request for a further code.
@@ -53,6 +58,15 @@ pub enum ResendError {
     Store(#[from] StoreError),
 }
 
+impl From<GetError> for ResendError {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::Unknown => Self::Unknown,
+            GetError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl Desk {
     /// Sends a further code.
     #[tracing::instrument(name = "factor.resend", skip_all, fields(challenge.id = %request.id))]
@@ -61,6 +75,60 @@ impl Desk {
         caller: &Caller,
         request: ResendRequest,
     ) -> Result<ChallengeView, ResendError> {
-        todo!("{caller:?}")
+        if request.wait && !caller.see_users {
+            return Err(ResendError::WaitNotAllowed);
+        }
+        let challenge = self.challenge_of(caller, request.id).await?;
+        let now = self.clock.now();
+        if let Some(refusal) = refusal(&challenge, now) {
+            return Err(refusal);
+        }
+        // Refused now rather than by the worker, who could tell nobody.
+        self.keyring.code_key(&challenge.key)?;
+        let context = self
+            .keyring
+            .open(&context_place(challenge.id), &challenge.context)?;
+        let context = MailContext::from_bytes(&context)?;
+        let policy = self.policies.of(&challenge.event);
+        let number = challenge.code_number + 1;
+
+        let mut entry = self.entry(&challenge, number, context, now);
+        let slot = self.handoff.slot(&*self.entropy);
+        entry.lease = slot.lease();
+        let listener = request.wait.then(|| self.changes.listen(challenge.id));
+        let resend = Resend {
+            id: challenge.id,
+            number,
+            resend_at: now.plus(policy.resend_after),
+            entry: entry.clone(),
+            charges: self.charges(caller, &challenge, policy),
+            now,
+        };
+        match self.challenges.resend(resend).await? {
+            Some(Resent::Opened(challenge)) => {
+                slot.deliver(&entry, &*self.clock);
+                self.changes.ring(challenge.id);
+                count("resent");
+                tracing::info!(code.number = number, "resent");
+                Ok(self.answer(caller, *challenge, listener.as_ref()).await)
+            }
+            // Somebody else was first: that code's cooldown has begun.
+            Some(Resent::Refused(present)) => {
+                Err(refusal(&present, now).unwrap_or(ResendError::TooEarly(present.resend_at)))
+            }
+            Some(Resent::UserLocked(lock)) => Err(ResendError::UserLocked(lock)),
+            Some(Resent::OverBudget(until)) => Err(ResendError::OverBudget(until)),
+            None => Err(ResendError::Unknown),
+        }
+    }
+}
+
+/// Why no further code of a challenge may be sent at `now`, as far as the challenge itself says.
+fn refusal(challenge: &Challenge, now: Timestamp) -> Option<ResendError> {
+    match (challenge.standing(now), challenge.next_resend()) {
+        (Standing::Pending, Some(moment)) if now < moment => Some(ResendError::TooEarly(moment)),
+        (Standing::Pending, Some(_)) => None,
+        (Standing::Pending, None) => Some(ResendError::NoMoreCodes),
+        (closed, _) => Some(ResendError::Closed(closed)),
     }
 }

@@ -2,11 +2,21 @@
 
 use std::net::IpAddr;
 
-use super::{ChallengeView, Desk};
+use super::{ChallengeView, Desk, context_place, count};
 use crate::{
-    domain::{budget::Lock, caller::Caller, challenge::Purpose, clock::Timestamp, keyring::KeyringError},
-    repository::{RepositoryError, UserName},
-    store::StoreError,
+    domain::{
+        address::EmailAddress,
+        budget::Lock,
+        caller::Caller,
+        challenge::{Challenge, Purpose, State},
+        clock::Timestamp,
+        id::ChallengeId,
+        keyring::{KeyringError, Subject, SubjectKind},
+        message::MailContext,
+        otp_policy::OtpPolicy,
+    },
+    repository::{Found, Pace, RepositoryError, User, UserName},
+    store::{RequestKey, Start, Started, StoreError},
 };
 
 /// A checked request to start a challenge.
@@ -74,6 +84,201 @@ impl Desk {
     /// Starts a challenge.
     #[tracing::instrument(name = "factor.start", skip_all, fields(caller.name = %caller.name))]
     pub async fn start(&self, caller: &Caller, request: StartRequest) -> Result<ChallengeView, StartError> {
-        todo!("{caller:?} {request:?}")
+        let started = self.try_start(caller, request).await;
+        if let Err(error) = &started {
+            count(error.outcome());
+        }
+        started
+    }
+
+    async fn try_start(&self, caller: &Caller, request: StartRequest) -> Result<ChallengeView, StartError> {
+        // Before anything is looked up: the refusal must not depend on the user.
+        if request.wait && !caller.see_users {
+            return Err(StartError::WaitNotAllowed);
+        }
+        let addressee = self.addressee(caller, &request).await?;
+        let policy = self.policies.of(&request.event);
+        let now = self.clock.now();
+        let request_key = self.request_key(caller, &request);
+        let wait = request.wait;
+        let context = self.context(request.clone(), &addressee);
+        let challenge = self.new_challenge(caller, request, &addressee, policy, &context, now);
+
+        let mut entry = self.entry(&challenge, challenge.code_number, context, now);
+        let slot = self.handoff.slot(&*self.entropy);
+        entry.lease = slot.lease();
+        // Before the write: the worker may be faster than this task.
+        let listener = wait.then(|| self.changes.listen(challenge.id));
+        let start = Start {
+            challenge: challenge.clone(),
+            entry: entry.clone(),
+            charges: self.charges(caller, &challenge, policy),
+            request: request_key,
+        };
+        match self.challenges.start(start).await? {
+            Started::Opened => {
+                slot.deliver(&entry, &*self.clock);
+                count(if challenge.decoy { "decoy" } else { "started" });
+                tracing::info!(challenge.id = %challenge.id, challenge.decoy = challenge.decoy, "started");
+                Ok(self.answer(caller, challenge, listener.as_ref()).await)
+            }
+            Started::Repeated(challenge) => {
+                count("repeated");
+                let listener = wait.then(|| self.changes.listen(challenge.id));
+                match listener {
+                    Some(listener) => Ok(self.answer(caller, *challenge, Some(&listener)).await),
+                    None => Ok(self.view(caller, *challenge).await?),
+                }
+            }
+            Started::RequestReused => Err(StartError::RequestReused),
+            Started::UserLocked(lock) => Err(StartError::UserLocked(lock)),
+            Started::OverBudget(until) => Err(StartError::OverBudget(until)),
+        }
+    }
+
+    /// Whom the mail goes to: the user, or a decoy for callers who must not learn that there is nobody to mail.
+    async fn addressee(&self, caller: &Caller, request: &StartRequest) -> Result<Addressee, StartError> {
+        let pace = if caller.see_users { Pace::Quick } else { Pace::Even };
+        let named = request.repository.as_deref();
+        let found = self.directory.find(&request.user, named, pace).await;
+        let truth = match found {
+            Ok(Found::User(user)) => return Ok(self.real(*user)),
+            Ok(Found::Unknown) => StartError::UserUnknown,
+            Ok(Found::NoAddress) => StartError::NoAddress,
+            Ok(Found::Ambiguous) => StartError::UserAmbiguous,
+            Err(RepositoryError::NotConfigured) => return Err(StartError::RepositoryNotConfigured),
+            Err(error) => return Err(StartError::Repository(error)),
+        };
+        if caller.see_users {
+            return Err(truth);
+        }
+        tracing::debug!(reason = truth.outcome(), "a decoy stands in");
+        Ok(self.decoy(&request.user))
+    }
+
+    fn real(&self, user: User) -> Addressee {
+        let address = user.address.folded();
+        Addressee {
+            user: self
+                .keyring
+                .subject(SubjectKind::User, &[&user.repository, &user.id]),
+            address: self.keyring.subject(SubjectKind::Address, &[&address]),
+            recipient: user.address,
+            display_name: user.display_name,
+            locale: user.locale,
+            decoy: false,
+        }
+    }
+
+    fn context(&self, request: StartRequest, addressee: &Addressee) -> MailContext {
+        let given_name = || request.user.as_str().trim().to_owned();
+        MailContext {
+            recipient: addressee.recipient.clone(),
+            user: addressee.display_name.clone().unwrap_or_else(given_name),
+            endpoint: request.endpoint,
+            event: request.event,
+            locale: request
+                .locale
+                .or_else(|| addressee.locale.clone())
+                .unwrap_or_else(|| self.settings.default_locale.clone()),
+            client_ip: request.client_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        }
+    }
+
+    fn new_challenge(
+        &self,
+        caller: &Caller,
+        request: StartRequest,
+        addressee: &Addressee,
+        policy: &OtpPolicy,
+        context: &MailContext,
+        now: Timestamp,
+    ) -> Challenge {
+        let id = ChallengeId::random(&*self.entropy);
+        Challenge {
+            id,
+            caller: caller.id,
+            purpose: request.purpose,
+            spec: policy.code.clone(),
+            key: self.keyring.newest().clone(),
+            user: addressee.user,
+            address: addressee.address,
+            decoy: addressee.decoy,
+            state: State::Pending,
+            code_number: 1,
+            most_codes: policy.codes,
+            codes_before: policy.codes_before,
+            attempts: 0,
+            most_attempts: policy.attempts,
+            created_at: now,
+            expires_at: now.plus(policy.lifetime(request.purpose)),
+            resend_at: now.plus(policy.resend_after),
+            verified_at: None,
+            masked_recipient: policy.mask.apply(&addressee.recipient),
+            event: request.event,
+            endpoint: request.endpoint,
+            context: self
+                .keyring
+                .seal(&context_place(id), &context.to_bytes(), &*self.entropy),
+        }
+    }
+
+    /// The request id, keyed by caller, and all the request says: what the store needs to know a repetition.
+    fn request_key(&self, caller: &Caller, request: &StartRequest) -> Option<RequestKey> {
+        let request_id = request.request_id.as_deref()?;
+        let caller_id = caller.id.to_string();
+        let client_ip = request.client_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let contents = [
+            "contents",
+            request.user.as_str(),
+            request.repository.as_deref().unwrap_or_default(),
+            request.purpose.name(),
+            &request.event,
+            &request.endpoint,
+            request.locale.as_deref().unwrap_or_default(),
+            &client_ip,
+            if request.wait { "wait" } else { "" },
+        ];
+        Some(RequestKey {
+            id: self
+                .keyring
+                .subject(SubjectKind::Request, &["id", &caller_id, request_id]),
+            contents: self.keyring.subject(SubjectKind::Request, &contents),
+        })
+    }
+}
+
+/// Whom a mail goes to, or seems to.
+pub(super) struct Addressee {
+    /// Whose guesses and mails are counted.
+    pub(super) user: Subject,
+    /// Which mailbox's mails are counted.
+    pub(super) address: Subject,
+    /// The address.
+    pub(super) recipient: EmailAddress,
+    /// How to address the user, if that is known.
+    pub(super) display_name: Option<String>,
+    /// The user's language, if that is known.
+    pub(super) locale: Option<String>,
+    /// Nobody is there.
+    pub(super) decoy: bool,
+}
+
+impl StartError {
+    /// Its name in metrics.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::UserUnknown => "user_unknown",
+            Self::NoAddress => "no_address",
+            Self::UserAmbiguous => "user_ambiguous",
+            Self::RepositoryNotConfigured => "repository_not_configured",
+            Self::Repository(_) => "repository_unavailable",
+            Self::WaitNotAllowed => "wait_not_allowed",
+            Self::RequestReused => "request_reused",
+            Self::UserLocked(_) => "user_locked",
+            Self::OverBudget(_) => "over_budget",
+            Self::Keyring(_) => "key_missing",
+            Self::Store(_) => "store_unavailable",
+        }
     }
 }

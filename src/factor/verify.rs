@@ -1,15 +1,15 @@
 //! Verify: one right code, once.
 
-use super::Desk;
+use super::{Desk, GetError, count};
 use crate::{
     domain::{
         caller::Caller,
         challenge::{Challenge, Verdict},
-        code::NotACode,
+        code::{Code, NotACode},
         id::ChallengeId,
         keyring::KeyringError,
     },
-    store::StoreError,
+    store::{Guess, Guessed, StoreError},
 };
 
 /// Why a code was not judged.
@@ -29,6 +29,15 @@ pub enum VerifyError {
     Store(#[from] StoreError),
 }
 
+impl From<GetError> for VerifyError {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::Unknown => Self::Unknown,
+            GetError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl Desk {
     /// Judges a code: the verdict, and the challenge as it stands after it.
     #[tracing::instrument(name = "factor.verify", skip_all, fields(challenge.id = %id))]
@@ -38,6 +47,64 @@ impl Desk {
         id: ChallengeId,
         typed: &str,
     ) -> Result<(Verdict, Challenge), VerifyError> {
-        todo!("{caller:?} {typed}")
+        let challenge = self.challenge_of(caller, id).await?;
+        let code = Code::parse(typed, &challenge.spec)?;
+        let judged = match challenge.closed(self.clock.now()) {
+            Some(verdict) => (verdict, challenge),
+            None => self.judge(&challenge, &code).await?,
+        };
+        let verdict = judged.0.name();
+        metrics::counter!("mailfactor_verdicts_total", "verdict" => verdict).increment(1);
+        tracing::info!(verdict, "judged");
+        Ok(judged)
+    }
+
+    async fn judge(&self, challenge: &Challenge, code: &Code) -> Result<(Verdict, Challenge), VerifyError> {
+        // Every code the challenge may ever have is compared, decoy or not: the work tells nothing, and a resend that
+        // overtakes this call changes nothing.
+        let numbers = self.keyring.code_key(&challenge.key)?.matches(
+            code,
+            &challenge.id,
+            challenge.most_codes,
+            challenge.purpose,
+            &challenge.spec,
+        );
+        let guess = Guess {
+            id: challenge.id,
+            numbers,
+            limits: self.policies.of(&challenge.event).guesses,
+            now: self.clock.now(),
+        };
+        let Guessed { verdict, challenge } =
+            self.challenges.guess(guess).await?.ok_or(VerifyError::Unknown)?;
+        match verdict {
+            Verdict::Verified { .. } => {
+                count("verified");
+                self.withdraw(&challenge).await;
+            }
+            Verdict::Wrong { attempts_left: 0 } => count("locked"),
+            _ => {}
+        }
+        self.changes.ring(challenge.id);
+        Ok((verdict, challenge))
+    }
+
+    /// Withdraws what was not sent yet. Only the newest mail can be open: a resend withdraws the older ones. It is looked
+    /// at first, because in the usual case it was sent and nothing needs to be written. A failure costs nothing but a
+    /// mail with a code that no longer counts.
+    ///
+    /// A decoy has no mail to withdraw; for it the look alone is the same work as for a user whose mail was sent.
+    pub(super) async fn withdraw(&self, challenge: &Challenge) {
+        let withdrawn = match self.outbox.newest(challenge.id).await {
+            Ok(Some(entry)) if entry.state.is_open() && !challenge.decoy => {
+                self.outbox.withdraw(challenge.id).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = withdrawn {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(challenge.id = %challenge.id, error, "unsent mails could not be withdrawn");
+        }
     }
 }

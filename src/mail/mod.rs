@@ -1,19 +1,37 @@
 //! The post room: the only way out by mail.
+//!
+//! [`worker`] takes mails from the outbox, one [`step`] each: [`render`] makes the message, [`Transports`] hands it to the
+//! account's mail server, the outcome is settled. Under a transport lie the [`pool`] of warm connections, the
+//! [`breaker`] that spares a failing server, a [`session`] (one SMTP dialogue, each stage known), the [`dial`]er, which
+//! alone opens connections, and the [`guard`] round every stream: no server hangs us, floods us or speaks out of turn.
+//!
+//! `lettre` builds messages and speaks SMTP; what it leaves open (deadlines, bounded replies, the STARTTLS exchange)
+//! is closed here. A connection test and a test message take the very same way.
 
-use crate::domain::{account::Account, address::EmailAddress, delivery::ConnectionReport};
+mod breaker;
+mod compose;
+mod dial;
+mod egress;
+mod exchange;
+mod guard;
+mod journal;
+mod pass;
+mod pool;
+mod render;
+mod reply;
+mod secret;
+mod session;
+mod settings;
+mod step;
+mod tls;
+mod transport;
+mod worker;
 
-/// The connections to mail servers, by account.
-pub struct Transports {}
-
-impl Transports {
-    /// Whether no breaker of an enabled account is open.
-    #[must_use]
-    pub fn healthy(&self) -> bool {
-        todo!()
-    }
-
-    /// Tries an account, stage by stage, up to RSET, with a connection of its own.
-    pub async fn test(&self, account: &Account, recipient: &EmailAddress) -> ConnectionReport {
-        todo!("{account:?} {recipient:?}")
-    }
-}
+pub use breaker::{Admission, Breaker};
+pub use egress::{IpRange, IpRangeError};
+pub use pass::Pass;
+pub use render::{Cover, Rendered, Renderer};
+pub use settings::{MailError, MailSettings};
+pub use step::Settled;
+pub use transport::{Accepted, Clearance, Transports, Unsent, Withheld};
+pub use worker::{Worker, WorkerSettings};

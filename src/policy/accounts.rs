@@ -5,12 +5,12 @@ use zeroize::Zeroizing;
 use super::Office;
 use crate::{
     domain::{
-        account::{Account, AccountDraft},
+        account::{Account, AccountDraft, AccountSettings, Secret},
         caller::Caller,
         id::AccountId,
         violation::Violations,
     },
-    store::StoreError,
+    store::{AccountWrite, StoreError},
 };
 
 /// An account as it was written: the draft, and the password that is still to be sealed.
@@ -72,28 +72,47 @@ pub const UPDATABLE: [&str; 11] = [
     "reply_to",
 ];
 
+/// How often an update without a version is tried when others write at the same time.
+const TRIES: u32 = 5;
+
 impl Office {
     /// Creates an account; the first becomes the default.
+    #[tracing::instrument(name = "policy.create_account", skip_all)]
     pub async fn create_account(
         &self,
         caller: &Caller,
         input: AccountInput,
     ) -> Result<Account, AccountError> {
-        todo!("{caller:?} {input:?}")
+        let id = AccountId::random(&*self.entropy);
+        let settings = self.check(id, "account.", input)?;
+        let account = written(self.accounts.create(id, settings, self.clock.now()).await?)?;
+        tell(caller, &account, "account created");
+        Ok(account)
     }
 
     /// Answers with one account.
+    #[tracing::instrument(name = "policy.account", skip_all)]
     pub async fn account(&self, account: &AccountRef) -> Result<Account, AccountError> {
-        todo!("{account:?}")
+        let found = match account {
+            AccountRef::Id(id) => self.accounts.find(*id).await?,
+            AccountRef::Name(name) => {
+                let all = self.accounts.list().await?;
+                all.into_iter().find(|account| account.settings.name == *name)
+            }
+        };
+        found.ok_or(AccountError::Unknown)
     }
 
     /// All accounts, by name.
+    #[tracing::instrument(name = "policy.accounts", skip_all)]
     pub async fn accounts(&self) -> Result<Vec<Account>, AccountError> {
-        todo!()
+        Ok(self.accounts.list().await?)
     }
 
     /// Changes the fields that `mask` names ([`UPDATABLE`]); empty: all, keeping the secret where none is given.
-    /// `version` refuses to overwrite somebody else's change.
+    /// `version` refuses to overwrite somebody else's change. Without one, the fields that are not named keep whatever
+    /// somebody else makes of them meanwhile.
+    #[tracing::instrument(name = "policy.update_account", skip_all, fields(account.id = %id))]
     pub async fn update_account(
         &self,
         caller: &Caller,
@@ -102,25 +121,196 @@ impl Office {
         mask: &[String],
         version: Option<i64>,
     ) -> Result<Account, AccountError> {
-        todo!("{caller:?} {id:?} {input:?} {mask:?} {version:?}")
+        check_mask(mask)?;
+        // Sealed once: a password leaves this function only sealed.
+        let input = self.sealed(id, "account.", input)?;
+        for _ in 0..TRIES {
+            let current = self.accounts.find(id).await?.ok_or(AccountError::Unknown)?;
+            let draft = merge(&current.settings, &input, mask);
+            let settings = draft.check("account.", self.settings.local_part)?;
+            if current.is_default && current.settings.enabled && !settings.enabled {
+                return Err(AccountError::IsDefault);
+            }
+            let based_on = version.unwrap_or(current.version);
+            let write = self
+                .accounts
+                .update(id, settings, Some(based_on), self.clock.now())
+                .await?;
+            match written(write) {
+                Err(AccountError::Stale) if version.is_none() => {}
+                Ok(account) => {
+                    tell(caller, &account, "account changed");
+                    return Ok(account);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(AccountError::Stale)
     }
 
     /// Deletes an account; the default only as the last.
+    #[tracing::instrument(name = "policy.delete_account", skip_all)]
     pub async fn delete_account(
         &self,
         caller: &Caller,
         account: &AccountRef,
         version: Option<i64>,
     ) -> Result<(), AccountError> {
-        todo!("{caller:?} {account:?} {version:?}")
+        let id = self.account_id(account).await?;
+        let account = written(self.accounts.delete(id, version).await?)?;
+        tell(caller, &account, "account deleted");
+        Ok(())
     }
 
     /// Makes an enabled account the default.
+    #[tracing::instrument(name = "policy.set_default_account", skip_all)]
     pub async fn set_default_account(
         &self,
         caller: &Caller,
         account: &AccountRef,
     ) -> Result<Account, AccountError> {
-        todo!("{caller:?} {account:?}")
+        let id = self.account_id(account).await?;
+        let account = written(self.accounts.set_default(id, self.clock.now()).await?)?;
+        tell(caller, &account, "default account set");
+        Ok(account)
+    }
+
+    async fn account_id(&self, account: &AccountRef) -> Result<AccountId, AccountError> {
+        match account {
+            AccountRef::Id(id) => Ok(*id),
+            AccountRef::Name(_) => Ok(self.account(account).await?.id),
+        }
+    }
+
+    /// The settings of an input for the account of this name, its password sealed; or all that is wrong with them.
+    pub(super) fn check(
+        &self,
+        id: AccountId,
+        prefix: &str,
+        input: AccountInput,
+    ) -> Result<AccountSettings, Violations> {
+        let (sealed, mut faults) = match self.sealed(id, prefix, input) {
+            Ok(draft) => (draft, Violations::new()),
+            Err(Unsealed { draft, faults }) => (*draft, faults),
+        };
+        match sealed.check(prefix, self.settings.local_part) {
+            Ok(settings) => faults.into_result().map(|()| settings),
+            Err(more) => {
+                for fault in more.as_slice() {
+                    faults.add(&fault.field, &fault.description);
+                }
+                Err(faults)
+            }
+        }
+    }
+
+    /// The draft with its secret checked, and sealed where it is a password.
+    fn sealed(&self, id: AccountId, prefix: &str, input: AccountInput) -> Result<AccountDraft, Unsealed> {
+        let AccountInput { mut draft, password } = input;
+        let secret = match (password, draft.secret.take()) {
+            (None, None) => return Ok(draft),
+            (Some(password), _) => self.seal_password(id, &password),
+            (None, Some(secret)) => self.check_secret(secret),
+        };
+        match secret {
+            Ok(secret) => {
+                draft.secret = Some(secret);
+                Ok(draft)
+            }
+            Err(fault) => {
+                let mut faults = Violations::new();
+                faults.add(format!("{prefix}secret"), fault);
+                // There is one, only no good one: its absence is not another fault.
+                draft.secret = Some(Secret::Environment(String::new()));
+                Err(Unsealed {
+                    draft: Box::new(draft),
+                    faults,
+                })
+            }
+        }
     }
 }
+
+/// A draft whose secret is no good.
+struct Unsealed {
+    draft: Box<AccountDraft>,
+    faults: Violations,
+}
+
+impl From<Unsealed> for AccountError {
+    fn from(unsealed: Unsealed) -> Self {
+        Self::Invalid(unsealed.faults)
+    }
+}
+
+/// The account a write left, or why it wrote nothing.
+fn written(write: AccountWrite) -> Result<Account, AccountError> {
+    match write {
+        AccountWrite::Saved(account) => Ok(*account),
+        AccountWrite::NameTaken => Err(AccountError::NameTaken),
+        AccountWrite::Stale => Err(AccountError::Stale),
+        AccountWrite::Unknown => Err(AccountError::Unknown),
+        AccountWrite::IsDefault => Err(AccountError::IsDefault),
+        AccountWrite::Disabled => Err(AccountError::Disabled),
+    }
+}
+
+fn check_mask(mask: &[String]) -> Result<(), Violations> {
+    let mut faults = Violations::new();
+    for (position, name) in (1..).zip(mask) {
+        if !UPDATABLE.contains(&name.as_str()) {
+            // Named by its position: what stands there may be anything.
+            faults.add(
+                "update_mask",
+                format!("path {position} is no field that can be changed"),
+            );
+        }
+    }
+    faults.into_result()
+}
+
+/// The account as it is, with the fields that `mask` names as they are in `new`.
+fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[String]) -> AccountDraft {
+    let mut draft = AccountDraft::from(current);
+    let named = |name: &str| mask.is_empty() || mask.iter().any(|path| path == name);
+    let mut set = |name: &str, change: &dyn Fn(&mut AccountDraft)| {
+        if named(name) {
+            change(&mut draft);
+        }
+    };
+    set("name", &|draft| draft.name.clone_from(&new.name));
+    set("enabled", &|draft| draft.enabled = new.enabled);
+    set("host", &|draft| draft.host.clone_from(&new.host));
+    set("port", &|draft| draft.port = new.port);
+    set("security", &|draft| draft.security = new.security);
+    set("authentication", &|draft| {
+        draft.authentication = new.authentication;
+    });
+    set("username", &|draft| draft.username.clone_from(&new.username));
+    set("sender", &|draft| draft.sender.clone_from(&new.sender));
+    set("display_name", &|draft| {
+        draft.display_name.clone_from(&new.display_name);
+    });
+    set("reply_to", &|draft| draft.reply_to.clone_from(&new.reply_to));
+    set("secret", &|draft| {
+        // A mask that names the secret means it; without a mask, none given is none changed.
+        if new.secret.is_some() || !mask.is_empty() {
+            draft.secret.clone_from(&new.secret);
+        }
+    });
+    draft
+}
+
+/// For the record of who changed what.
+fn tell(caller: &Caller, account: &Account, what: &'static str) {
+    tracing::info!(
+        caller.name = %caller.name,
+        account.name = %account.settings.name,
+        account.id = %account.id,
+        "{what}"
+    );
+}
+
+#[cfg(test)]
+#[path = "accounts_tests.rs"]
+mod tests;

@@ -16,7 +16,7 @@ mod directory;
 pub mod file;
 pub mod sql;
 
-pub use directory::Directory;
+pub use directory::{Directory, Pace};
 
 /// A user's name as a caller gave it: one line, 1 to 256 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +32,13 @@ impl UserName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The form in which names are compared where a repository leaves that to us: without space around it, in lower
+    /// case. `Ann` and ` ann` are one user.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.trim().to_lowercase()
     }
 }
 
@@ -100,3 +107,71 @@ pub trait UserRepository: Send + Sync {
 
 /// Repositories as they are shared.
 pub type SharedRepository = Arc<dyn UserRepository>;
+
+/// Whether a text looks like a BCP 47 language tag (RFC 5646): subtags of 1 to 8 letters and digits, 35 characters in all
+/// (4.4.1).
+fn is_locale(text: &str) -> bool {
+    let subtag =
+        |tag: &str| (1..=8).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let language = text.split('-').next().unwrap_or_default();
+    text.len() <= 35
+        && (2..=8).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && text.split('-').all(subtag)
+}
+
+/// A thousand names that no user has, made to break whatever reads them.
+#[cfg(test)]
+pub(crate) fn hostile_names() -> Vec<String> {
+    let seeds = [
+        "'",
+        "''",
+        "\"",
+        "`",
+        "ann'; DROP TABLE users; --",
+        "' OR '1'='1",
+        "\" OR \"\"=\"",
+        "$1",
+        "?1",
+        ":name",
+        "%",
+        "_nn",
+        "a%",
+        "*)(uid=*",
+        "\\",
+        "\0",
+        "ann\0",
+        "\n",
+        "ann\r\nBcc: x@example.com",
+        "\u{202e}nna",
+        "\u{feff}ann",
+        "ａｎｎ",
+        "аnn",
+        "İ",
+        "ß",
+        "👩‍👩‍👧",
+        "../../etc/passwd",
+        "{{7*7}}",
+        "${jndi:ldap://x}",
+        "",
+        " ",
+        "null",
+        "0",
+    ];
+    let filler = ["", "x", "'", "é", "\u{1f600}", "\t", ";", "@example.com"];
+    let mut names: Vec<String> = vec![
+        "x".repeat(10_000),
+        "'".repeat(10_000),
+        "é".repeat(10_000),
+        "y".repeat(256),
+    ];
+    for round in 0..4 {
+        for seed in seeds {
+            for fill in filler {
+                names.push(format!("{seed}{}{}", fill.repeat(round + 1), "z".repeat(round)));
+            }
+        }
+    }
+    assert!(names.len() >= 1_000);
+    names
+}

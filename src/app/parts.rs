@@ -1,0 +1,235 @@
+//! The parts, each from its section of the configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{BuildError, Machine};
+use crate::{
+    config::{Config, Repository, RepositoryKind, Users},
+    domain::{account::Security, address::ascii_domain, keyring::Keyring},
+    factor::{Desk, DeskSettings},
+    grpc::{Door, DoorSettings, TlsFiles},
+    mail::{MailSettings, Renderer, Transports, Worker, WorkerSettings},
+    policy::{Gate, Office, OfficeSettings, Vitals},
+    repository::{
+        Directory, SharedRepository,
+        file::FileRepository,
+        sql::{SqlColumns, SqlRepository, SqlRepositorySettings},
+    },
+    store::{
+        Accounts, cached::CachedChallenges, changes::Changes, handoff::{Tray, handoff}, sql::SqlStore,
+    },
+};
+
+/// Fresh mails that may wait for this instance's worker: a second's worth of a fast mail server.
+const TRAY: usize = 1_024;
+
+/// Pending challenges kept in memory, at well under a kilobyte each.
+const CACHED_CHALLENGES: u64 = 100_000;
+
+/// How long a caller that was removed may still call.
+const CALLER_TTL: Duration = Duration::from_secs(5);
+
+/// How often a watched challenge is looked at without news.
+const WATCH_POLL: Duration = Duration::from_secs(2);
+
+/// Connections to one user database at once.
+const REPOSITORY_CONNECTIONS: u32 = 8;
+
+/// What runs.
+pub(super) struct Parts {
+    pub(super) door: Door,
+    pub(super) worker: Arc<Worker>,
+    pub(super) tray: Tray,
+}
+
+/// Puts the parts together.
+pub(super) async fn assemble(
+    config: &Config,
+    machine: &Machine,
+    store: &SqlStore,
+    keyring: Arc<Keyring>,
+) -> Result<Parts, BuildError> {
+    let Machine { clock, entropy } = machine.clone();
+    let shared = Arc::new(store.clone());
+    let hello_name = hello_name(config);
+    let message_id_domain = message_id_domain(config, &hello_name);
+    let transports = Transports::new(mail_settings(config, hello_name), keyring.clone(), clock.clone())?;
+    let transports = Arc::new(transports);
+    let (handoff, tray) = handoff(TRAY);
+    let changes = Changes::new();
+    let worker = Worker {
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        keyring: keyring.clone(),
+        outbox: shared.clone(),
+        accounts: shared.clone(),
+        transports: transports.clone(),
+        renderer: Arc::new(Renderer::new()),
+        changes: changes.clone(),
+        settings: WorkerSettings {
+            concurrency: config.delivery.concurrency,
+            poll: config.delivery.poll,
+        },
+    };
+    let desk = Desk {
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        keyring: keyring.clone(),
+        challenges: Arc::new(CachedChallenges::new(shared.clone(), clock.clone(), CACHED_CHALLENGES)),
+        outbox: shared.clone(),
+        directory: Arc::new(directory(&config.users)?),
+        policies: Arc::new(config.policies.clone()),
+        handoff: handoff.clone(),
+        changes,
+        settings: DeskSettings {
+            default_locale: config.delivery.default_locale.clone(),
+            message_id_domain: message_id_domain.clone(),
+            decoy_domains: config.decoy_domains.clone(),
+            wait: config.delivery.wait,
+            poll: WATCH_POLL,
+        },
+    };
+    let office = Office {
+        clock,
+        entropy,
+        keyring,
+        accounts: shared.clone(),
+        outbox: shared.clone(),
+        transports: transports.clone(),
+        handoff,
+        settings: OfficeSettings {
+            local_part: config.users.local_part,
+            secret_directories: config.secret_directories.clone(),
+            message_id_domain,
+            mask: config.policies.default.mask.clone(),
+            test_lifetime: config.delivery.test_lifetime,
+            wait: config.delivery.wait,
+        },
+    };
+    let door = Door {
+        desk: Arc::new(desk),
+        office: Arc::new(office),
+        gate: Arc::new(Gate::new(shared.clone(), CALLER_TTL)),
+        vitals: Arc::new(Vitals::new(shared, transports)),
+        settings: door_settings(config),
+    };
+    Ok(Parts {
+        door,
+        worker: Arc::new(worker),
+        tray,
+    })
+}
+
+/// The directory of users.
+pub(super) fn directory(users: &Users) -> Result<Directory, BuildError> {
+    let repositories = users.repositories.iter().map(|repository| open(repository, users));
+    let repositories = repositories.collect::<Result<Vec<_>, _>>()?;
+    Ok(Directory::new(repositories, users.lookup_deadline))
+}
+
+/// One repository.
+pub(super) fn open(repository: &Repository, users: &Users) -> Result<SharedRepository, BuildError> {
+    let name = repository.name.clone();
+    let opened: Result<SharedRepository, Box<dyn std::error::Error + Send + Sync>> = match &repository.kind {
+        RepositoryKind::File { path } => FileRepository::open(name.clone(), path.clone(), users.local_part)
+            .map(|opened| Arc::new(opened) as SharedRepository)
+            .map_err(Into::into),
+        RepositoryKind::Sql { url, query, columns } => SqlRepository::connect(SqlRepositorySettings {
+            name: name.clone(),
+            url: url.clone(),
+            query: query.clone(),
+            columns: SqlColumns {
+                id: columns.id.clone(),
+                email: columns.email.clone(),
+                display_name: columns.display_name.clone(),
+                locale: columns.locale.clone(),
+            },
+            timeout: users.lookup_deadline,
+            connections: REPOSITORY_CONNECTIONS,
+            local_part: users.local_part,
+        })
+        .map(|opened| Arc::new(opened) as SharedRepository)
+        .map_err(Into::into),
+    };
+    opened.map_err(|source| BuildError::Repository { name, source })
+}
+
+fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
+    let delivery = &config.delivery;
+    MailSettings {
+        hello_name,
+        // What the configuration took for a network is one here too: both read the same notation.
+        egress: delivery
+            .egress
+            .iter()
+            .filter_map(|network| network.to_string().parse().ok())
+            .collect(),
+        connect_timeout: delivery.timeouts.connect,
+        tls_timeout: delivery.timeouts.tls,
+        command_timeout: delivery.timeouts.command,
+        accept_timeout: delivery.timeouts.accept,
+        attempt_timeout: delivery.timeouts.attempt,
+        pool_size: delivery.pool_size,
+        pool_idle: delivery.pool_idle,
+        extra_roots: delivery.extra_ca.clone(),
+        ..MailSettings::default()
+    }
+}
+
+fn door_settings(config: &Config) -> DoorSettings {
+    let server = &config.server;
+    let limits = &server.limits;
+    DoorSettings {
+        tls: server.tls.as_ref().map(|tls| TlsFiles {
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+            client_ca: tls.client_ca.clone(),
+        }),
+        reflection: server.reflection,
+        handshake_timeout: limits.handshake_timeout,
+        most_connections: limits.connections,
+        most_requests: limits.requests,
+        most_streams: limits.streams,
+        message_limit: limits.message_bytes,
+        header_limit: limits.header_bytes,
+        keepalive_interval: limits.keepalive,
+        local_part: config.users.local_part,
+        ..DoorSettings::default()
+    }
+}
+
+/// The configured name, or the machine's where it has a domain: a mail server may refuse one that has none.
+fn hello_name(config: &Config) -> String {
+    let configured = config.delivery.hello_name.clone();
+    configured
+        .or_else(|| {
+            let machine = rustix::system::uname();
+            ascii_domain(&machine.nodename().to_string_lossy()).ok()
+        })
+        .unwrap_or_else(|| "localhost.localdomain".to_owned())
+}
+
+fn message_id_domain(config: &Config, hello_name: &str) -> String {
+    let configured = config.delivery.message_id_domain.clone();
+    configured.unwrap_or_else(|| hello_name.to_owned())
+}
+
+/// Says at every start what is set up in a way that lets others read along.
+pub(super) async fn warn(config: &Config, store: &SqlStore) {
+    let server = &config.server;
+    if server.tls.is_none() && !server.listen.ip().is_loopback() {
+        tracing::warn!(address = %server.listen, "gRPC is served without TLS: API keys and codes cross the network in the clear");
+    }
+    if config.users.repositories.is_empty() {
+        tracing::warn!("no [[repository]] is configured: no user is known");
+    }
+    let accounts = Accounts::list(store).await.unwrap_or_default();
+    if !accounts.iter().any(|account| account.settings.enabled) {
+        tracing::warn!("no mail account is set up: no mail goes out; see `mailfactor account add --help`");
+    }
+    for account in accounts.iter().filter(|account| account.settings.enabled) {
+        if account.settings.server.security == Security::Plain {
+            tracing::warn!(account.name = %account.settings.name, "the account uses no TLS: codes cross the network in the clear");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `outbox`: the mails of a server.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Outcome, client::ClientArguments, out, show};
+use crate::pb::v1 as pb;
+
+/// The most entries a page may have.
+const PAGE: u32 = 500;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Lists mails, newest first.
+    #[command(after_help = "Examples:\n  mailfactor outbox list\n  mailfactor outbox list --state failed --state deferred --json")]
+    List(List),
+    /// Shows one mail with every attempt to send it.
+    Show(Show),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only mails in this state; may be given several times.
+    #[arg(long, value_parser = state, value_name = "queued|sent|deferred|failed|bounced|expired|withdrawn")]
+    state: Vec<pb::DeliveryState>,
+    /// Only mails last tried through the account of this name.
+    #[arg(long, default_value = "")]
+    account: String,
+    /// How many at the most.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The entry.
+    entry: String,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+impl Command {
+    pub(super) async fn run(self) -> Outcome {
+        match self {
+            Self::List(list) => list.run().await,
+            Self::Show(show) => show.run().await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let mut client = self.client.connect().await?;
+        let mut entries = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let missing = self.limit.saturating_sub(u32::try_from(entries.len()).unwrap_or(u32::MAX));
+            if missing == 0 {
+                break;
+            }
+            let request = pb::ListEntriesRequest {
+                page_size: i32::try_from(missing.min(PAGE)).unwrap_or_default(),
+                page_token,
+                states: self.state.iter().map(|state| i32::from(*state)).collect(),
+                account: self.account.clone(),
+                ..pb::ListEntriesRequest::default()
+            };
+            let page = client.outbox.list_entries(request).await?.into_inner();
+            entries.extend(page.entries);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        if self.json {
+            out::json(&entries.iter().map(show::entry).collect());
+            return Ok(());
+        }
+        let rows: Vec<_> = entries.iter().map(row).collect();
+        let headers = ["submitted", "state", "recipient", "attempts", "account", "last error", "entry"];
+        out::table(&headers, &rows);
+        Ok(())
+    }
+}
+
+impl Show {
+    async fn run(self) -> Outcome {
+        let mut client = self.client.connect().await?;
+        let request = pb::GetEntryRequest { entry_id: self.entry };
+        let answer = client.outbox.get_entry(request).await?.into_inner();
+        let entry = answer.entry.unwrap_or_default();
+        if self.json {
+            let attempts: Vec<_> = answer.attempts.iter().map(show::attempt).collect();
+            out::json(&json!({ "entry": show::entry(&entry), "attempts": attempts }));
+            return Ok(());
+        }
+        out::pairs(&show::entry_pairs(&entry));
+        if !answer.attempts.is_empty() {
+            out::say("");
+            let rows: Vec<_> = answer.attempts.iter().map(attempt_row).collect();
+            out::table(&["no.", "began", "took", "account", "stage", "outcome", "reply"], &rows);
+        }
+        Ok(())
+    }
+}
+
+fn state(text: &str) -> Result<pb::DeliveryState, String> {
+    pb::DeliveryState::from_str_name(&format!("DELIVERY_STATE_{}", text.to_uppercase()))
+        .ok_or_else(|| "must be queued, sent, deferred, failed, bounced, expired or withdrawn".to_owned())
+}
+
+fn row(entry: &pb::OutboxEntry) -> Vec<String> {
+    vec![
+        show::time(entry.submitted_at.as_ref()),
+        show::word(entry.state().as_str_name(), "DELIVERY_STATE_"),
+        entry.masked_recipient.clone(),
+        entry.attempts.to_string(),
+        entry.account.clone(),
+        entry.last_error.clone(),
+        entry.entry_id.clone(),
+    ]
+}
+
+fn attempt_row(attempt: &pb::Attempt) -> Vec<String> {
+    vec![
+        attempt.number.to_string(),
+        show::time(attempt.started_at.as_ref()),
+        format!("{} ms", show::milliseconds(attempt.duration.as_ref())),
+        attempt.account.clone(),
+        show::word(attempt.stage().as_str_name(), "STAGE_"),
+        show::word(attempt.outcome().as_str_name(), "DELIVERY_STATE_"),
+        attempt.reply.clone(),
+    ]
+}

@@ -1,0 +1,98 @@
+//! `user`: what the budgets know of a user. On this machine, on the database.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Here, Outcome, out, show};
+use crate::{
+    app::{
+        Machine,
+        local::{Local, UserState},
+    },
+    domain::budget::Lock,
+};
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  mailfactor user show ann\n  mailfactor user unlock ann --repository staff")]
+pub(super) enum Command {
+    /// Shows a user's wrong codes and lock.
+    Show {
+        #[command(flatten)]
+        user: User,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lifts a user's lock and forgets the wrong codes.
+    Unlock(User),
+    /// Locks a user until unlocked: no code is sent, none verifies.
+    Lock(User),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct User {
+    /// The name, as the repository knows it.
+    name: String,
+    /// The repository to look in; without it, all of them in order.
+    #[arg(long, value_name = "NAME")]
+    repository: Option<String>,
+}
+
+impl Command {
+    pub(super) async fn run(self, here: &Here, machine: Machine) -> Outcome {
+        let config = here.load()?;
+        here.log(&config, Some("warn"))?;
+        let local = Local::open(&config, &machine).await?;
+        let outcome = self.act(&local).await;
+        local.close().await;
+        outcome
+    }
+
+    async fn act(self, local: &Local) -> Outcome {
+        match self {
+            Self::Show { user, json } => {
+                let state = local.user(user.repository.as_deref(), &user.name).await?;
+                print(&user.name, &state, json);
+            }
+            Self::Unlock(user) => {
+                let name = &user.name;
+                if local.unlock_user(user.repository.as_deref(), name).await? {
+                    out::say(format_args!("{name} is unlocked and starts afresh"));
+                } else {
+                    out::say(format_args!("{name} was not locked and had no wrong codes"));
+                }
+            }
+            Self::Lock(user) => {
+                local.lock_user(user.repository.as_deref(), &user.name).await?;
+                out::say(format_args!("{} is locked until unlocked", user.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print(name: &str, state: &UserState, json: bool) {
+    let lock = match state.lock {
+        None => "none".to_owned(),
+        Some(Lock::Until(moment)) => show::moment(moment),
+        Some(Lock::ForGood) => "until unlocked".to_owned(),
+    };
+    if json {
+        out::json(&json!({
+            "user": name,
+            "repository": state.repository,
+            "masked_address": state.masked_address,
+            "failures": state.failures,
+            "locked": state.lock.is_some(),
+            "locked_until": matches!(state.lock, Some(Lock::Until(_))).then_some(lock),
+        }));
+        return;
+    }
+    out::pairs(&[
+        ("user", name.to_owned()),
+        ("repository", state.repository.clone()),
+        ("address", state.masked_address.clone()),
+        ("wrong codes", state.failures.to_string()),
+        ("locked", lock),
+    ]);
+}

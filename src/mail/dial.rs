@@ -1,0 +1,227 @@
+//! The dialer: the only place that opens connections to mail servers, each stage with a deadline of its own.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use lettre::transport::smtp::client::AsyncTokioStream;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::{Instant, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    IpRange, MailError, MailSettings,
+    exchange::{ExchangeError, start_tls},
+    guard::{Gauge, Guard, Stream},
+    journal::Journal,
+    reply::{Hidden, failure, said_of_loss},
+    tls,
+};
+use crate::domain::{
+    account::{Security, Server},
+    delivery::{FailureKind, SendFailure, Stage},
+};
+
+/// A connection on which the server's greeting is the next thing to read.
+#[derive(Debug)]
+pub(super) struct Dialed {
+    /// The guarded stream.
+    pub(super) stream: Box<dyn AsyncTokioStream>,
+    /// What is seen of it from outside.
+    pub(super) gauge: Arc<Gauge>,
+}
+
+/// Opens connections.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    settings: MailSettings,
+    tls: Arc<ClientConfig>,
+}
+
+impl Dialer {
+    /// With these limits and certificate authorities.
+    pub(super) fn new(settings: MailSettings) -> Result<Self, MailError> {
+        let name = &settings.hello_name;
+        let fits = !name.is_empty()
+            && name.len() <= 255
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+        if !fits {
+            return Err(MailError::HelloName);
+        }
+        let tls = tls::client_config(settings.extra_roots.as_deref())?;
+        Ok(Self { settings, tls })
+    }
+
+    /// Resolves, connects and, where the account says so, encrypts.
+    pub(super) async fn dial(&self, server: &Server, journal: &mut Journal) -> Result<Dialed, SendFailure> {
+        journal.begin(Stage::Resolve);
+        let addresses = self.resolve(server).await?;
+        journal.passed(list(&addresses));
+        journal.begin(Stage::Connect);
+        let (stream, peer) = self.connect(&addresses).await?;
+        journal.passed(peer.to_string());
+        if server.security == Security::Plain {
+            return Ok(self.guarded(stream, peer, b""));
+        }
+        journal.begin(Stage::Tls);
+        let patience = self.settings.tls_timeout;
+        let encrypt = async {
+            let head: &[u8] = match server.security {
+                Security::StartTls => b"220 ready\r\n",
+                Security::ImplicitTls | Security::Plain => b"",
+            };
+            let stream = match server.security {
+                Security::StartTls => self.exchange(stream, peer).await?,
+                Security::ImplicitTls | Security::Plain => stream,
+            };
+            let stream = self.handshake(stream, &server.host).await?;
+            Ok((stream, head))
+        };
+        let (stream, head) = within(patience, Stage::Tls, encrypt).await?;
+        let version = stream.get_ref().1.protocol_version().map(tls::version_name);
+        journal.encrypted(version.unwrap_or_default());
+        Ok(self.guarded(stream, peer, head))
+    }
+
+    async fn resolve(&self, server: &Server) -> Result<Vec<SocketAddr>, SendFailure> {
+        let looking = async {
+            let found = lookup_host((server.host.as_str(), server.port)).await;
+            found.map_err(|error| lost(Stage::Resolve, &error))
+        };
+        let found = within(self.settings.connect_timeout, Stage::Resolve, looking).await?;
+        let found: Vec<SocketAddr> = found.collect();
+        if found.is_empty() {
+            return Err(account_failure(Stage::Resolve, "the name has no address"));
+        }
+        // Looked at now, and these very addresses are connected to: a name that changes in between gains nothing.
+        let allowed: Vec<SocketAddr> = found
+            .into_iter()
+            .filter(|address| self.allows(address.ip()))
+            .collect();
+        if allowed.is_empty() {
+            let text = "the server's address is not in the egress allow-list";
+            return Err(account_failure(Stage::Resolve, text));
+        }
+        Ok(allowed)
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        let egress = &self.settings.egress;
+        egress.is_empty() || egress.iter().any(|range: &IpRange| range.contains(address))
+    }
+
+    /// Tries the addresses in turn; each gets an equal share of the time that is left.
+    async fn connect(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), SendFailure> {
+        let end = Instant::now() + self.settings.connect_timeout;
+        let mut last = account_failure(Stage::Connect, "the server did not answer in time");
+        for (index, address) in addresses.iter().enumerate() {
+            let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            let share = end.saturating_duration_since(Instant::now()) / left;
+            let connecting = async {
+                let stream = TcpStream::connect(address).await;
+                // Without this a mail waits 40 ms for an acknowledgement that the server delays (RFC 9293, 3.7.4).
+                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                stream.map_err(|error| lost(Stage::Connect, &error))
+            };
+            match within(share, Stage::Connect, connecting).await {
+                Ok(stream) => return Ok((stream, *address)),
+                Err(failure) => last = failure,
+            }
+        }
+        Err(last)
+    }
+
+    async fn exchange(&self, stream: TcpStream, peer: SocketAddr) -> Result<TcpStream, SendFailure> {
+        let settings = &self.settings;
+        let mut guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit);
+        match start_tls(&mut guard, &settings.hello_name).await {
+            Ok(()) => Ok(guard.into_inner()),
+            Err(ExchangeError::Refused(reply)) => {
+                Err(Hidden::default().refusal(reply.code, &reply.lines.join(" "), Stage::Tls))
+            }
+            Err(ExchangeError::Fault(text)) => Err(account_failure(Stage::Tls, text)),
+            Err(ExchangeError::Lost(error)) => Err(lost(Stage::Tls, &error)),
+        }
+    }
+
+    async fn handshake(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, SendFailure> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| account_failure(Stage::Tls, "no certificate can be issued for this host name"))?;
+        TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, stream)
+            .await
+            .map_err(|error| lost(Stage::Tls, &error))
+    }
+
+    fn guarded<S: Stream + 'static>(&self, stream: S, peer: SocketAddr, head: &'static [u8]) -> Dialed {
+        let settings = &self.settings;
+        let guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit).with_head(head);
+        Dialed {
+            gauge: guard.gauge(),
+            stream: Box::new(guard),
+        }
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    stage: Stage,
+    work: impl Future<Output = Result<T, SendFailure>>,
+) -> Result<T, SendFailure> {
+    timeout(patience, work)
+        .await
+        .unwrap_or_else(|_| Err(account_failure(stage, "the server did not answer in time")))
+}
+
+fn lost(stage: Stage, error: &io::Error) -> SendFailure {
+    account_failure(stage, said_of_loss(error))
+}
+
+fn account_failure(stage: Stage, text: impl Into<String>) -> SendFailure {
+    failure(stage, FailureKind::Temporary, text)
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses
+        .iter()
+        .take(8)
+        .map(|address| address.ip().to_string())
+        .collect();
+    texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nagle_is_off() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialer = Dialer::new(MailSettings::default()).unwrap();
+        let (stream, _) = dialer.connect(&[listener.local_addr().unwrap()]).await.unwrap();
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[test]
+    fn the_ehlo_name_cannot_break_the_command() {
+        for bad in ["", "a b", "a\r\nQUIT", "é"] {
+            let settings = MailSettings {
+                hello_name: bad.into(),
+                ..MailSettings::default()
+            };
+            assert!(
+                matches!(Dialer::new(settings), Err(MailError::HelloName)),
+                "{bad:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! From an opened mail to a message: subject, text and HTML from templates, in the user's language.
+//!
+//! The HTML templates escape by themselves. Rendering reads neither clock nor randomness: a retry gives the same bytes.
+
+use lettre::Address;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context, syntax::SyntaxConfig};
+
+use super::{
+    compose::{Parts, compose, mailbox_address, refuse},
+    reply::Hidden,
+};
+use crate::domain::{
+    account::Sender,
+    clock::Timestamp,
+    delivery::SendFailure,
+    keyring::Keyring,
+    message::{CodeMail, Mail, TestMail},
+    text::{check_line, check_lines},
+};
+
+/// The languages there are templates in; the first is spoken where none of the others is asked for.
+const LANGUAGES: [&str; 2] = ["en", "de"];
+
+macro_rules! templates {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("templates/", $name)))),*]
+    };
+}
+
+const TEMPLATES: [(&str, &str); 26] = templates![
+    "layout.html",
+    "en/base.html",
+    "en/base.txt",
+    "en/login.subject",
+    "en/login.txt",
+    "en/login.html",
+    "en/address_confirmation.subject",
+    "en/address_confirmation.txt",
+    "en/address_confirmation.html",
+    "en/recovery.subject",
+    "en/recovery.txt",
+    "en/recovery.html",
+    "en/test.subject",
+    "en/test.txt",
+    "en/test.html",
+    "de/base.html",
+    "de/base.txt",
+    "de/login.subject",
+    "de/login.txt",
+    "de/login.html",
+    "de/address_confirmation.subject",
+    "de/address_confirmation.txt",
+    "de/address_confirmation.html",
+    "de/recovery.subject",
+    "de/recovery.txt",
+    "de/recovery.html",
+];
+
+/// What a rendered mail is, apart from its content.
+#[derive(Clone, Copy, Debug)]
+pub struct Cover<'a> {
+    /// Who it comes from.
+    pub sender: &'a Sender,
+    /// When it was accepted: its Date.
+    pub submitted_at: Timestamp,
+    /// Its Message-ID.
+    pub message_id: &'a str,
+}
+
+/// A message ready to be sent.
+#[derive(Clone)]
+pub struct Rendered {
+    /// Headers and body, lines ended by CR LF.
+    pub message: String,
+    /// The subject, with the code masked where a template put it there.
+    pub masked_subject: String,
+    pub(super) sender: Address,
+    pub(super) recipient: Address,
+    pub(super) hidden: Hidden,
+}
+
+impl std::fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rendered({} bytes)", self.message.len())
+    }
+}
+
+/// Renders mails.
+#[derive(Debug)]
+pub struct Renderer {
+    environment: Environment<'static>,
+}
+
+impl Default for Renderer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Renderer {
+    /// With the templates that are built in.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_syntax(syntax());
+        environment.set_auto_escape_callback(|name| {
+            let html = name.ends_with(".html");
+            if html { AutoEscape::Html } else { AutoEscape::None }
+        });
+        for (name, source) in TEMPLATES {
+            // They are compiled in, and a test renders each of them.
+            if let Err(error) = environment.add_template(name, source) {
+                unreachable!("the built-in template {name} is broken: {error}");
+            }
+        }
+        Self { environment }
+    }
+
+    /// Renders a mail. Fails in [`crate::domain::delivery::Stage::Render`], for good.
+    pub fn render(&self, mail: &Mail, cover: Cover<'_>, keyring: &Keyring) -> Result<Rendered, SendFailure> {
+        match mail {
+            Mail::Code(mail) => self.code(mail, cover, keyring),
+            Mail::Test(mail) => self.test(mail, cover),
+        }
+    }
+
+    fn code(&self, mail: &CodeMail, cover: Cover<'_>, keyring: &Keyring) -> Result<Rendered, SendFailure> {
+        let words = &mail.context;
+        for (name, text) in [
+            ("user", &words.user),
+            ("event", &words.event),
+            ("endpoint", &words.endpoint),
+            ("client_ip", &words.client_ip),
+        ] {
+            check_line(text, 1024).map_err(|error| refuse(format!("{name} {error}")))?;
+        }
+        let key = keyring.code_key(&mail.key);
+        let key = key.map_err(|error| refuse(format!("the code's key cannot be had: the mail {error}")))?;
+        let code = key.derive(&mail.challenge, mail.number, mail.purpose, &mail.spec);
+        let (lifetime, unit) = in_words(mail.lifetime_seconds);
+        let values = context! {
+            user => &words.user,
+            event => &words.event,
+            endpoint => &words.endpoint,
+            client_ip => &words.client_ip,
+            code => code.reveal(),
+            number => mail.number,
+            lifetime => lifetime,
+            unit => unit,
+        };
+        let content = self.content(language(&words.locale), mail.purpose.name(), &values)?;
+        let mut hidden = Hidden::default();
+        hidden.add(code.reveal());
+        content.message(cover, &words.recipient, hidden)
+    }
+
+    fn test(&self, mail: &TestMail, cover: Cover<'_>) -> Result<Rendered, SendFailure> {
+        check_line(&mail.subject, 1000).map_err(|error| refuse(format!("subject {error}")))?;
+        check_lines(&mail.text, 100_000).map_err(|error| refuse(format!("text {error}")))?;
+        let paragraphs: Vec<String> = mail.text.split('\n').map(str::to_owned).collect();
+        let values = context! { text => &mail.text, lines => paragraphs };
+        let mut content = self.content(language(""), "test", &values)?;
+        if !mail.subject.trim().is_empty() {
+            content.subject.clone_from(&mail.subject);
+        }
+        content.message(cover, &mail.recipient, Hidden::default())
+    }
+
+    fn content(&self, language: &'static str, name: &str, values: &Value) -> Result<Content, SendFailure> {
+        let part = |kind: &str| {
+            let template = self
+                .environment
+                .get_template(&format!("{language}/{name}.{kind}"));
+            let rendered = template.and_then(|template| template.render(values));
+            // The kind of the error alone: its details may show values.
+            rendered.map_err(|error| refuse(format!("a template failed: {}", error.kind())))
+        };
+        Ok(Content {
+            language,
+            subject: part("subject")?.trim().to_owned(),
+            text: part("txt")?,
+            html: part("html")?,
+        })
+    }
+}
+
+/// Block tags may stand on lines of their own without leaving any behind.
+fn syntax() -> SyntaxConfig {
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build();
+    // The delimiters are the usual ones, which do not clash.
+    syntax.unwrap_or_default()
+}
+
+struct Content {
+    language: &'static str,
+    subject: String,
+    text: String,
+    html: String,
+}
+
+impl Content {
+    fn message(
+        self,
+        cover: Cover<'_>,
+        recipient: &crate::domain::address::EmailAddress,
+        mut hidden: Hidden,
+    ) -> Result<Rendered, SendFailure> {
+        let masked_subject = hidden.clean(&self.subject);
+        hidden.add(recipient.as_str());
+        let message = compose(Parts {
+            sender: cover.sender,
+            recipient,
+            date: cover.submitted_at,
+            message_id: cover.message_id,
+            language: self.language,
+            subject: &self.subject,
+            text: self.text,
+            html: self.html,
+        })?;
+        Ok(Rendered {
+            message,
+            masked_subject,
+            sender: mailbox_address(&cover.sender.address)?,
+            recipient: mailbox_address(recipient)?,
+            hidden,
+        })
+    }
+}
+
+/// The language for a locale: its own, else that of its first subtag (RFC 4647, 3.4), else the first there is.
+fn language(locale: &str) -> &'static str {
+    let primary = locale.split(['-', '_']).next().unwrap_or_default();
+    let [first, ..] = LANGUAGES;
+    LANGUAGES
+        .into_iter()
+        .find(|language| language.eq_ignore_ascii_case(primary))
+        .unwrap_or(first)
+}
+
+/// A span in the largest unit that gives a whole number.
+fn in_words(seconds: u64) -> (u64, &'static str) {
+    match seconds {
+        0 => (0, "second"),
+        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
+        _ if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locales_fall_back_to_their_language_and_then_to_english() {
+        for (locale, spoken) in [
+            ("de-CH", "de"),
+            ("DE_at", "de"),
+            ("de", "de"),
+            ("en-GB", "en"),
+            ("fr-FR", "en"),
+            ("", "en"),
+            ("deutsch", "en"),
+        ] {
+            assert_eq!(language(locale), spoken, "{locale}");
+        }
+    }
+
+    #[test]
+    fn spans_are_told_in_whole_units() {
+        assert_eq!(in_words(300), (5, "minute"));
+        assert_eq!(in_words(3600), (1, "hour"));
+        assert_eq!(in_words(90), (90, "second"));
+        assert_eq!(in_words(5400), (90, "minute"));
+    }
+}

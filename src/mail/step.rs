@@ -1,0 +1,359 @@
+//! One step: what a worker does with one claimed mail, from opening it to settling it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Accepted, Cover, Rendered, Unsent, Withheld, Worker, reply::failure};
+use crate::{
+    domain::{
+        account::Account,
+        backoff::Jitter,
+        clock::Timestamp,
+        delivery::{DeliveryState, FailureKind, NextStep, SendFailure, Stage, after_failure},
+        message::Mail,
+    },
+    store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, Settlement, StoreError, StoreResult},
+};
+
+/// What became of a claimed mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It was settled, and this is where it stands.
+    As(DeliveryState),
+    /// The lease was somebody else's by then: nothing was changed.
+    Lost,
+    /// Given back unbegun: too little of its lease was left.
+    Released,
+    /// The store could not be written: the lease runs out, and somebody takes the mail over.
+    Unsettled,
+}
+
+/// What is left of a lease when an attempt must be over: time to settle it in.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// A step under way.
+struct Step<'a> {
+    worker: &'a Worker,
+    claimed: Claimed,
+    subject: Option<String>,
+    attempts: Vec<AttemptRecord>,
+    /// Whether a copy of unknown fate is counted at present.
+    charged: bool,
+}
+
+impl Worker {
+    /// Delivers one mail as far as it goes now.
+    #[tracing::instrument(name = "mail.step", skip_all, fields(mail.entry = %claimed.id))]
+    pub async fn step(&self, claimed: Claimed) -> Settled {
+        let charged = claimed.charged;
+        let step = Step {
+            worker: self,
+            claimed,
+            subject: None,
+            attempts: Vec::new(),
+            charged,
+        };
+        step.run().await
+    }
+
+    /// Ends a mail whose step broke down: it must neither loop nor block.
+    pub(super) async fn give_up(&self, claimed: Claimed) -> Settled {
+        let step = Step {
+            worker: self,
+            claimed,
+            subject: None,
+            attempts: Vec::new(),
+            charged: false,
+        };
+        let failure = failure(Stage::Render, FailureKind::Permanent, "an internal error");
+        step.settle(Outcome::Failed { failure }).await
+    }
+}
+
+impl Step<'_> {
+    async fn run(mut self) -> Settled {
+        let now = self.now();
+        if now >= self.claimed.expires_at {
+            return self.settle(Outcome::Expired { failure: None }).await;
+        }
+        let attempt = self.worker.transports.settings().attempt_timeout;
+        if now.plus(attempt + MARGIN) > self.claimed.leased_until {
+            return self.release().await;
+        }
+        let mail = match self.open() {
+            Ok(mail) => mail,
+            Err(failure) => return self.fail(None, now, failure).await,
+        };
+        let account = match self.choose_account(&mail).await {
+            Ok(Some(account)) => account,
+            Ok(None) => {
+                let text = "no mail account is set up and enabled";
+                return self
+                    .fail(None, now, failure(Stage::Resolve, FailureKind::Temporary, text))
+                    .await;
+            }
+            Err(_) => return Settled::Unsettled,
+        };
+        let pass = match self.worker.transports.enter(&account) {
+            Ok(pass) => pass,
+            Err(until) => return self.hold_back(&account, until).await,
+        };
+        let rendered = match self.render(&mail, &account) {
+            Ok(rendered) => rendered,
+            Err(failure) => return self.fail(Some(&account), now, failure).await,
+        };
+        self.subject = Some(rendered.masked_subject.clone());
+        let lease_end = self.claimed.leased_until.minus(MARGIN);
+        let until = self.claimed.expires_at.min(lease_end);
+        let begun = Instant::now();
+        let mut leave = self.charged;
+        let worker = self.worker;
+        let (id, lease) = (self.claimed.id, self.claimed.lease);
+        let asked = &mut leave;
+        let clearance = async move {
+            if *asked {
+                return Ok(());
+            }
+            match worker.outbox.leave(id, lease).await {
+                Ok(Leave::Granted) => {
+                    *asked = true;
+                    Ok(())
+                }
+                Ok(refused) => Err(Withheld::Refused(refused)),
+                Err(_) => Err(Withheld::Unasked),
+            }
+        };
+        let result = worker
+            .transports
+            .send(pass, &account, &rendered, until, clearance)
+            .await;
+        self.charged = leave;
+        metrics::histogram!("mailfactor_mail_attempt_seconds").record(begun.elapsed().as_secs_f64());
+        match result {
+            Ok(accepted) => self.accepted(&account, now, &accepted).await,
+            Err(Unsent::Failed(failure)) => self.fail(Some(&account), now, failure).await,
+            Err(Unsent::Withheld(withheld)) => self.withheld(&account, now, withheld).await,
+        }
+    }
+
+    fn open(&self) -> Result<Mail, SendFailure> {
+        let place = NewEntry::place(&self.claimed.id);
+        let poison = |text: String| failure(Stage::Render, FailureKind::Permanent, text);
+        let opened = self.worker.keyring.open(&place, &self.claimed.mail);
+        let bytes = opened.map_err(|error| poison(format!("the mail {error}")))?;
+        Mail::from_bytes(&bytes).map_err(|error| poison(format!("the outbox entry {error}")))
+    }
+
+    /// The account a mail goes through: a test mail names its own, enabled or not; the others take the default.
+    async fn choose_account(&self, mail: &Mail) -> StoreResult<Option<Account>> {
+        let accounts = &self.worker.accounts;
+        match mail {
+            Mail::Test(mail) => self.insist(|| accounts.find(mail.account)).await,
+            Mail::Code(_) => {
+                let all = self.insist(|| accounts.list()).await?;
+                Ok(candidates(all).next())
+            }
+        }
+    }
+
+    fn render(&self, mail: &Mail, account: &Account) -> Result<Rendered, SendFailure> {
+        let cover = Cover {
+            sender: &account.settings.sender,
+            submitted_at: self.claimed.submitted_at,
+            message_id: &self.claimed.message_id,
+        };
+        self.worker.renderer.render(mail, cover, &self.worker.keyring)
+    }
+
+    async fn accepted(mut self, account: &Account, began: Timestamp, accepted: &Accepted) -> Settled {
+        let at = self.now();
+        let waited = at.since(self.claimed.submitted_at);
+        metrics::histogram!("mailfactor_mail_accept_seconds").record(waited.as_secs_f64());
+        self.note(
+            account.settings.name.clone(),
+            began,
+            Stage::Accept,
+            Some(accepted.code),
+            accepted.reply.clone(),
+            DeliveryState::Sent,
+        );
+        self.settle(Outcome::Sent { at }).await
+    }
+
+    async fn withheld(self, account: &Account, began: Timestamp, withheld: Withheld) -> Settled {
+        let (kind, text) = match withheld {
+            Withheld::Refused(Leave::Lost) => return Settled::Lost,
+            Withheld::Refused(_) => (
+                FailureKind::Permanent,
+                "two copies whose fate is unknown are out already",
+            ),
+            Withheld::Unasked => (FailureKind::Temporary, "the store did not give leave to transmit"),
+            Withheld::Late => (FailureKind::Temporary, "the time to transmit had passed"),
+        };
+        self.fail(Some(account), began, failure(Stage::Data, kind, text))
+            .await
+    }
+
+    /// The breaker is open: no attempt is made, and none is counted.
+    async fn hold_back(self, account: &Account, until: Timestamp) -> Settled {
+        let text = format!("the account {} is failing: held back", account.settings.name);
+        let failure = failure(Stage::Connect, FailureKind::Temporary, text);
+        // Spread over a second, so that not everybody comes back for the one probe.
+        let [spread] = crate::domain::entropy::random_bytes(self.worker.entropy.as_ref());
+        let at = until.plus(Duration::from_millis(u64::from(spread) * 4));
+        let outcome = if at < self.claimed.expires_at {
+            Outcome::Retry { at, failure }
+        } else {
+            Outcome::Expired {
+                failure: Some(failure),
+            }
+        };
+        self.settle(outcome).await
+    }
+
+    async fn fail(mut self, account: Option<&Account>, began: Timestamp, failure: SendFailure) -> Settled {
+        let unsure = self.claimed.unsure + u32::from(self.charged && !self.claimed.charged);
+        let next = after_failure(
+            &failure,
+            self.claimed.attempts + 1,
+            unsure,
+            self.now(),
+            self.claimed.expires_at,
+            Jitter::random(self.worker.entropy.as_ref()),
+        );
+        let (state, outcome) = match next {
+            NextStep::Retry(at) => {
+                let failure = failure.clone();
+                (DeliveryState::Deferred, Outcome::Retry { at, failure })
+            }
+            NextStep::Fail => {
+                let failure = failure.clone();
+                (DeliveryState::Failed, Outcome::Failed { failure })
+            }
+            NextStep::Expire => {
+                let failure = Some(failure.clone());
+                (DeliveryState::Expired, Outcome::Expired { failure })
+            }
+        };
+        if failure.kind == FailureKind::Ambiguous {
+            // It stays counted: a copy may be out.
+            self.charged = false;
+        }
+        let name = account.map(|account| account.settings.name.clone());
+        self.note(
+            name.unwrap_or_default(),
+            began,
+            failure.stage,
+            failure.code,
+            failure.reply,
+            state,
+        );
+        self.settle(outcome).await
+    }
+
+    fn note(
+        &mut self,
+        account: String,
+        started_at: Timestamp,
+        stage: Stage,
+        reply_code: Option<u16>,
+        reply: String,
+        outcome: DeliveryState,
+    ) {
+        self.attempts.push(AttemptRecord {
+            number: 0,
+            started_at,
+            duration: self.now().since(started_at),
+            account,
+            stage,
+            reply_code,
+            reply,
+            outcome,
+        });
+    }
+
+    async fn release(self) -> Settled {
+        let leased = (self.claimed.id, self.claimed.lease);
+        let released = self.insist(|| self.worker.outbox.release(vec![leased])).await;
+        released.map_or(Settled::Unsettled, |()| Settled::Released)
+    }
+
+    /// The last word. A store that is away is asked again while the lease lasts: what is not settled is sent twice.
+    async fn settle(self, outcome: Outcome) -> Settled {
+        let (state, stage) = match &outcome {
+            Outcome::Sent { .. } => (DeliveryState::Sent, Some(Stage::Accept)),
+            Outcome::Retry { failure, .. } => (DeliveryState::Deferred, Some(failure.stage)),
+            Outcome::Failed { failure } => (DeliveryState::Failed, Some(failure.stage)),
+            Outcome::Expired { failure } => {
+                let stage = failure.as_ref().map(|failure| failure.stage);
+                (DeliveryState::Expired, stage)
+            }
+        };
+        let settlement = Settlement {
+            id: self.claimed.id,
+            lease: self.claimed.lease,
+            outcome,
+            subject: self.subject.clone(),
+            attempts: self.attempts.clone(),
+            fate_known: self.charged,
+        };
+        let settled = self
+            .insist(|| self.worker.outbox.settle(settlement.clone()))
+            .await;
+        metrics::counter!(
+            "mailfactor_mails_total",
+            "outcome" => state.name(),
+            "stage" => stage.map_or("none", Stage::name),
+        )
+        .increment(1);
+        let settled = match settled {
+            Ok(true) => Settled::As(state),
+            Ok(false) => Settled::Lost,
+            Err(_) => Settled::Unsettled,
+        };
+        match self.attempts.last() {
+            Some(attempt) if state != DeliveryState::Sent => tracing::warn!(
+                mail.outcome = state.name(), mail.stage = attempt.stage.name(), mail.account = %attempt.account,
+                smtp.code = attempt.reply_code, smtp.reply = %attempt.reply, settled = ?settled, "a mail was not sent"
+            ),
+            _ => tracing::debug!(mail.outcome = state.name(), settled = ?settled, "a mail was settled"),
+        }
+        if let Some(challenge) = self.claimed.challenge {
+            self.worker.changes.ring(challenge);
+        }
+        settled
+    }
+
+    /// Asks the store again, at growing intervals, as long as the lease lasts.
+    async fn insist<T, F>(&self, ask: impl Fn() -> F) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>>,
+    {
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match ask().await {
+                Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => {
+                    if self.now().plus(wait) >= self.claimed.leased_until {
+                        tracing::error!(error = %error, "the store stayed away for as long as a lease lasts");
+                        return Err(error);
+                    }
+                    sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(1));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.worker.clock.now()
+    }
+}
+
+/// The accounts that mail may go through, in the order they are tried: the default one.
+fn candidates(accounts: Vec<Account>) -> impl Iterator<Item = Account> {
+    accounts
+        .into_iter()
+        .filter(|account| account.is_default && account.settings.enabled)
+}

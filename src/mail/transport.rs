@@ -1,0 +1,272 @@
+//! Transports: a rendered message goes to an account's mail server, over a warm connection where there is one.
+
+use std::{future::Future, sync::Arc};
+
+use tokio::time::timeout;
+
+use super::{
+    MailError, MailSettings, Pass, Rendered,
+    compose::mailbox_address,
+    dial::Dialer,
+    journal::Journal,
+    pass::Breakers,
+    pool::Pool,
+    reply::{Hidden, failure},
+    session::{Envelope, Session},
+};
+use crate::{
+    domain::{
+        account::Account,
+        address::EmailAddress,
+        clock::{Clock, Timestamp},
+        delivery::{ConnectionReport, FailureKind, SendFailure, Stage},
+        id::AccountId,
+        keyring::Keyring,
+    },
+    store::Leave,
+};
+
+/// A mail server took a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its reply code.
+    pub code: u16,
+    /// What it said. Bounded, one line, no secrets.
+    pub reply: String,
+}
+
+/// Why a message was not even offered to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// The store gave no leave; never [`Leave::Granted`].
+    Refused(Leave),
+    /// The store could not be asked.
+    Unasked,
+    /// The time for it has passed.
+    Late,
+}
+
+/// What is asked once the recipient was accepted, right before the message is transmitted.
+pub type Clearance = Result<(), Withheld>;
+
+/// Why a mail was not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The attempt failed.
+    Failed(SendFailure),
+    /// It was given up before the message went out.
+    Withheld(Withheld),
+}
+
+impl From<SendFailure> for Unsent {
+    fn from(failure: SendFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The connections to mail servers, by account.
+#[derive(Debug)]
+pub struct Transports {
+    settings: MailSettings,
+    dialer: Dialer,
+    pool: Pool,
+    breakers: Arc<Breakers>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Transports {
+    /// With these limits; loads the certificate authorities.
+    pub fn new(
+        settings: MailSettings,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, MailError> {
+        Ok(Self {
+            dialer: Dialer::new(settings.clone())?,
+            pool: Pool::new(settings.pool_size, settings.pool_idle),
+            breakers: Breakers::new(Arc::clone(&clock)),
+            settings,
+            keyring,
+            clock,
+        })
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn settings(&self) -> &MailSettings {
+        &self.settings
+    }
+
+    /// Whether no breaker is open.
+    #[must_use]
+    pub fn healthy(&self) -> bool {
+        self.breakers.all_closed()
+    }
+
+    /// Asks the account's breaker for an attempt. `Err`: not before this moment.
+    pub fn enter(&self, account: &Account) -> Result<Pass, Timestamp> {
+        self.breakers.enter(account)
+    }
+
+    /// Sends a message: one attempt, never after `until`. `clearance` is awaited once, when the server has accepted the
+    /// recipient and nothing of the message has been sent. [`FailureKind::Ambiguous`] means that the final dot may have
+    /// reached the server and no reply has come back.
+    pub async fn send(
+        &self,
+        pass: Pass,
+        account: &Account,
+        mail: &Rendered,
+        until: Timestamp,
+        clearance: impl Future<Output = Clearance> + Send,
+    ) -> Result<Accepted, Unsent> {
+        let busy = failure(
+            Stage::Connect,
+            FailureKind::Temporary,
+            "all connections are in use",
+        );
+        let permits = self.pool.permits(account);
+        // Waiting for a turn tells nothing of the server: it counts neither as time of the attempt nor as its failure.
+        let _permit = match timeout(self.left(until), permits.acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => return Err(busy.into()),
+        };
+        let limit = self.settings.attempt_timeout;
+        let patience = self.left(until).min(limit);
+        let mut journal = Journal::new();
+        let attempt = self.attempt(account, mail, until, clearance, &mut journal);
+        match timeout(patience, attempt).await {
+            Ok(result) => {
+                pass.tell(&result);
+                result
+            }
+            Err(_) => {
+                let result = Err(journal.lost("the attempt took too long").into());
+                // Cut short because the mail's time is over: the server may be well.
+                if patience == limit {
+                    pass.tell(&result);
+                }
+                result
+            }
+        }
+    }
+
+    /// Tries an account, stage by stage, up to RSET, with a connection of its own.
+    pub async fn test(&self, account: &Account, recipient: &EmailAddress) -> ConnectionReport {
+        let mut journal = Journal::new();
+        let probe = self.probe(account, recipient, &mut journal);
+        let result = timeout(self.settings.attempt_timeout, probe).await;
+        let failure = match result {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => Some(journal.lost("the test took too long")),
+        };
+        if let Some(failure) = failure {
+            journal.failed(&failure);
+        }
+        journal.into_report()
+    }
+
+    /// Forgets the connections and breakers of all accounts but these.
+    pub fn retain<'a>(&self, accounts: impl IntoIterator<Item = &'a Account>) {
+        let wanted: Vec<AccountId> = accounts.into_iter().map(|account| account.id).collect();
+        self.pool.retain(|id| wanted.contains(id));
+        self.breakers.retain(|id| wanted.contains(id));
+    }
+
+    async fn attempt(
+        &self,
+        account: &Account,
+        mail: &Rendered,
+        until: Timestamp,
+        clearance: impl Future<Output = Clearance> + Send,
+        journal: &mut Journal,
+    ) -> Result<Accepted, Unsent> {
+        let envelope = Envelope {
+            sender: &mail.sender,
+            recipient: &mail.recipient,
+            eight_bit: !mail.message.is_ascii(),
+        };
+        let mut session = self.addressed(account, envelope, &mail.hidden, journal).await?;
+        let clearance = async {
+            clearance.await?;
+            // Asking took time, and a process that was frozen wakes up here.
+            if self.clock.now() < until {
+                Ok(())
+            } else {
+                Err(Withheld::Late)
+            }
+        };
+        let result = session.transmit(mail, &self.settings, clearance, journal).await;
+        self.park(account, session);
+        result
+    }
+
+    /// A session on which the server has accepted sender and recipient. A pooled connection that turns out dead before
+    /// it has accepted anything is replaced by a fresh one.
+    async fn addressed(
+        &self,
+        account: &Account,
+        envelope: Envelope<'_>,
+        hidden: &Hidden,
+        journal: &mut Journal,
+    ) -> Result<Session, SendFailure> {
+        if let Some(mut session) = self.pool.take(account) {
+            match session.address(envelope, hidden, journal).await {
+                Ok(()) => return Ok(session),
+                Err(failure) if failure.stage == Stage::Mail && !session.is_usable() => {}
+                Err(failure) => {
+                    self.park(account, session);
+                    return Err(failure);
+                }
+            }
+        }
+        let mut session = self.open(account, journal).await?;
+        match session.address(envelope, hidden, journal).await {
+            Ok(()) => Ok(session),
+            Err(failure) => {
+                self.park(account, session);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn open(&self, account: &Account, journal: &mut Journal) -> Result<Session, SendFailure> {
+        Session::open(&self.dialer, &self.settings, account, &self.keyring, journal).await
+    }
+
+    async fn probe(
+        &self,
+        account: &Account,
+        recipient: &EmailAddress,
+        journal: &mut Journal,
+    ) -> Result<(), SendFailure> {
+        let sender = mailbox_address(&account.settings.sender.address)?;
+        let recipient = mailbox_address(recipient)?;
+        let mut hidden = Hidden::default();
+        hidden.add(AsRef::<str>::as_ref(&recipient));
+        let mut session = self.open(account, journal).await?;
+        let envelope = Envelope {
+            sender: &sender,
+            recipient: &recipient,
+            eight_bit: false,
+        };
+        session.address(envelope, &hidden, journal).await?;
+        journal.begin(Stage::Reset);
+        let reply = session.reset(&hidden, journal).await?;
+        journal.passed(reply);
+        session.quit().await;
+        Ok(())
+    }
+
+    fn park(&self, account: &Account, mut session: Session) {
+        if session.is_usable() {
+            session.used = tokio::time::Instant::now();
+            self.pool.put(account, session);
+        }
+    }
+
+    fn left(&self, until: Timestamp) -> std::time::Duration {
+        until.since(self.clock.now())
+    }
+}

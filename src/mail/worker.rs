@@ -1,0 +1,302 @@
+//! The worker's loop: fresh mails from the tray, due ones from the outbox, a step for each, so many at a time.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Renderer, Settled, Transports};
+use crate::{
+    domain::{
+        clock::Clock,
+        entropy::Entropy,
+        id::{EntryId, LeaseId},
+        keyring::Keyring,
+    },
+    store::{Accounts, Claimed, LEASE, Outbox, changes::Changes, handoff::Tray},
+};
+
+/// How many mails whose time is over are ended in one go.
+const MOST_EXPIRED: u32 = 200;
+
+/// How often mails whose time is over are ended.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the queue is measured and accounts that are gone are forgotten.
+const SURVEY_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a store that failed is left alone, at the most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How the worker works.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerSettings {
+    /// How many mails are under way at a time.
+    pub concurrency: usize,
+    /// How often the outbox is asked for due mails; 500 ms or less, or retries are late.
+    pub poll: Duration,
+}
+
+/// Sends what the outbox holds.
+pub struct Worker {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for leases and jitter.
+    pub entropy: Arc<dyn Entropy>,
+    /// The service's keys: mails are opened and codes derived with them.
+    pub keyring: Arc<Keyring>,
+    /// Mails owed.
+    pub outbox: Arc<dyn Outbox>,
+    /// Mail accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// The connections to their servers.
+    pub transports: Arc<Transports>,
+    /// Makes the messages.
+    pub renderer: Arc<Renderer>,
+    /// Rung for every challenge whose mail changed.
+    pub changes: Changes,
+    /// The rest.
+    pub settings: WorkerSettings,
+}
+
+/// What a task of the loop comes back with.
+enum Done {
+    /// A step ended.
+    Step,
+    /// The outbox was asked: what it gave, or `None` where it failed.
+    Claim(Option<Vec<Claimed>>),
+    /// Housekeeping was done.
+    Kept,
+}
+
+/// The loop's state.
+struct Loop {
+    worker: Arc<Worker>,
+    tasks: JoinSet<Done>,
+    /// Steps under way.
+    steps: usize,
+    /// Mails that a claim under way may bring; 0: none is.
+    claiming: usize,
+    keeping: bool,
+    /// Whether the outbox is to be asked again at once.
+    hungry: bool,
+    /// Not to be asked before this, after it failed.
+    pause_until: Instant,
+    pause: Duration,
+}
+
+impl Worker {
+    /// Works until `soft` is cancelled, finishes what it has begun, and gives back what it has not.
+    pub async fn run(self: Arc<Self>, mut tray: Tray, soft: CancellationToken) {
+        let mut polls = interval(self.settings.poll.max(Duration::from_millis(10)));
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut keeps = interval(EXPIRE_EVERY);
+        keeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut work = Loop::new(self);
+        let mut open = true;
+        let mut surveyed: Option<Instant> = None;
+        loop {
+            let room = work.room();
+            tokio::select! {
+                () = soft.cancelled() => break,
+                Some(done) = work.tasks.join_next() => work.done(done),
+                fresh = tray.receiver.recv(), if open && room > 0 => match fresh {
+                    Some(claimed) => work.begin(claimed),
+                    None => open = false,
+                },
+                () = tray.wake.notified() => work.hungry = true,
+                _ = polls.tick() => work.hungry = true,
+                _ = keeps.tick(), if !work.keeping => {
+                    let survey = surveyed.is_none_or(|last| last.elapsed() >= SURVEY_EVERY);
+                    if survey {
+                        surveyed = Some(Instant::now());
+                    }
+                    work.keep(survey);
+                }
+            }
+            work.claim();
+        }
+        tray.receiver.close();
+        let mut unbegun = Vec::new();
+        while let Ok(claimed) = tray.receiver.try_recv() {
+            unbegun.push((claimed.id, claimed.lease));
+        }
+        work.finish(unbegun).await;
+    }
+
+    async fn claim_due(&self, limit: usize) -> Option<Vec<Claimed>> {
+        let leases = (0..limit)
+            .map(|_| LeaseId::random(self.entropy.as_ref()))
+            .collect();
+        let asked = self.clock.now();
+        match self
+            .outbox
+            .claim(u32::try_from(limit).unwrap_or(u32::MAX), leases)
+            .await
+        {
+            Ok(mut claimed) => {
+                // The lease runs on the store's clock. Counted from before the question on ours, it ends no later.
+                for mail in &mut claimed {
+                    mail.leased_until = asked.plus(LEASE);
+                }
+                Some(claimed)
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "the outbox cannot be read");
+                None
+            }
+        }
+    }
+
+    async fn step_or_give_up(&self, claimed: Claimed) -> Settled {
+        match AssertUnwindSafe(self.step(claimed.clone())).catch_unwind().await {
+            Ok(settled) => settled,
+            Err(_) => {
+                tracing::error!(mail.entry = %claimed.id, "a step panicked: its mail is given up");
+                self.give_up(claimed).await
+            }
+        }
+    }
+
+    /// Ends mails whose time is over, and now and then measures the queue.
+    async fn keep_house(&self, survey: bool) {
+        match self.outbox.expire(self.clock.now(), MOST_EXPIRED).await {
+            Ok(ended) => {
+                if !ended.is_empty() {
+                    metrics::counter!("mailfactor_mails_total", "outcome" => "expired", "stage" => "none")
+                        .increment(ended.len() as u64);
+                }
+                ended
+                    .into_iter()
+                    .flatten()
+                    .for_each(|challenge| self.changes.ring(challenge));
+            }
+            Err(error) => tracing::error!(error = %error, "mails whose time is over cannot be ended"),
+        }
+        if !survey {
+            return;
+        }
+        if let Ok(depth) = self.outbox.depth().await {
+            let age = depth
+                .oldest
+                .map_or(Duration::ZERO, |oldest| self.clock.now().since(oldest));
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            metrics::gauge!("mailfactor_outbox_waiting").set(depth.waiting as f64);
+            metrics::gauge!("mailfactor_outbox_oldest_seconds").set(age.as_secs_f64());
+        }
+        if let Ok(accounts) = self.accounts.list().await {
+            let enabled = accounts.iter().filter(|account| account.settings.enabled);
+            self.transports.retain(enabled);
+        }
+    }
+}
+
+impl Loop {
+    fn new(worker: Arc<Worker>) -> Self {
+        Self {
+            worker,
+            tasks: JoinSet::new(),
+            steps: 0,
+            claiming: 0,
+            keeping: false,
+            hungry: true,
+            pause_until: Instant::now(),
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// How many more mails may begin.
+    fn room(&self) -> usize {
+        let taken = self.steps + self.claiming;
+        self.worker.settings.concurrency.max(1).saturating_sub(taken)
+    }
+
+    fn begin(&mut self, claimed: Claimed) {
+        let worker = Arc::clone(&self.worker);
+        self.steps += 1;
+        self.tasks.spawn(async move {
+            worker.step_or_give_up(claimed).await;
+            Done::Step
+        });
+    }
+
+    /// Asks the outbox, if there is a reason to, room, and no question under way.
+    fn claim(&mut self) {
+        let room = self.room();
+        if !self.hungry || room == 0 || self.claiming > 0 || Instant::now() < self.pause_until {
+            return;
+        }
+        self.hungry = false;
+        self.claiming = room;
+        let worker = Arc::clone(&self.worker);
+        self.tasks
+            .spawn(async move { Done::Claim(worker.claim_due(room).await) });
+    }
+
+    fn keep(&mut self, survey: bool) {
+        self.keeping = true;
+        let worker = Arc::clone(&self.worker);
+        self.tasks.spawn(async move {
+            worker.keep_house(survey).await;
+            Done::Kept
+        });
+    }
+
+    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Step) => self.steps -= 1,
+            Ok(Done::Claim(claimed)) => {
+                let asked = std::mem::take(&mut self.claiming);
+                for mail in self.claimed(asked, claimed) {
+                    self.begin(mail);
+                }
+            }
+            Ok(Done::Kept) => self.keeping = false,
+            // Steps catch their panics; a claim or the housekeeping that panicked must not stand in the way for ever.
+            Err(error) => {
+                tracing::error!(error = %error, "a task of the worker ended abnormally");
+                self.claiming = 0;
+                self.keeping = false;
+            }
+        }
+    }
+
+    fn claimed(&mut self, asked: usize, claimed: Option<Vec<Claimed>>) -> Vec<Claimed> {
+        match claimed {
+            Some(mails) => {
+                self.pause = Duration::ZERO;
+                // A full answer: there may be more.
+                self.hungry |= mails.len() >= asked;
+                mails
+            }
+            None => {
+                self.pause = (self.pause * 2).clamp(Duration::from_millis(100), LONGEST_PAUSE);
+                self.pause_until = Instant::now() + self.pause;
+                Vec::new()
+            }
+        }
+    }
+
+    /// Waits for what is under way, then gives back what was leased and not begun.
+    async fn finish(mut self, mut unbegun: Vec<(EntryId, LeaseId)>) {
+        while let Some(done) = self.tasks.join_next().await {
+            if let Ok(Done::Claim(Some(mails))) = done {
+                unbegun.extend(mails.into_iter().map(|mail| (mail.id, mail.lease)));
+            }
+        }
+        if unbegun.is_empty() {
+            return;
+        }
+        for wait in [100, 400, 1000] {
+            match self.worker.outbox.release(unbegun.clone()).await {
+                Ok(()) => return,
+                Err(error) => tracing::error!(error = %error, "leased mails cannot be given back yet"),
+            }
+            sleep(Duration::from_millis(wait)).await;
+        }
+    }
+}
