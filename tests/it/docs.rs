@@ -35,7 +35,11 @@ fn every_rpc_names_its_roles() {
     let names = ["admin", "auditor", "authenticator", "endpoint"];
     for rpc in rpcs() {
         let known = !rpc.roles.is_empty() && rpc.roles.split(", ").all(|role| names.contains(&role));
-        assert!(known, "{}: the proto comment must end with `Roles: ...`, found {:?}", rpc.name, rpc.roles);
+        assert!(
+            known,
+            "{}: the proto comment must end with `Roles: ...`, found {:?}",
+            rpc.name, rpc.roles
+        );
     }
 }
 
@@ -59,31 +63,51 @@ fn the_table_of_reasons_is_complete() {
     let codes = status_codes();
     let missing: Vec<_> = sent
         .iter()
-        .filter(|reason| !documented.contains(*reason) && !codes.contains(reason.as_str()) && *reason != "SERVICE_UNKNOWN")
+        .filter(|reason| {
+            !documented.contains(*reason) && !codes.contains(reason.as_str()) && *reason != "SERVICE_UNKNOWN"
+        })
         .collect();
-    assert!(missing.is_empty(), "README.md, Errors: {missing:?} are sent and not in the table");
+    assert!(
+        missing.is_empty(),
+        "README.md, Errors: {missing:?} are sent and not in the table"
+    );
     let dead: Vec<_> = documented
         .iter()
         .filter(|reason| !sent.contains(*reason) && !codes.contains(reason.as_str()))
         .collect();
-    assert!(dead.is_empty(), "README.md, Errors: {dead:?} are in the table and never sent");
+    assert!(
+        dead.is_empty(),
+        "README.md, Errors: {dead:?} are in the table and never sent"
+    );
 }
 
 #[test]
 fn every_metric_named_is_measured_and_every_one_measured_is_named() {
-    let measured: BTreeSet<String> = files_below("src").iter().flat_map(|file| metrics_in(file, true)).collect();
+    let measured: BTreeSet<String> = files_below("src")
+        .iter()
+        .flat_map(|file| metrics_in(file, true))
+        .collect();
     let mut places: Vec<PathBuf> = files_below("deploy");
     places.push(root().join("README.md"));
     for file in places {
         for name in metrics_in(&file, false) {
-            let plain = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            let plain = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|suffix| name.strip_suffix(suffix));
             let known = measured.contains(&name) || plain.is_some_and(|plain| measured.contains(plain));
-            assert!(known, "{} names the metric {name}, which nothing in src measures", file.display());
+            assert!(
+                known,
+                "{} names the metric {name}, which nothing in src measures",
+                file.display()
+            );
         }
     }
     let named: BTreeSet<String> = metrics_in(&root().join("README.md"), false).into_iter().collect();
     let missing: Vec<_> = measured.difference(&named).collect();
-    assert!(missing.is_empty(), "README.md, Metrics: {missing:?} are not in the table");
+    assert!(
+        missing.is_empty(),
+        "README.md, Metrics: {missing:?} are not in the table"
+    );
 }
 
 /// Every command line in the documents and in deploy/ uses commands and flags that exist.
@@ -97,10 +121,17 @@ fn commands_and_flags_exist() {
         let text = fs::read_to_string(&file).unwrap().replace("\\\n", " ");
         for line in text.lines() {
             for command in commands(line) {
-                let help = helps.entry(command.path.clone()).or_insert_with(|| help(&command.path));
+                let help = helps
+                    .entry(command.path.clone())
+                    .or_insert_with(|| help(&command.path));
                 for flag in &command.flags {
                     let known = words(help, |word| word == flag);
-                    assert!(!known.is_empty(), "{}: `{flag}` is no flag of {:?}", file.display(), command.path);
+                    assert!(
+                        !known.is_empty(),
+                        "{}: `{flag}` is no flag of {:?}",
+                        file.display(),
+                        command.path
+                    );
                 }
                 checked += 1;
             }
@@ -124,11 +155,20 @@ fn links_lead_somewhere() {
 
 /// Compares what stands between the markers of this name in README.md, or rewrites it.
 fn keep(name: &str, wanted: &str) {
-    let (begin, end) = (format!("<!-- begin {name}: generated -->\n"), format!("<!-- end {name} -->"));
+    let (begin, end) = (
+        format!("<!-- begin {name}: generated -->\n"),
+        format!("<!-- end {name} -->"),
+    );
     let file = root().join("README.md");
     let text = fs::read_to_string(&file).unwrap();
-    let start = text.find(&begin).unwrap_or_else(|| panic!("README.md has no {begin}")) + begin.len();
-    let stop = text[start..].find(&end).unwrap_or_else(|| panic!("README.md has no {end}")) + start;
+    let start = text
+        .find(&begin)
+        .unwrap_or_else(|| panic!("README.md has no {begin}"))
+        + begin.len();
+    let stop = text[start..]
+        .find(&end)
+        .unwrap_or_else(|| panic!("README.md has no {end}"))
+        + start;
     if env::var_os("MAILFACTOR_UPDATE").is_some() {
         // Another test may be rewriting another part: each reads, changes and writes under one lock.
         static WRITING: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -179,10 +219,18 @@ fn comment<'a>(locations: &'a [Location], path: &[i32]) -> &'a str {
 
 fn rpc(service: &str, method: &MethodDescriptorProto, comment: &str) -> Rpc {
     let mut paragraphs = comment.split("\n\n").map(|paragraph| {
-        paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+        paragraph
+            .lines()
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" ")
+            .trim()
+            .to_owned()
     });
     let first = paragraphs.next().unwrap_or_default();
-    let summary = first.split_once(". ").map_or(first.clone(), |(sentence, _)| format!("{sentence}."));
+    let summary = first
+        .split_once(". ")
+        .map_or(first.clone(), |(sentence, _)| format!("{sentence}."));
     let roles = comment
         .lines()
         .find_map(|line| line.trim().strip_prefix("Roles: "))
@@ -208,11 +256,17 @@ fn commands(line: &str) -> Vec<CommandLine> {
     let mut found = Vec::new();
     for piece in plain.split(['`', '#', '|', ';', '}', '(']) {
         let words: Vec<&str> = piece.split_whitespace().collect();
-        let Some(program) = words.iter().position(|word| *word == "mailfactor" || word.ends_with("/mailfactor")) else {
+        let Some(program) = words
+            .iter()
+            .position(|word| *word == "mailfactor" || word.ends_with("/mailfactor"))
+        else {
             continue;
         };
         let rest = &words[program + 1..];
-        let Some(at) = rest.iter().position(|word| groups.contains(word) || singles.contains(word)) else {
+        let Some(at) = rest
+            .iter()
+            .position(|word| groups.contains(word) || singles.contains(word))
+        else {
             continue;
         };
         // Between the program and the command stand only flags and their values.
@@ -226,7 +280,9 @@ fn commands(line: &str) -> Vec<CommandLine> {
         let flags = rest.iter().filter(|word| word.starts_with("--"));
         found.push(CommandLine {
             path,
-            flags: flags.map(|flag| flag.split('=').next().unwrap_or(flag).to_owned()).collect(),
+            flags: flags
+                .map(|flag| flag.split('=').next().unwrap_or(flag).to_owned())
+                .collect(),
         });
     }
     found
@@ -267,7 +323,10 @@ fn words(text: &str, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {
 /// A section of a document: from its heading to the next of any rank.
 fn section(document: &str, heading: &str) -> String {
     let text = fs::read_to_string(root().join(document)).unwrap();
-    let start = text.find(heading).unwrap_or_else(|| panic!("{document} has no {heading}")) + heading.len();
+    let start = text
+        .find(heading)
+        .unwrap_or_else(|| panic!("{document} has no {heading}"))
+        + heading.len();
     let rest = &text[start..];
     rest[..rest.find("\n#").unwrap_or(rest.len())].to_owned()
 }
