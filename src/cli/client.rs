@@ -39,7 +39,7 @@ pub(super) struct ClientArguments {
 }
 
 /// How a server with TLS is trusted.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct TlsArguments {
     /// The CA of the server's certificate, PEM. Without it, the system's.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
