@@ -228,6 +228,39 @@ impl AccountDraft {
     }
 }
 
+impl From<&AccountSettings> for AccountDraft {
+    /// As somebody would have written it.
+    fn from(settings: &AccountSettings) -> Self {
+        let AccountSettings {
+            name,
+            enabled,
+            server,
+            login,
+            sender,
+        } = settings;
+        Self {
+            name: name.clone(),
+            enabled: *enabled,
+            host: server.host.clone(),
+            port: server.port.into(),
+            security: Some(server.security),
+            authentication: login.is_some(),
+            username: login
+                .as_ref()
+                .map(|login| login.username.clone())
+                .unwrap_or_default(),
+            secret: login.as_ref().map(|login| login.secret.clone()),
+            sender: sender.address.as_str().to_owned(),
+            display_name: sender.display_name.clone(),
+            reply_to: sender
+                .reply_to
+                .as_ref()
+                .map(|to| to.as_str().to_owned())
+                .unwrap_or_default(),
+        }
+    }
+}
+
 fn is_account_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.trim() == name

@@ -27,19 +27,20 @@ pub struct SendBudget {
     pub today: u32,
 }
 
-const DAY: Duration = Duration::from_hours(24);
-
 impl SendBudget {
+    /// How long a day of [`SendLimits::per_day`] is.
+    pub const DAY: Duration = Duration::from_hours(24);
+
     /// The budget after one more mail, or the moment from which one is allowed.
     pub fn charge(self, limits: &SendLimits, now: Timestamp) -> Result<Self, Timestamp> {
-        let new_day = now >= self.day_began.plus(DAY);
+        let new_day = now >= self.day_began.plus(Self::DAY);
         let (day_began, today) = if new_day {
             (now, 0)
         } else {
             (self.day_began, self.today)
         };
         if today >= limits.per_day {
-            return Err(day_began.plus(DAY));
+            return Err(day_began.plus(Self::DAY));
         }
         let full_at = self.full_at.max(now).plus(limits.refill);
         let allowed_from = full_at.minus(limits.refill.saturating_mul(limits.burst));

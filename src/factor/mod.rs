@@ -134,3 +134,7 @@ fn count(outcome: &'static str) {
 fn may_see(caller: &Caller, challenge: &Challenge) -> bool {
     caller.role == Role::Admin || challenge.caller == caller.id
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -102,7 +102,7 @@ impl Conversation {
         let limit = self.settings.handshake_timeout;
         match &self.tls {
             None => {
-                if let Some(stream) = self.greeted(accept::preface(stream, limit)).await {
+                if let Some(stream) = self.greeted(peer, accept::preface(stream, limit)).await {
                     self.converse(stream, peer).await;
                 }
             }
@@ -111,7 +111,7 @@ impl Conversation {
                     let (stream, certificate) = accept::handshake(stream, tls, limit).await?;
                     Ok((accept::preface(stream, limit).await?, certificate))
                 };
-                if let Some((stream, certificate)) = self.greeted(greeting).await {
+                if let Some((stream, certificate)) = self.greeted(peer, greeting).await {
                     peer.certificate = certificate;
                     self.converse(stream, peer).await;
                 }
@@ -120,7 +120,7 @@ impl Conversation {
     }
 
     /// The outcome of a greeting, which at the end of the process has little time left.
-    async fn greeted<T>(&self, greeting: impl Future<Output = Result<T, Refused>>) -> Option<T> {
+    async fn greeted<T>(&self, peer: Peer, greeting: impl Future<Output = Result<T, Refused>>) -> Option<T> {
         let outcome = tokio::select! {
             outcome = greeting => outcome,
             () = async { self.soft.cancelled().await; sleep(FAREWELL).await } => Err(Refused::TooSlow),
@@ -128,7 +128,7 @@ impl Conversation {
         outcome
             .inspect_err(|refused| {
                 counter!("mailfactor_connections_refused_total", "reason" => refused.name()).increment(1);
-                tracing::debug!(reason = refused.name(), "connection refused");
+                tracing::debug!(peer = %peer.address, reason = refused.name(), "connection refused");
             })
             .ok()
     }
@@ -168,7 +168,7 @@ impl Conversation {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, "connection lost");
+            tracing::debug!(peer = %peer.address, %error, "connection lost");
         }
         connections.decrement(1.0);
     }

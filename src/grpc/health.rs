@@ -236,7 +236,7 @@ mod tests {
             reporter.watch(Request::new(request)).await.unwrap().into_inner()
         };
         let (mut ready, mut unknown) = (watch("").await, watch("nonsense").await);
-        let told =
+        let said =
             |item: Option<Result<HealthCheckResponse, Status>>| item.unwrap().map(|told| told.status());
         assert_eq!(said(ready.next().await).unwrap(), ServingStatus::Serving);
         assert_eq!(said(unknown.next().await).unwrap(), ServingStatus::ServiceUnknown);

@@ -38,8 +38,12 @@ mod status;
 mod tls;
 
 #[cfg(test)]
-#[path = "door_tests.rs"]
+#[path = "convert_tests.rs"]
+mod convert_tests;
+#[cfg(test)]
 mod door_tests;
+#[cfg(test)]
+mod testing;
 
 pub use tls::{DoorError, TlsFiles};
 

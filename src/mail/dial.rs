@@ -198,3 +198,30 @@ fn list(addresses: &[SocketAddr]) -> String {
         .collect();
     texts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nagle_is_off() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialer = Dialer::new(MailSettings::default()).unwrap();
+        let (stream, _) = dialer.connect(&[listener.local_addr().unwrap()]).await.unwrap();
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[test]
+    fn the_ehlo_name_cannot_break_the_command() {
+        for bad in ["", "a b", "a\r\nQUIT", "é"] {
+            let settings = MailSettings {
+                hello_name: bad.into(),
+                ..MailSettings::default()
+            };
+            assert!(
+                matches!(Dialer::new(settings), Err(MailError::HelloName)),
+                "{bad:?}"
+            );
+        }
+    }
+}

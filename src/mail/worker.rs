@@ -66,7 +66,7 @@ pub struct Worker {
 /// What a task of the loop comes back with.
 enum Done {
     /// A step ended.
-    Step(Settled),
+    Step,
     /// The outbox was asked: what it gave, or `None` where it failed.
     Claim(Option<Vec<Claimed>>),
     /// Housekeeping was done.
@@ -218,8 +218,10 @@ impl Loop {
     fn begin(&mut self, claimed: Claimed) {
         let worker = Arc::clone(&self.worker);
         self.steps += 1;
-        self.tasks
-            .spawn(async move { Done::Step(worker.step_or_give_up(claimed).await) });
+        self.tasks.spawn(async move {
+            worker.step_or_give_up(claimed).await;
+            Done::Step
+        });
     }
 
     /// Asks the outbox, if there is a reason to, room, and no question under way.
@@ -246,7 +248,7 @@ impl Loop {
 
     fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
-            Ok(Done::Step(_)) => self.steps -= 1,
+            Ok(Done::Step) => self.steps -= 1,
             Ok(Done::Claim(claimed)) => {
                 let asked = std::mem::take(&mut self.claiming);
                 for mail in self.claimed(asked, claimed) {

@@ -1,16 +1,14 @@
 //! Accounts: create, get, list, update, delete, set the default.
 
-use std::path::{Component, Path};
-
 use zeroize::Zeroizing;
 
 use super::Office;
 use crate::{
     domain::{
-        account::{Account, AccountDraft, AccountSettings, ENVIRONMENT_PREFIX, Secret},
+        account::{Account, AccountDraft, AccountSettings, Secret},
         caller::Caller,
         id::AccountId,
-        violation::{Violation, Violations},
+        violation::Violations,
     },
     store::{AccountWrite, StoreError},
 };
@@ -59,46 +57,62 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
-/// The longest password, in bytes: RFC 4954 leaves a line of 12,288 for AUTH; no provider comes near this.
-const LONGEST_PASSWORD: usize = 1024;
+/// The fields of an account that an update may change, named as in the protocol.
+pub const UPDATABLE: [&str; 11] = [
+    "name",
+    "enabled",
+    "host",
+    "port",
+    "security",
+    "authentication",
+    "username",
+    "secret",
+    "sender",
+    "display_name",
+    "reply_to",
+];
+
+/// How often an update without a version is tried when others write at the same time.
+const TRIES: u32 = 5;
 
 impl Office {
     /// Creates an account; the first becomes the default.
-    #[tracing::instrument(name = "policy.create_account", skip_all, fields(caller.name = %caller.name))]
+    #[tracing::instrument(name = "policy.create_account", skip_all)]
     pub async fn create_account(
         &self,
         caller: &Caller,
         input: AccountInput,
     ) -> Result<Account, AccountError> {
         let id = AccountId::random(&*self.entropy);
-        let settings = self.check_account(&id, input)?;
-        let saved = saved(self.accounts.create(id, settings, self.clock.now()).await?)?;
-        tracing::info!(account.name = saved.settings.name, "account created");
-        Ok(saved)
+        let settings = self.check(id, "account.", input)?;
+        let account = written(self.accounts.create(id, settings, self.clock.now()).await?)?;
+        tell(caller, &account, "account created");
+        Ok(account)
     }
 
     /// Answers with one account.
+    #[tracing::instrument(name = "policy.account", skip_all)]
     pub async fn account(&self, account: &AccountRef) -> Result<Account, AccountError> {
         let found = match account {
             AccountRef::Id(id) => self.accounts.find(*id).await?,
-            AccountRef::Name(name) => self
-                .accounts
-                .list()
-                .await?
-                .into_iter()
-                .find(|known| known.settings.name == *name),
+            AccountRef::Name(name) => {
+                let all = self.accounts.list().await?;
+                all.into_iter().find(|account| account.settings.name == *name)
+            }
         };
         found.ok_or(AccountError::Unknown)
     }
 
     /// All accounts, by name.
+    #[tracing::instrument(name = "policy.accounts", skip_all)]
     pub async fn accounts(&self) -> Result<Vec<Account>, AccountError> {
         Ok(self.accounts.list().await?)
     }
 
-    /// Changes the fields that `mask` names, as in the protocol; empty: all, keeping the secret where none is given.
-    /// `version` refuses to overwrite somebody else's change; without one the last write wins.
-    #[tracing::instrument(name = "policy.update_account", skip_all, fields(caller.name = %caller.name))]
+    /// Changes the fields that `mask` names ([`UPDATABLE`]); empty: all, keeping the secret where none is given.
+    /// `version` refuses to overwrite somebody else's change. Without one, the fields that are not named keep whatever
+    /// somebody else makes of them meanwhile.
+    #[tracing::instrument(name = "policy.update_account", skip_all, fields(account.id = %id))]
     pub async fn update_account(
         &self,
         caller: &Caller,
@@ -107,114 +121,130 @@ impl Office {
         mask: &[String],
         version: Option<i64>,
     ) -> Result<Account, AccountError> {
-        let present = self.account(&AccountRef::Id(id)).await?;
-        if version.is_some_and(|version| version != present.version) {
-            return Err(AccountError::Stale);
+        check_mask(mask)?;
+        // Sealed once: a password leaves this function only sealed.
+        let input = self.sealed(id, "account.", input)?;
+        for _ in 0..TRIES {
+            let current = self.accounts.find(id).await?.ok_or(AccountError::Unknown)?;
+            let draft = merge(&current.settings, &input, mask);
+            let settings = draft.check("account.", self.settings.local_part)?;
+            if current.is_default && current.settings.enabled && !settings.enabled {
+                return Err(AccountError::IsDefault);
+            }
+            let based_on = version.unwrap_or(current.version);
+            let write = self
+                .accounts
+                .update(id, settings, Some(based_on), self.clock.now())
+                .await?;
+            match written(write) {
+                Err(AccountError::Stale) if version.is_none() => {}
+                Ok(account) => {
+                    tell(caller, &account, "account changed");
+                    return Ok(account);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        // Without a version of the caller's, the one just read guards the fields that the mask leaves alone.
-        let version = version.or(Some(present.version));
-        let settings = self.check_account(&id, overlay(&present, input, mask)?)?;
-        let saved = saved(
-            self.accounts
-                .update(id, settings, version, self.clock.now())
-                .await?,
-        )?;
-        tracing::info!(account.name = saved.settings.name, "account updated");
-        Ok(saved)
+        Err(AccountError::Stale)
     }
 
     /// Deletes an account; the default only as the last.
-    #[tracing::instrument(name = "policy.delete_account", skip_all, fields(caller.name = %caller.name))]
+    #[tracing::instrument(name = "policy.delete_account", skip_all)]
     pub async fn delete_account(
         &self,
         caller: &Caller,
         account: &AccountRef,
         version: Option<i64>,
     ) -> Result<(), AccountError> {
-        let present = self.account(account).await?;
-        let deleted = saved(self.accounts.delete(present.id, version).await?)?;
-        tracing::info!(account.name = deleted.settings.name, "account deleted");
+        let id = self.account_id(account).await?;
+        let account = written(self.accounts.delete(id, version).await?)?;
+        tell(caller, &account, "account deleted");
         Ok(())
     }
 
     /// Makes an enabled account the default.
-    #[tracing::instrument(name = "policy.set_default_account", skip_all, fields(caller.name = %caller.name))]
+    #[tracing::instrument(name = "policy.set_default_account", skip_all)]
     pub async fn set_default_account(
         &self,
         caller: &Caller,
         account: &AccountRef,
     ) -> Result<Account, AccountError> {
-        let present = self.account(account).await?;
-        let saved = saved(self.accounts.set_default(present.id, self.clock.now()).await?)?;
-        tracing::info!(account.name = saved.settings.name, "account made the default");
-        Ok(saved)
+        let id = self.account_id(account).await?;
+        let account = written(self.accounts.set_default(id, self.clock.now()).await?)?;
+        tell(caller, &account, "default account set");
+        Ok(account)
     }
 
-    /// Seals the password for the account of this id and checks the whole.
-    pub(super) fn check_account(
+    async fn account_id(&self, account: &AccountRef) -> Result<AccountId, AccountError> {
+        match account {
+            AccountRef::Id(id) => Ok(*id),
+            AccountRef::Name(_) => Ok(self.account(account).await?.id),
+        }
+    }
+
+    /// The settings of an input for the account of this name, its password sealed; or all that is wrong with them.
+    pub(super) fn check(
         &self,
-        id: &AccountId,
+        id: AccountId,
+        prefix: &str,
         input: AccountInput,
     ) -> Result<AccountSettings, Violations> {
+        let (sealed, mut faults) = match self.sealed(id, prefix, input) {
+            Ok(draft) => (draft, Violations::new()),
+            Err(Unsealed { draft, faults }) => (*draft, faults),
+        };
+        match sealed.check(prefix, self.settings.local_part) {
+            Ok(settings) => faults.into_result().map(|()| settings),
+            Err(more) => {
+                for fault in more.as_slice() {
+                    faults.add(&fault.field, &fault.description);
+                }
+                Err(faults)
+            }
+        }
+    }
+
+    /// The draft with its secret checked, and sealed where it is a password.
+    fn sealed(&self, id: AccountId, prefix: &str, input: AccountInput) -> Result<AccountDraft, Unsealed> {
         let AccountInput { mut draft, password } = input;
-        if let Some(password) = password {
-            if password.is_empty()
-                || password.len() > LONGEST_PASSWORD
-                || password.chars().any(char::is_control)
-            {
-                let description = "must be 1 to 1,024 bytes without control characters";
-                return Err(violation("account.secret.password", description));
+        let secret = match (password, draft.secret.take()) {
+            (None, None) => return Ok(draft),
+            (Some(password), _) => self.seal_password(id, &password),
+            (None, Some(secret)) => self.check_secret(secret),
+        };
+        match secret {
+            Ok(secret) => {
+                draft.secret = Some(secret);
+                Ok(draft)
             }
-            let place = Account::secret_place(id);
-            draft.secret = Some(Secret::Sealed(self.keyring.seal(
-                &place,
-                password.as_bytes(),
-                &*self.entropy,
-            )));
+            Err(fault) => {
+                let mut faults = Violations::new();
+                faults.add(format!("{prefix}secret"), fault);
+                // There is one, only no good one: its absence is not another fault.
+                draft.secret = Some(Secret::Environment(String::new()));
+                Err(Unsealed {
+                    draft: Box::new(draft),
+                    faults,
+                })
+            }
         }
-        match &draft.secret {
-            Some(Secret::File(path)) if !self.may_read(Path::new(path)) => {
-                let description =
-                    "must be an absolute path within one of the configured `secrets.directories`";
-                return Err(violation("account.secret.file", description));
-            }
-            Some(Secret::Environment(name)) if !is_variable(name) => {
-                let description = "must begin with MAILFACTOR_SECRET_ and go on with A-Z, 0-9 or `_`";
-                return Err(violation("account.secret.environment", description));
-            }
-            _ => {}
-        }
-        draft.check("account.", self.settings.local_part)
-    }
-
-    fn may_read(&self, path: &Path) -> bool {
-        let straight = path
-            .components()
-            .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-        let within = self
-            .settings
-            .secret_directories
-            .iter()
-            .any(|directory| path.starts_with(directory));
-        path.is_absolute() && straight && within
     }
 }
 
-fn is_variable(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    name.strip_prefix(ENVIRONMENT_PREFIX)
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(allowed))
+/// A draft whose secret is no good.
+struct Unsealed {
+    draft: Box<AccountDraft>,
+    faults: Violations,
 }
 
-fn violation(field: &str, description: &str) -> Violations {
-    Violation {
-        field: field.to_owned(),
-        description: description.to_owned(),
+impl From<Unsealed> for AccountError {
+    fn from(unsealed: Unsealed) -> Self {
+        Self::Invalid(unsealed.faults)
     }
-    .into()
 }
 
-fn saved(write: AccountWrite) -> Result<Account, AccountError> {
+/// The account a write left, or why it wrote nothing.
+fn written(write: AccountWrite) -> Result<Account, AccountError> {
     match write {
         AccountWrite::Saved(account) => Ok(*account),
         AccountWrite::NameTaken => Err(AccountError::NameTaken),
@@ -225,161 +255,62 @@ fn saved(write: AccountWrite) -> Result<Account, AccountError> {
     }
 }
 
-/// The present account with the masked fields replaced.
-fn overlay(present: &Account, input: AccountInput, mask: &[String]) -> Result<AccountInput, Violations> {
-    let kept = draft_of(present);
-    let AccountInput { draft: new, password } = input;
-    if mask.is_empty() {
-        let secret = new.secret.or(kept.secret);
-        return Ok(AccountInput {
-            draft: AccountDraft { secret, ..new },
-            password,
-        });
-    }
-    let mut result = AccountInput {
-        draft: kept,
-        password: None,
-    };
-    let draft = &mut result.draft;
+fn check_mask(mask: &[String]) -> Result<(), Violations> {
     let mut faults = Violations::new();
-    for field in mask {
-        match field.as_str() {
-            "name" => draft.name.clone_from(&new.name),
-            "enabled" => draft.enabled = new.enabled,
-            "host" => draft.host.clone_from(&new.host),
-            "port" => draft.port = new.port,
-            "security" => draft.security = new.security,
-            "authentication" => draft.authentication = new.authentication,
-            "username" => draft.username.clone_from(&new.username),
-            "secret" => {
-                draft.secret.clone_from(&new.secret);
-                result.password.clone_from(&password);
-            }
-            "sender" => draft.sender.clone_from(&new.sender),
-            "display_name" => draft.display_name.clone_from(&new.display_name),
-            "reply_to" => draft.reply_to.clone_from(&new.reply_to),
-            _ => faults.add(
+    for (position, name) in (1..).zip(mask) {
+        if !UPDATABLE.contains(&name.as_str()) {
+            // Named by its position: what stands there may be anything.
+            faults.add(
                 "update_mask",
-                "names a field that cannot be changed or does not exist",
-            ),
+                format!("path {position} is no field that can be changed"),
+            );
         }
     }
-    faults.into_result().map(|()| result)
+    faults.into_result()
 }
 
-fn draft_of(account: &Account) -> AccountDraft {
-    let AccountSettings {
-        name,
-        enabled,
-        server,
-        login,
-        sender,
-    } = account.settings.clone();
-    let authentication = login.is_some();
-    let (username, secret) = login.map_or((String::new(), None), |login| {
-        (login.username, Some(login.secret))
+/// The account as it is, with the fields that `mask` names as they are in `new`.
+fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[String]) -> AccountDraft {
+    let mut draft = AccountDraft::from(current);
+    let named = |name: &str| mask.is_empty() || mask.iter().any(|path| path == name);
+    let mut set = |name: &str, change: &dyn Fn(&mut AccountDraft)| {
+        if named(name) {
+            change(&mut draft);
+        }
+    };
+    set("name", &|draft| draft.name.clone_from(&new.name));
+    set("enabled", &|draft| draft.enabled = new.enabled);
+    set("host", &|draft| draft.host.clone_from(&new.host));
+    set("port", &|draft| draft.port = new.port);
+    set("security", &|draft| draft.security = new.security);
+    set("authentication", &|draft| {
+        draft.authentication = new.authentication;
     });
-    AccountDraft {
-        name,
-        enabled,
-        host: server.host,
-        port: server.port.into(),
-        security: Some(server.security),
-        authentication,
-        username,
-        secret,
-        sender: sender.address.as_str().to_owned(),
-        display_name: sender.display_name,
-        reply_to: sender
-            .reply_to
-            .map(|address| address.as_str().to_owned())
-            .unwrap_or_default(),
-    }
+    set("username", &|draft| draft.username.clone_from(&new.username));
+    set("sender", &|draft| draft.sender.clone_from(&new.sender));
+    set("display_name", &|draft| {
+        draft.display_name.clone_from(&new.display_name);
+    });
+    set("reply_to", &|draft| draft.reply_to.clone_from(&new.reply_to));
+    set("secret", &|draft| {
+        // A mask that names the secret means it; without a mask, none given is none changed.
+        if new.secret.is_some() || !mask.is_empty() {
+            draft.secret.clone_from(&new.secret);
+        }
+    });
+    draft
+}
+
+/// For the record of who changed what.
+fn tell(caller: &Caller, account: &Account, what: &'static str) {
+    tracing::info!(
+        caller.name = %caller.name,
+        account.name = %account.settings.name,
+        account.id = %account.id,
+        "{what}"
+    );
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{account::Security, address::LocalPart, clock::Timestamp};
-
-    fn account() -> Account {
-        let draft = AccountDraft {
-            name: "main".into(),
-            host: "smtp.example.com".into(),
-            security: Some(Security::StartTls),
-            authentication: true,
-            username: "user".into(),
-            secret: Some(Secret::Environment("MAILFACTOR_SECRET_SMTP".into())),
-            sender: "noreply@example.com".into(),
-            ..AccountDraft::default()
-        };
-        Account {
-            id: AccountId::from_bytes([1; 16]),
-            is_default: true,
-            settings: draft.check("", LocalPart::Ascii).unwrap(),
-            created_at: Timestamp::default(),
-            updated_at: Timestamp::default(),
-            version: 1,
-        }
-    }
-
-    fn overlaid(new: AccountDraft, mask: &[&str]) -> AccountSettings {
-        let mask: Vec<String> = mask.iter().map(ToString::to_string).collect();
-        let input = AccountInput {
-            draft: new,
-            password: None,
-        };
-        overlay(&account(), input, &mask)
-            .unwrap()
-            .draft
-            .check("", LocalPart::Ascii)
-            .unwrap()
-    }
-
-    #[test]
-    fn a_mask_changes_what_it_names_and_nothing_else() {
-        let new = AccountDraft {
-            host: "relay.example.com".into(),
-            port: 2525,
-            ..AccountDraft::default()
-        };
-        let mut expected = account().settings;
-        expected.server.host = "relay.example.com".into();
-        assert_eq!(overlaid(new.clone(), &["host"]), expected);
-        expected.server.port = 2525;
-        assert_eq!(overlaid(new, &["host", "port"]), expected);
-    }
-
-    #[test]
-    fn an_empty_mask_changes_all_and_keeps_the_secret() {
-        let new = AccountDraft {
-            secret: None,
-            name: "other".into(),
-            ..draft_of(&account())
-        };
-        let expected = AccountSettings {
-            name: "other".into(),
-            ..account().settings
-        };
-        assert_eq!(overlaid(new, &[]), expected);
-    }
-
-    #[test]
-    fn a_mask_with_another_field_is_refused() {
-        let faults = overlay(&account(), AccountInput::default(), &["is_default".into()]).unwrap_err();
-        assert_eq!(faults.as_slice()[0].field, "update_mask");
-    }
-
-    #[test]
-    fn variables_carry_the_prefix() {
-        assert!(is_variable("MAILFACTOR_SECRET_SMTP_1"));
-        for bad in [
-            "PATH",
-            "MAILFACTOR_SECRET_",
-            "MAILFACTOR_SECRET_a",
-            "MAILFACTOR__KEYS",
-        ] {
-            assert!(!is_variable(bad), "{bad}");
-        }
-    }
-}
+#[path = "accounts_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ use crate::{
 mod accounts;
 mod gate;
 mod outbox;
+mod secrets;
 mod test;
 mod vitals;
 

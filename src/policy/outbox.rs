@@ -25,7 +25,7 @@ pub enum OutboxError {
 }
 
 impl Office {
-    /// A page of entries.
+    /// A page of up to `size` entries, newest first.
     #[tracing::instrument(name = "policy.list_entries", skip_all)]
     pub async fn list_entries(
         &self,
@@ -33,19 +33,10 @@ impl Office {
         after: Option<PageKey>,
         size: u32,
     ) -> Result<EntryPage, OutboxError> {
-        // One more than asked for tells whether a further page exists.
-        let mut entries = self.outbox.list(filter, after, size.saturating_add(1)).await?;
-        let wanted = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = entries.len() > wanted;
-        entries.truncate(wanted);
-        let last = entries.last().map(|entry| PageKey {
-            submitted_at: entry.submitted_at,
-            id: entry.id,
-        });
-        Ok(EntryPage {
-            next: last.filter(|_| more),
-            entries,
-        })
+        // One more than is shown tells whether there is a next page.
+        let most = size.saturating_add(1);
+        let entries = self.outbox.list(filter, after, most).await?;
+        Ok(page(entries, size))
     }
 
     /// One entry with its attempts.
@@ -55,4 +46,15 @@ impl Office {
         let attempts = self.outbox.attempts(id).await?;
         Ok((entry, attempts))
     }
+}
+
+fn page(mut entries: Vec<Entry>, size: u32) -> EntryPage {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = entries.len() > size;
+    entries.truncate(size);
+    let next = entries.last().filter(|_| more).map(|last| PageKey {
+        submitted_at: last.submitted_at,
+        id: last.id,
+    });
+    EntryPage { entries, next }
 }

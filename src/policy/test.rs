@@ -2,20 +2,32 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
+
 use super::{AccountError, AccountInput, AccountRef, Office};
 use crate::{
     domain::{
-        account::{Account, AccountDraft, Secret},
+        account::{Account, Secret},
         address::EmailAddress,
         caller::Caller,
         delivery::{ConnectionReport, DeliveryState},
         id::{AccountId, EntryId},
-        message::{Mail, TestMail},
+        message::{Mail, TestMail, message_id},
         text::{check_line, check_lines},
         violation::Violations,
     },
     store::{Entry, MailKind, NewEntry, StoreError},
 };
+
+/// The subject of a test message without one.
+const SUBJECT: &str = "mailfactor test message";
+
+/// The text of a test message without one.
+const TEXT: &str = "This is a test message from mailfactor.\n\n\
+    An administrator asked for it, to see whether mail goes out. If you can read it, it does.\n";
+
+/// How often a test message is looked at while somebody waits for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What to test.
 #[derive(Debug)]
@@ -63,12 +75,6 @@ pub enum TestError {
     Store(#[from] StoreError),
 }
 
-const BUILT_IN_SUBJECT: &str = "Test message";
-const BUILT_IN_TEXT: &str = "This is a test message. If you can read it, the mail account works.";
-
-/// How often a waiting caller's entry is looked at.
-const LOOK: Duration = Duration::from_millis(50);
-
 impl Office {
     /// Tries an account's settings against its mail server, up to RSET. `recipient` empty: the sender itself.
     #[tracing::instrument(name = "policy.test_connection", skip_all, fields(caller.name = %caller.name))]
@@ -78,70 +84,38 @@ impl Office {
         target: TestTarget,
         recipient: &str,
     ) -> Result<ConnectionReport, TestError> {
+        let mut faults = Violations::new();
+        let given = match recipient {
+            "" => None,
+            text => faults.check("recipient", EmailAddress::parse(text, self.settings.local_part)),
+        };
         let account = match target {
-            TestTarget::Saved(account) => self.account(&account).await?,
-            TestTarget::Unsaved { input, secret_of } => self.unsaved(*input, secret_of).await?,
-        };
-        let recipient = match recipient {
-            "" => account.settings.sender.address.clone(),
-            text => {
-                let mut faults = Violations::new();
-                let address = EmailAddress::parse(text, self.settings.local_part);
-                faults.check("recipient", address).ok_or(faults)?
+            TestTarget::Saved(account) => {
+                faults.into_result()?;
+                self.account(&account).await?
             }
+            TestTarget::Unsaved { input, secret_of } => self.unsaved(*input, secret_of, faults).await?,
         };
-        Ok(self.transports.test(&account, &recipient).await)
+        let recipient = given.unwrap_or_else(|| account.settings.sender.address.clone());
+        let report = self.transports.test(&account, &recipient).await;
+        tracing::info!(
+            account.name = %account.settings.name,
+            succeeded = report.succeeded(),
+            "connection tested"
+        );
+        Ok(report)
     }
 
     /// Sends a test message through the outbox and the worker.
     #[tracing::instrument(name = "policy.send_test_message", skip_all, fields(caller.name = %caller.name))]
     pub async fn send_test_message(&self, caller: &Caller, message: TestMessage) -> Result<Entry, TestError> {
-        let recipient = self.check_message(&message)?;
-        let account = match &message.account {
-            Some(account) => self.account(account).await?,
-            None => {
-                let accounts = self.accounts.list().await?;
-                accounts
-                    .into_iter()
-                    .find(|account| account.is_default)
-                    .ok_or(TestError::NoAccount)?
-            }
-        };
-        let masked_recipient = self.settings.mask.apply(&recipient);
-        let or_built_in = |text: String, built_in: &str| {
-            if text.is_empty() {
-                built_in.to_owned()
-            } else {
-                text
-            }
-        };
-        let mail = TestMail {
-            recipient,
-            subject: or_built_in(message.subject, BUILT_IN_SUBJECT),
-            text: or_built_in(message.text, BUILT_IN_TEXT),
-            account: account.id,
-        };
-        let id = self.owe(&Mail::Test(mail), masked_recipient).await?;
-        self.entry_after(id, message.wait).await
-    }
-
-    fn check_message(&self, message: &TestMessage) -> Result<EmailAddress, Violations> {
-        let mut faults = Violations::new();
-        let recipient = EmailAddress::parse(&message.recipient, self.settings.local_part);
-        let recipient = faults.check("recipient", recipient);
-        faults.check("subject", check_line(&message.subject, 200));
-        faults.check("text", check_lines(&message.text, 10_000));
-        match recipient {
-            Some(recipient) if faults.is_empty() => Ok(recipient),
-            _ => Err(faults),
-        }
-    }
-
-    /// Writes the mail to the outbox and hands it to the worker.
-    async fn owe(&self, mail: &Mail, masked_recipient: String) -> Result<EntryId, StoreError> {
-        let id = EntryId::random(&*self.entropy);
-        let slot = self.handoff.slot(&*self.entropy);
+        let wait = message.wait;
+        let (mail, account) = self.test_mail(message).await?;
         let now = self.clock.now();
+        let id = EntryId::random(&*self.entropy);
+        let masked_recipient = self.settings.mask.apply(&mail.recipient);
+        let mail = Mail::Test(mail).to_bytes();
+        let slot = self.handoff.slot(&*self.entropy);
         let entry = NewEntry {
             id,
             kind: MailKind::Test,
@@ -150,41 +124,97 @@ impl Office {
             submitted_at: now,
             expires_at: now.plus(self.settings.test_lifetime),
             masked_recipient,
-            message_id: NewEntry::message_id(&id, &self.settings.message_id_domain),
-            mail: self
-                .keyring
-                .seal(&NewEntry::place(&id), &mail.to_bytes(), &*self.entropy),
+            message_id: message_id(&id, &self.settings.message_id_domain),
+            mail: self.keyring.seal(&NewEntry::place(&id), &mail, &*self.entropy),
             lease: slot.lease(),
         };
         self.outbox.enqueue(entry.clone()).await?;
         slot.deliver(&entry, &*self.clock);
-        Ok(id)
+        tracing::info!(account.name = %account, entry.id = %id, "test message queued");
+        self.queued(id, wait).await
     }
 
-    /// The entry as it stands, or, for a caller that waits, once the mail server has spoken.
-    async fn entry_after(&self, id: EntryId, wait: bool) -> Result<Entry, TestError> {
-        let deadline = tokio::time::Instant::now() + self.settings.wait;
+    /// The checked mail, and the name of the account it goes through.
+    async fn test_mail(&self, message: TestMessage) -> Result<(TestMail, String), TestError> {
+        let or = |text: String, built_in: &str| {
+            if text.trim().is_empty() {
+                built_in.to_owned()
+            } else {
+                text
+            }
+        };
+        let subject = or(message.subject, SUBJECT);
+        let text = or(message.text.replace("\r\n", "\n"), TEXT);
+        let mut faults = Violations::new();
+        let recipient = EmailAddress::parse(&message.recipient, self.settings.local_part);
+        let recipient = faults.check("recipient", recipient);
+        faults.check("subject", check_line(&subject, 200));
+        faults.check("text", check_lines(&text, 10_000));
+        let (Some(recipient), true) = (recipient, faults.is_empty()) else {
+            return Err(faults.into());
+        };
+        let account = if let Some(account) = &message.account {
+            self.account(account).await?
+        } else {
+            let all = self.accounts.list().await?;
+            let default = all.into_iter().find(|account| account.is_default);
+            default.ok_or(TestError::NoAccount)?
+        };
+        let mail = TestMail {
+            recipient,
+            subject,
+            text,
+            account: account.id,
+        };
+        Ok((mail, account.settings.name))
+    }
+
+    /// The entry as it stands, or, for those who wait, as it stands when the mail server has spoken.
+    async fn queued(&self, id: EntryId, wait: bool) -> Result<Entry, TestError> {
+        let until = Instant::now() + self.settings.wait;
         loop {
-            let entry = self.outbox.find(id).await?.ok_or(StoreError::Corrupt("outbox"))?;
-            if !wait || entry.state != DeliveryState::Queued || tokio::time::Instant::now() >= deadline {
+            let entry = self.outbox.find(id).await?;
+            let entry = entry.ok_or(StoreError::Corrupt("the outbox: an entry just written"))?;
+            if !wait || entry.state != DeliveryState::Queued || Instant::now() >= until {
                 return Ok(entry);
             }
-            tokio::time::sleep(LOOK).await;
+            sleep_until(until.min(Instant::now() + LOOK_AGAIN)).await;
         }
     }
 
+    /// An account that was never saved.
     async fn unsaved(
         &self,
         mut input: AccountInput,
         secret_of: Option<AccountId>,
+        faults: Violations,
     ) -> Result<Account, TestError> {
-        let id = secret_of.unwrap_or_else(|| AccountId::random(&*self.entropy));
-        if let Some(saved) = secret_of {
-            let saved = self.account(&AccountRef::Id(saved)).await?;
-            borrow_secret(&mut input, &saved)?;
-        }
-        let settings = self.check_account(&id, input)?;
         let now = self.clock.now();
+        let id = secret_of.unwrap_or_else(|| AccountId::random(&*self.entropy));
+        // Checked like any other settings; a name is only for keeping them.
+        if input.draft.name.is_empty() {
+            "unsaved".clone_into(&mut input.draft.name);
+        }
+        let kept = match secret_of {
+            Some(id) if input.draft.authentication && !has_secret(&input) => {
+                Some(self.kept_secret(id, &input.draft.host).await?)
+            }
+            _ => None,
+        };
+        if kept.is_some() {
+            // Stands for the one that is kept, which needs no check.
+            input.password = Some("kept".to_owned().into());
+        }
+        let mut settings = match self.check(id, "settings.", input) {
+            Ok(settings) => {
+                faults.into_result()?;
+                settings
+            }
+            Err(more) => return Err(joined(faults, &more).into()),
+        };
+        if let (Some(login), Some(secret)) = (&mut settings.login, kept) {
+            login.secret = secret;
+        }
         Ok(Account {
             id,
             is_default: false,
@@ -194,27 +224,34 @@ impl Office {
             version: 0,
         })
     }
+
+    /// The secret a saved account logs in with: only against the server it is for, so that no test carries it to a
+    /// stranger's.
+    async fn kept_secret(&self, id: AccountId, host: &str) -> Result<Secret, TestError> {
+        let saved = self.account(&AccountRef::Id(id)).await?.settings;
+        let refuse = |why| {
+            let mut faults = Violations::new();
+            faults.add("settings.secret", why);
+            TestError::Invalid(faults)
+        };
+        let login = saved
+            .login
+            .ok_or_else(|| refuse("is required: the saved account has none"))?;
+        if saved.server.host.eq_ignore_ascii_case(host) {
+            Ok(login.secret)
+        } else {
+            Err(refuse("is required: the host is not that of the saved account"))
+        }
+    }
 }
 
-/// Uses a saved account's secret, where none is given and only against the server it is for: a test of a stranger's server
-/// must not carry it there.
-fn borrow_secret(input: &mut AccountInput, saved: &Account) -> Result<(), Violations> {
-    if input.password.is_some() || input.draft.secret.is_some() || !input.draft.authentication {
-        return Ok(());
+fn has_secret(input: &AccountInput) -> bool {
+    input.password.is_some() || input.draft.secret.is_some()
+}
+
+fn joined(mut faults: Violations, more: &Violations) -> Violations {
+    for fault in more.as_slice() {
+        faults.add(&fault.field, &fault.description);
     }
-    let AccountDraft { host, secret, .. } = &mut input.draft;
-    if !host.eq_ignore_ascii_case(&saved.settings.server.host) {
-        let mut faults = Violations::new();
-        faults.add(
-            "settings.secret",
-            "is required, because the host is not that of the saved account",
-        );
-        return Err(faults);
-    }
-    *secret = saved
-        .settings
-        .login
-        .as_ref()
-        .map(|login| -> Secret { login.secret.clone() });
-    Ok(())
+    faults
 }

@@ -113,21 +113,21 @@ impl FileRepository {
         let Ok(looked) = spawn_blocking(move || look(&path, local_part, seen)).await else {
             return;
         };
-        let now_seen = match &looked {
+        let (now_seen, failure) = match looked {
             Look::Same => return,
-            Look::New(stamp, _) | Look::Broken(stamp, _) => Seen::Read(*stamp),
-            Look::Unreadable(kind, _) => Seen::Unreadable(*kind),
-        };
-        match looked {
-            Look::Same => {}
-            Look::New(_, users) => {
+            Look::New(stamp, users) => {
                 tell_of_load(&self.name, &self.path, &users);
                 *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+                (Seen::Read(stamp), None)
             }
-            Look::Broken(_, error) | Look::Unreadable(_, error) if now_seen != watch.seen => {
-                self.tell_of_failure(&error);
-            }
-            Look::Broken(..) | Look::Unreadable(..) => {}
+            Look::Broken(stamp, error) => (Seen::Read(stamp), Some(error)),
+            Look::Unreadable(kind, error) => (Seen::Unreadable(kind), Some(error)),
+        };
+        // Once for each change, not once a second.
+        if let Some(error) = failure
+            && now_seen != watch.seen
+        {
+            self.tell_of_failure(&error);
         }
         watch.seen = now_seen;
     }

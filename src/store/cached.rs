@@ -1,1 +1,172 @@
-//! .
+//! Challenges kept in memory, in front of a store: what is final is refused without asking it.
+//!
+//! Nothing is decided here that the store would decide otherwise: a closed challenge stays closed, an expired one
+//! expired. Every attempt on an open one is the store's. The answers of reads and writes keep the copies fresh; a copy is
+//! never replaced by an older one. Where other instances write to the same store, a copy of an open challenge may lag
+//! behind it: it is told as it was last seen here.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use moka::{Expiry, ops::compute::Op, sync::Cache};
+
+use super::{Challenges, Guess, Guessed, Resend, Resent, Start, Started, StoreResult};
+use crate::domain::{
+    challenge::{Challenge, State},
+    clock::{Clock, Timestamp},
+    id::ChallengeId,
+};
+
+/// How long a challenge is kept after it expired: callers that ask late are answered from memory still.
+const AFTERWARDS: Duration = Duration::from_secs(60);
+
+/// Challenges in memory, before a store.
+pub struct CachedChallenges {
+    inner: Arc<dyn Challenges>,
+    copies: Cache<ChallengeId, Arc<Challenge>>,
+}
+
+impl CachedChallenges {
+    /// In front of `inner`, with room for `capacity` challenges.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Challenges>, clock: Arc<dyn Clock>, capacity: u64) -> Self {
+        let copies = Cache::builder()
+            .max_capacity(capacity)
+            .expire_after(UntilExpired(clock))
+            .build();
+        Self { inner, copies }
+    }
+
+    /// The copy, if nothing will ever happen to the challenge again.
+    fn final_copy(&self, id: ChallengeId, now: Timestamp) -> Option<Challenge> {
+        let copy = self.copies.get(&id)?;
+        copy.closed(now).map(|_| Challenge::clone(&copy))
+    }
+
+    fn keep(&self, challenge: &Challenge) {
+        let newer = Arc::new(challenge.clone());
+        self.copies
+            .entry(challenge.id)
+            .and_compute_with(|kept| match kept {
+                Some(kept) if age(kept.value()) > age(&newer) => Op::Nop,
+                _ => Op::Put(newer),
+            });
+    }
+}
+
+/// Grows with everything that happens to a challenge: of two copies the one with more of it is the newer.
+fn age(challenge: &Challenge) -> (bool, u32, u32) {
+    let closed = challenge.state != State::Pending;
+    (closed, challenge.code_number, challenge.attempts)
+}
+
+#[async_trait]
+impl Challenges for CachedChallenges {
+    async fn start(&self, start: Start) -> StoreResult<Started> {
+        let challenge = start.challenge.clone();
+        let started = self.inner.start(start).await?;
+        match &started {
+            Started::Opened => self.keep(&challenge),
+            Started::Repeated(known) => self.keep(known),
+            Started::RequestReused | Started::UserLocked(_) | Started::OverBudget(_) => {}
+        }
+        Ok(started)
+    }
+
+    async fn resend(&self, resend: Resend) -> StoreResult<Option<Resent>> {
+        if let Some(closed) = self.final_copy(resend.id, resend.now) {
+            return Ok(Some(Resent::Refused(Box::new(closed))));
+        }
+        let resent = self.inner.resend(resend).await?;
+        if let Some(Resent::Opened(challenge) | Resent::Refused(challenge)) = &resent {
+            self.keep(challenge);
+        }
+        Ok(resent)
+    }
+
+    async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>> {
+        let copy = self.final_copy(guess.id, guess.now);
+        if let Some((challenge, verdict)) =
+            copy.and_then(|copy| copy.closed(guess.now).map(|verdict| (copy, verdict)))
+        {
+            return Ok(Some(Guessed { verdict, challenge }));
+        }
+        let guessed = self.inner.guess(guess).await?;
+        if let Some(guessed) = &guessed {
+            self.keep(&guessed.challenge);
+        }
+        Ok(guessed)
+    }
+
+    async fn cancel(&self, id: ChallengeId, now: Timestamp) -> StoreResult<Option<Challenge>> {
+        if let Some(closed) = self.final_copy(id, now) {
+            return Ok(Some(closed));
+        }
+        let challenge = self.inner.cancel(id, now).await?;
+        if let Some(challenge) = &challenge {
+            self.keep(challenge);
+        }
+        Ok(challenge)
+    }
+
+    async fn find(&self, id: ChallengeId) -> StoreResult<Option<Challenge>> {
+        if let Some(copy) = self.copies.get(&id) {
+            return Ok(Some(Challenge::clone(&copy)));
+        }
+        let found = self.inner.find(id).await?;
+        if let Some(challenge) = &found {
+            self.keep(challenge);
+        }
+        Ok(found)
+    }
+
+    async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
+        let purged = self.inner.purge(expired_before, limit).await?;
+        if purged > 0 {
+            // What the store forgot is not found here either.
+            let forgotten: Vec<ChallengeId> = self
+                .copies
+                .iter()
+                .filter(|(_, copy)| copy.expires_at < expired_before)
+                .map(|(id, _)| *id)
+                .collect();
+            forgotten.iter().for_each(|id| self.copies.invalidate(id));
+        }
+        Ok(purged)
+    }
+}
+
+/// Keeps a copy until shortly after its challenge expired.
+struct UntilExpired(Arc<dyn Clock>);
+
+impl UntilExpired {
+    fn left(&self, challenge: &Challenge) -> Duration {
+        challenge
+            .expires_at
+            .since(self.0.now())
+            .saturating_add(AFTERWARDS)
+    }
+}
+
+impl Expiry<ChallengeId, Arc<Challenge>> for UntilExpired {
+    fn expire_after_create(&self, _: &ChallengeId, copy: &Arc<Challenge>, _: Instant) -> Option<Duration> {
+        Some(self.left(copy))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &ChallengeId,
+        copy: &Arc<Challenge>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(self.left(copy))
+    }
+}
+
+#[cfg(test)]
+#[path = "cached_tests.rs"]
+mod tests;

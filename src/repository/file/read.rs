@@ -255,7 +255,7 @@ impl Lines {
             *self = Self::default();
         }
         let passed = text.as_bytes().get(self.at..at).unwrap_or_default();
-        self.before += passed.iter().filter(|byte| **byte == b'\n').count();
+        self.before += passed.split(|byte| *byte == b'\n').count() - 1;
         self.at += passed.len();
         self.before + 1
     }

@@ -1,1 +1,241 @@
-//! .
+//! The archive in SQL: one store that keeps every contract, one file for each.
+//!
+//! Writes go through one connection, reads through a few. Every operation has a deadline. A database that fails does
+//! not need a restart: connections that were open when it failed are closed before they are used again, so that none
+//! stays read-only, or full, or with a file that is gone.
+
+use std::{
+    fmt,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sqlx::pool::{PoolConnection, PoolOptions};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use self::dialect::{Connection, Db, StoreClock};
+use super::{StoreError, StoreResult};
+use crate::domain::clock::{Clock, Timestamp};
+
+mod account_rows;
+mod accounts;
+mod budgets;
+mod callers;
+mod challenge_rows;
+mod challenges;
+mod dialect;
+mod migrations;
+mod outbox;
+mod outbox_report;
+mod outbox_work;
+mod probe;
+mod rows;
+
+/// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
+type Write = sqlx::Transaction<'static, Db>;
+
+/// Where the store is and how long it may take.
+#[derive(Clone, Debug)]
+pub struct SqlSettings {
+    /// `sqlite:PATH`.
+    pub url: String,
+    /// How many connections read.
+    pub readers: u32,
+    /// How long to wait for a lock that another process holds. Shorter than the deadline.
+    pub busy_timeout: Duration,
+    /// How long one operation may take in all.
+    pub deadline: Duration,
+}
+
+impl SqlSettings {
+    /// The usual settings for a database at this URL.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            readers: 4,
+            busy_timeout: Duration::from_secs(2),
+            // A caller learns of a store that is down within 2.5 s.
+            deadline: Duration::from_millis(2300),
+        }
+    }
+}
+
+/// The store. Clones share it.
+#[derive(Clone)]
+pub struct SqlStore(Arc<Inner>);
+
+struct Inner {
+    writer: sqlx::Pool<Db>,
+    readers: sqlx::Pool<Db>,
+    clock: StoreClock,
+    deadline: Duration,
+    broken: Broken,
+}
+
+/// When the database last failed: older connections are not used again.
+#[derive(Clone, Debug, Default)]
+struct Broken(Arc<Mutex<Option<Instant>>>);
+
+impl SqlStore {
+    /// Opens the store; the file is created if there is none (mode 0600), the directory must exist. Nothing is
+    /// migrated.
+    pub async fn connect(settings: &SqlSettings, clock: Arc<dyn Clock>) -> StoreResult<Self> {
+        let path = dialect::path_of(&settings.url).ok_or_else(|| {
+            let text = "the URL of the store must be sqlite:PATH";
+            StoreError::Unavailable(Box::new(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                text,
+            )))
+        })?;
+        dialect::create_file(&path).await.map_err(unavailable)?;
+        let store = Self::open(&path, settings, clock);
+        // The first connection makes the file what it should be, and says at once where it cannot be opened.
+        store
+            .operation("connect", async {
+                drop(store.writer().await?);
+                Ok(())
+            })
+            .await?;
+        Ok(store)
+    }
+
+    /// Closes every connection, once its operation is over.
+    pub async fn close(&self) {
+        self.0.readers.close().await;
+        self.0.writer.close().await;
+    }
+
+    fn open(path: &PathBuf, settings: &SqlSettings, clock: Arc<dyn Clock>) -> Self {
+        let broken = Broken::default();
+        let writing = dialect::writing(path, settings);
+        let reading = dialect::reading(path, settings);
+        Self(Arc::new(Inner {
+            writer: broken.pool(1).connect_lazy_with(writing),
+            readers: broken.pool(settings.readers.max(1)).connect_lazy_with(reading),
+            clock: StoreClock::new(clock),
+            deadline: settings.deadline,
+            broken,
+        }))
+    }
+
+    /// Runs one operation: within the deadline, under a span, and noting where the database failed.
+    async fn operation<T>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, Failure>> + Send,
+    ) -> StoreResult<T> {
+        let began = Instant::now();
+        let span = tracing::debug_span!("store.operation", store.operation = name);
+        let result = match tokio::time::timeout(self.0.deadline, work.instrument(span)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure)) => Err(self.0.broken.note(failure)),
+            Err(_) => Err(StoreError::Timeout(self.0.deadline)),
+        };
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(StoreError::Unavailable(_)) => "unavailable",
+            Err(StoreError::Timeout(_)) => "timeout",
+            Err(StoreError::Corrupt(_)) => "corrupt",
+        };
+        metrics::histogram!("mailfactor_store_operation_seconds", "operation" => name, "outcome" => outcome)
+            .record(began.elapsed());
+        result
+    }
+
+    async fn writer(&self) -> Result<PoolConnection<Db>, Failure> {
+        Ok(self.0.writer.acquire().await?)
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Db>, Failure> {
+        Ok(self.0.readers.acquire().await?)
+    }
+
+    /// Begins a transaction that writes.
+    async fn write(&self) -> Result<Write, Failure> {
+        Ok(self.0.writer.begin_with(dialect::BEGIN).await?)
+    }
+
+    /// The present moment on the store's clock.
+    async fn now(&self, connection: &mut Connection) -> Result<Timestamp, Failure> {
+        Ok(self.0.clock.now(connection).await?)
+    }
+}
+
+impl fmt::Debug for SqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqlStore(..)")
+    }
+}
+
+impl Broken {
+    /// A pool whose connections are closed, not used, if the database failed since they were opened.
+    fn pool(&self, size: u32) -> PoolOptions<Db> {
+        let broken = self.clone();
+        PoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(dialect::ACQUIRE)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .before_acquire(move |_, connection| {
+                let whole = broken.opened_since(connection.age);
+                Box::pin(async move { Ok(whole) })
+            })
+    }
+
+    fn opened_since(&self, age: Duration) -> bool {
+        let failed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_none_or(|failed| age < failed.elapsed())
+    }
+
+    /// Notes a failure of the database and tells the caller.
+    fn note(&self, failure: Failure) -> StoreError {
+        match failure {
+            Failure::Store(error) => error,
+            Failure::Sql(error) => {
+                if !dialect::leaves_connections_whole(&error) {
+                    *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
+                unavailable(error)
+            }
+        }
+    }
+}
+
+/// What an operation can end with, before it is told to the caller.
+#[derive(Debug)]
+enum Failure {
+    /// The database's.
+    Sql(sqlx::Error),
+    /// Ours.
+    Store(StoreError),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
+}
+
+/// A truth value as the store keeps it.
+fn flag(value: bool) -> i64 {
+    i64::from(value)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,98 @@
+use super::*;
+use crate::domain::{account::Security, address::LocalPart};
+
+fn settings() -> AccountSettings {
+    let draft = AccountDraft {
+        name: "main".into(),
+        enabled: true,
+        host: "smtp.example.com".into(),
+        security: Some(Security::StartTls),
+        authentication: true,
+        username: "user".into(),
+        secret: Some(Secret::Environment("MAILFACTOR_SECRET_SMTP".into())),
+        sender: "noreply@example.com".into(),
+        display_name: "Example".into(),
+        reply_to: "help@example.com".into(),
+        ..AccountDraft::default()
+    };
+    draft.check("", LocalPart::Ascii).unwrap()
+}
+
+fn merged(new: &AccountDraft, mask: &[&str]) -> Result<AccountSettings, Violations> {
+    let mask: Vec<String> = mask.iter().map(ToString::to_string).collect();
+    check_mask(&mask)?;
+    merge(&settings(), new, &mask).check("account.", LocalPart::Ascii)
+}
+
+#[test]
+fn every_field_can_be_named_and_only_those_that_are_change() {
+    assert_eq!(
+        AccountDraft::from(&settings()).check("", LocalPart::Ascii),
+        Ok(settings())
+    );
+    let new = AccountDraft {
+        name: "other".into(),
+        enabled: false,
+        host: "relay.example.com".into(),
+        port: 2525,
+        security: Some(Security::ImplicitTls),
+        authentication: true,
+        username: "other".into(),
+        secret: Some(Secret::File("/run/secrets/smtp".into())),
+        sender: "other@example.com".into(),
+        display_name: "Other".into(),
+        reply_to: String::new(),
+    };
+    for field in UPDATABLE {
+        let change = merged(&new, &[field]).unwrap();
+        // Authentication is on in both: naming it alone changes nothing.
+        assert_eq!(change == settings(), field == "authentication", "{field}");
+    }
+    assert_eq!(
+        merged(&new, &UPDATABLE).unwrap(),
+        new.clone().check("", LocalPart::Ascii).unwrap()
+    );
+    let host = merged(&new, &["host"]).unwrap();
+    assert_eq!(host.server.host, "relay.example.com");
+    assert_eq!(
+        (host.server.port, host.server.security),
+        (587, Security::StartTls)
+    );
+}
+
+#[test]
+fn an_empty_mask_changes_all_and_keeps_the_secret() {
+    let new = AccountDraft {
+        name: "other".into(),
+        secret: None,
+        ..AccountDraft::from(&settings())
+    };
+    let expected = AccountSettings {
+        name: "other".into(),
+        ..settings()
+    };
+    assert_eq!(merged(&new, &[]), Ok(expected));
+    // A mask that names the secret takes it away, which an account that logs in does not bear.
+    let faults = merged(&new, &["secret"]).unwrap_err();
+    assert_eq!(faults.as_slice()[0].field, "account.secret");
+}
+
+#[test]
+fn a_port_follows_the_security_only_where_none_is_named() {
+    let new = AccountDraft {
+        security: Some(Security::ImplicitTls),
+        ..AccountDraft::default()
+    };
+    assert_eq!(merged(&new, &["security"]).unwrap().server.port, 587);
+    assert_eq!(merged(&new, &["security", "port"]).unwrap().server.port, 465);
+}
+
+#[test]
+fn a_mask_with_another_field_is_refused_without_repeating_it() {
+    for bad in ["is_default", "account_id", "etag", "hunter2", ""] {
+        let faults = merged(&AccountDraft::default(), &["host", bad]).unwrap_err();
+        assert_eq!(faults.as_slice().len(), 1);
+        assert_eq!(faults.as_slice()[0].field, "update_mask");
+        assert!(bad.is_empty() || !faults.to_string().contains(bad), "{faults}");
+    }
+}

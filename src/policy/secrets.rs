@@ -1,0 +1,136 @@
+//! Secrets of accounts: passwords are sealed, files and variables must be ones meant for this.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::Office;
+use crate::domain::{
+    account::{Account, ENVIRONMENT_PREFIX, Secret},
+    id::AccountId,
+};
+
+/// The longest password, in bytes.
+const MOST_PASSWORD: usize = 1024;
+
+/// Why a secret is refused. Nothing of the secret itself is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SecretFault {
+    /// An empty password.
+    #[error("must not be empty")]
+    Empty,
+    /// Too long a password.
+    #[error("is longer than 1,024 bytes")]
+    TooLong,
+    /// AUTH PLAIN parts with NUL (RFC 4616), and a line end is a slip of whoever pasted it.
+    #[error("has a control character, such as a line end")]
+    ControlCharacter,
+    /// Not where secrets are.
+    #[error(
+        "file: must be an absolute path, without `..`, within a directory that `secrets.directories` names"
+    )]
+    File,
+    /// Somebody else's variable.
+    #[error("environment: must begin with `MAILFACTOR_SECRET_` and go on with A-Z, 0-9 and `_`")]
+    Environment,
+    /// Nobody else can seal.
+    #[error("must be a password, a file or an environment variable")]
+    Sealed,
+}
+
+impl Office {
+    /// A password, sealed for its account.
+    pub(super) fn seal_password(&self, id: AccountId, password: &str) -> Result<Secret, SecretFault> {
+        if password.is_empty() {
+            return Err(SecretFault::Empty);
+        }
+        if password.len() > MOST_PASSWORD {
+            return Err(SecretFault::TooLong);
+        }
+        if password.chars().any(char::is_control) {
+            return Err(SecretFault::ControlCharacter);
+        }
+        let place = Account::secret_place(&id);
+        let sealed = self.keyring.seal(&place, password.as_bytes(), &*self.entropy);
+        Ok(Secret::Sealed(sealed))
+    }
+
+    /// A secret that lies elsewhere, if it lies where this service may look.
+    pub(super) fn check_secret(&self, secret: Secret) -> Result<Secret, SecretFault> {
+        match &secret {
+            Secret::File(path) if !may_read(Path::new(path), &self.settings.secret_directories) => {
+                Err(SecretFault::File)
+            }
+            Secret::Environment(name) if !is_secret_variable(name) => Err(SecretFault::Environment),
+            Secret::Sealed(_) => Err(SecretFault::Sealed),
+            Secret::File(_) | Secret::Environment(_) => Ok(secret),
+        }
+    }
+}
+
+fn may_read(path: &Path, directories: &[PathBuf]) -> bool {
+    // Without `..`: what it begins with is where it ends up.
+    let straight = |path: &Path| {
+        path.is_absolute()
+            && path
+                .components()
+                .all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+    };
+    let text = path.as_os_str().as_encoded_bytes();
+    straight(path)
+        && text.len() <= 4096
+        && !text.iter().any(u8::is_ascii_control)
+        && directories
+            .iter()
+            .any(|directory| straight(directory) && path.starts_with(directory) && path != directory)
+}
+
+fn is_secret_variable(name: &str) -> bool {
+    name.strip_prefix(ENVIRONMENT_PREFIX).is_some_and(|rest| {
+        (1..=128).contains(&rest.len())
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_lie_in_the_directories_for_secrets() {
+        let directories = [PathBuf::from("/run/secrets"), PathBuf::from("/etc/mf/../x")];
+        let allowed = |path: &str| may_read(Path::new(path), &directories);
+        for good in ["/run/secrets/smtp", "/run/secrets/a/b", "/run//secrets/./smtp"] {
+            assert!(allowed(good), "{good}");
+        }
+        for bad in [
+            "",
+            "/run/secrets",
+            "/run/secrets/",
+            "/run/secrets/../../etc/shadow",
+            "/run/secrets2/smtp",
+            "run/secrets/smtp",
+            "/etc/mf/../x/smtp",
+            "/run/secrets/a\nb",
+            "/etc/passwd",
+        ] {
+            assert!(!allowed(bad), "{bad}");
+        }
+        assert!(!may_read(Path::new("/run/secrets/smtp"), &[]));
+    }
+
+    #[test]
+    fn variables_carry_the_prefix() {
+        assert!(is_secret_variable("MAILFACTOR_SECRET_SMTP_1"));
+        for bad in [
+            "",
+            "PATH",
+            "MAILFACTOR_SECRET_",
+            "MAILFACTOR_SECRET_a",
+            "MAILFACTOR__KEYS",
+            "MAILFACTOR_SECRET_A=B",
+        ] {
+            assert!(!is_secret_variable(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The contract of mail accounts.
+
+use async_trait::async_trait;
+
+use super::StoreResult;
+use crate::domain::{
+    account::{Account, AccountSettings},
+    clock::Timestamp,
+    id::AccountId,
+};
+
+/// How a write to the accounts went.
+#[derive(Clone, Debug)]
+pub enum AccountWrite {
+    /// Written; the account as it now stands.
+    Saved(Box<Account>),
+    /// Another account has that name.
+    NameTaken,
+    /// The account was changed since the version that was named.
+    Stale,
+    /// No such account.
+    Unknown,
+    /// It is the default and others exist, or it is disabled and cannot be the default.
+    IsDefault,
+    /// It is disabled and cannot become the default.
+    Disabled,
+}
+
+/// Mail accounts. Exactly one is the default as long as there are any.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Creates one; the first becomes the default.
+    async fn create(
+        &self,
+        id: AccountId,
+        settings: AccountSettings,
+        now: Timestamp,
+    ) -> StoreResult<AccountWrite>;
+
+    /// Changes one, from the version that is named, if one is.
+    async fn update(
+        &self,
+        id: AccountId,
+        settings: AccountSettings,
+        version: Option<i64>,
+        now: Timestamp,
+    ) -> StoreResult<AccountWrite>;
+
+    /// Deletes one; the default only as the last. Answers with what was there.
+    async fn delete(&self, id: AccountId, version: Option<i64>) -> StoreResult<AccountWrite>;
+
+    /// Makes an enabled account the default.
+    async fn set_default(&self, id: AccountId, now: Timestamp) -> StoreResult<AccountWrite>;
+
+    /// Looks one up.
+    async fn find(&self, id: AccountId) -> StoreResult<Option<Account>>;
+
+    /// All of them, by name.
+    async fn list(&self) -> StoreResult<Vec<Account>>;
+}

@@ -1,0 +1,196 @@
+//! The table of mail accounts: its statements and what its rows mean.
+
+use super::{
+    Failure,
+    dialect::{Connection, FOR_UPDATE, Row},
+    flag,
+    rows::Columns,
+};
+use crate::{
+    domain::{
+        account::{Account, AccountSettings, Login, Secret, Security, Sender, Server},
+        address::{EmailAddress, LocalPart},
+        clock::Timestamp,
+        id::AccountId,
+        keyring::Sealed,
+    },
+    store::{StoreError, StoreResult},
+};
+
+const TABLE: &str = "accounts";
+
+/// Whether a name was free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Saved {
+    Yes,
+    NameTaken,
+}
+
+pub(super) async fn find(connection: &mut Connection, id: AccountId) -> Result<Option<Account>, Failure> {
+    let row = sqlx::query("SELECT * FROM accounts WHERE id = $1")
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.as_ref().map(account).transpose()?)
+}
+
+/// The same, inside a transaction that is about to change it.
+pub(super) async fn find_for_update(
+    connection: &mut Connection,
+    id: AccountId,
+) -> Result<Option<Account>, Failure> {
+    const STATEMENT: &str = "SELECT * FROM accounts WHERE id = $1";
+    let row = sqlx::query(sqlx::AssertSqlSafe([STATEMENT, FOR_UPDATE].concat()))
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.as_ref().map(account).transpose()?)
+}
+
+pub(super) async fn list(connection: &mut Connection) -> Result<Vec<Account>, Failure> {
+    let rows = sqlx::query("SELECT * FROM accounts ORDER BY name")
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.iter().map(account).collect::<StoreResult<_>>()?)
+}
+
+pub(super) async fn count(connection: &mut Connection) -> Result<i64, Failure> {
+    let count = sqlx::query_scalar("SELECT COUNT(*) FROM accounts");
+    Ok(count.fetch_one(connection).await?)
+}
+
+pub(super) async fn insert(connection: &mut Connection, account: &Account) -> Result<Saved, Failure> {
+    let statement = "INSERT INTO accounts (id, name, enabled, host, port, security, username, secret_kind, secret, \
+        sender, display_name, reply_to, updated_at, version, is_default, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+        ON CONFLICT (name) DO NOTHING";
+    let inserted = bind(statement, account)
+        .bind(flag(account.is_default))
+        .bind(account.created_at.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(saved(inserted.rows_affected()))
+}
+
+pub(super) async fn update(connection: &mut Connection, account: &Account) -> Result<Saved, Failure> {
+    let statement = "UPDATE accounts SET name = $2, enabled = $3, host = $4, port = $5, security = $6, \
+        username = $7, secret_kind = $8, secret = $9, sender = $10, display_name = $11, reply_to = $12, \
+        updated_at = $13, version = $14 \
+        WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM accounts AS other WHERE other.name = $2 AND other.id <> $1)";
+    let updated = bind(statement, account).execute(connection).await?;
+    Ok(saved(updated.rows_affected()))
+}
+
+pub(super) async fn delete(connection: &mut Connection, id: AccountId) -> Result<(), Failure> {
+    sqlx::query("DELETE FROM accounts WHERE id = $1")
+        .bind(id.as_bytes().as_slice())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Takes the default from whoever has it and gives it to this one: a change of both.
+pub(super) async fn move_default(
+    connection: &mut Connection,
+    id: AccountId,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "UPDATE accounts SET is_default = 0, version = version + 1, updated_at = $1 WHERE is_default = 1",
+    )
+    .bind(now.as_micros())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("UPDATE accounts SET is_default = 1, version = version + 1, updated_at = $2 WHERE id = $1")
+        .bind(id.as_bytes().as_slice())
+        .bind(now.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+type Statement<'q> =
+    sqlx::query::Query<'q, super::dialect::Db, <super::dialect::Db as sqlx::Database>::Arguments>;
+
+/// Binds `$1` to `$14`: everything but the default and the creation.
+fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
+    let AccountSettings {
+        name,
+        enabled,
+        server,
+        login,
+        sender,
+    } = &account.settings;
+    let secret = login.as_ref().map(|login| match &login.secret {
+        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes()),
+        Secret::File(path) => (FILE, path.as_bytes()),
+        Secret::Environment(name) => (ENVIRONMENT, name.as_bytes()),
+    });
+    sqlx::query(statement)
+        .bind(account.id.as_bytes().as_slice())
+        .bind(name)
+        .bind(flag(*enabled))
+        .bind(&server.host)
+        .bind(i64::from(server.port))
+        .bind(server.security.name())
+        .bind(login.as_ref().map(|login| login.username.as_str()))
+        .bind(secret.map(|(kind, _)| kind))
+        .bind(secret.map(|(_, bytes)| bytes))
+        .bind(sender.address.as_str())
+        .bind(&sender.display_name)
+        .bind(sender.reply_to.as_ref().map(EmailAddress::as_str))
+        .bind(account.updated_at.as_micros())
+        .bind(account.version)
+}
+
+const SEALED: &str = "sealed";
+const FILE: &str = "file";
+const ENVIRONMENT: &str = "environment";
+
+fn saved(rows: u64) -> Saved {
+    if rows == 1 { Saved::Yes } else { Saved::NameTaken }
+}
+
+fn account(row: &Row) -> StoreResult<Account> {
+    let columns = Columns::new(TABLE, row);
+    // Checked when it was written, under the rules of that time.
+    let address = |text: &str| columns.known(EmailAddress::parse(text, LocalPart::Utf8).ok());
+    let reply_to = columns.text_if_any("reply_to")?;
+    Ok(Account {
+        id: AccountId::from_bytes(columns.bytes("id")?),
+        is_default: columns.flag("is_default")?,
+        settings: AccountSettings {
+            name: columns.text("name")?,
+            enabled: columns.flag("enabled")?,
+            server: Server {
+                host: columns.text("host")?,
+                port: columns.count("port")?,
+                security: columns.known(Security::from_name(&columns.text("security")?))?,
+            },
+            login: login(&columns)?,
+            sender: Sender {
+                address: address(&columns.text("sender")?)?,
+                display_name: columns.text("display_name")?,
+                reply_to: reply_to.as_deref().map(address).transpose()?,
+            },
+        },
+        created_at: columns.time("created_at")?,
+        updated_at: columns.time("updated_at")?,
+        version: columns.number("version")?,
+    })
+}
+
+fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
+    let Some(username) = columns.text_if_any("username")? else {
+        return Ok(None);
+    };
+    let bytes = columns.blob("secret")?;
+    let text = |bytes| String::from_utf8(bytes).map_err(|_| StoreError::Corrupt(TABLE));
+    let secret = match columns.text("secret_kind")?.as_str() {
+        SEALED => Secret::Sealed(Sealed::from_bytes(bytes)),
+        FILE => Secret::File(text(bytes)?),
+        ENVIRONMENT => Secret::Environment(text(bytes)?),
+        _ => return Err(columns.corrupt()),
+    };
+    Ok(Some(Login { username, secret }))
+}

@@ -1,0 +1,187 @@
+//! Budgets in SQL: how many mails, how many wrong codes. The numbers are kept here, the decisions are the domain's.
+
+use async_trait::async_trait;
+
+use super::{Failure, SqlStore, dialect::Connection, rows::Columns};
+use crate::{
+    domain::{
+        budget::{GuessBudget, GuessLimits, Lock, SendBudget},
+        clock::Timestamp,
+        keyring::Subject,
+    },
+    store::{Budgets, Charge, StoreResult},
+};
+
+const TABLE: &str = "guess_budgets";
+
+/// A lock that no moment ends.
+const FOR_GOOD: i64 = i64::MAX;
+
+#[async_trait]
+impl Budgets for SqlStore {
+    async fn guesses(&self, user: Subject, now: Timestamp) -> StoreResult<(u32, Option<Lock>)> {
+        self.operation("budgets.guesses", async {
+            let mut reader = self.reader().await?;
+            let budget = read(&mut reader, user).await?;
+            Ok((budget.failures, budget.lock(now)))
+        })
+        .await
+    }
+
+    async fn unlock(&self, user: Subject) -> StoreResult<bool> {
+        self.operation("budgets.unlock", async {
+            let mut write = self.write().await?;
+            let cleared = clear(&mut write, user).await?;
+            write.commit().await?;
+            Ok(cleared)
+        })
+        .await
+    }
+
+    async fn lock(&self, user: Subject) -> StoreResult<()> {
+        self.operation("budgets.lock", async {
+            let mut write = self.write().await?;
+            let budget = touch(&mut write, user).await?;
+            let locked = GuessBudget {
+                locked_until: Some(Lock::ForGood),
+                ..budget
+            };
+            save(&mut write, user, locked).await?;
+            write.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The lock that holds for a user, inside a transaction that is about to write.
+pub(super) async fn user_lock(
+    connection: &mut Connection,
+    user: Subject,
+    now: Timestamp,
+) -> Result<Option<Lock>, Failure> {
+    Ok(read(connection, user).await?.lock(now))
+}
+
+/// Counts a wrong code.
+pub(super) async fn fail(
+    connection: &mut Connection,
+    user: Subject,
+    limits: &GuessLimits,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let budget = touch(connection, user).await?;
+    save(connection, user, budget.fail(limits, now)).await
+}
+
+/// Forgets a user's wrong codes and locks. `false`: there were none.
+pub(super) async fn clear(connection: &mut Connection, user: Subject) -> Result<bool, Failure> {
+    let deleted = sqlx::query("DELETE FROM guess_budgets WHERE user_hash = $1")
+        .bind(user.as_bytes().as_slice())
+        .execute(connection)
+        .await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+/// Charges one mail to each budget in turn; the moment from which it is allowed where one is spent. The transaction is
+/// then to be given up.
+pub(super) async fn charge(
+    connection: &mut Connection,
+    charges: &[Charge],
+    now: Timestamp,
+) -> Result<Result<(), Timestamp>, Failure> {
+    for charge in charges {
+        // Writes the row before it is read, so that nobody else decides on it meanwhile, on any engine.
+        let row = sqlx::query(
+            "INSERT INTO send_budgets (subject, full_at, day_began, today) VALUES ($1, 0, 0, 0) \
+             ON CONFLICT (subject) DO UPDATE SET today = send_budgets.today \
+             RETURNING full_at, day_began, today",
+        )
+        .bind(charge.subject.as_bytes().as_slice())
+        .fetch_one(&mut *connection)
+        .await?;
+        let columns = Columns::new("send_budgets", &row);
+        let budget = SendBudget {
+            full_at: columns.time("full_at")?,
+            day_began: columns.time("day_began")?,
+            today: columns.count("today")?,
+        };
+        let charged = match budget.charge(&charge.limits, now) {
+            Ok(charged) => charged,
+            Err(allowed_from) => return Ok(Err(allowed_from)),
+        };
+        sqlx::query("UPDATE send_budgets SET full_at = $2, day_began = $3, today = $4 WHERE subject = $1")
+            .bind(charge.subject.as_bytes().as_slice())
+            .bind(charged.full_at.as_micros())
+            .bind(charged.day_began.as_micros())
+            .bind(i64::from(charged.today))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(Ok(()))
+}
+
+/// Forgets budgets for sending that are as good as unused before `moment`: refilled, and their day over.
+pub(super) async fn forget_refilled(
+    connection: &mut Connection,
+    moment: Timestamp,
+    limit: u32,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "DELETE FROM send_budgets WHERE subject IN (\
+         SELECT subject FROM send_budgets WHERE day_began < $1 AND full_at < $2 LIMIT $3)",
+    )
+    .bind(moment.minus(SendBudget::DAY).as_micros())
+    .bind(moment.as_micros())
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn read(connection: &mut Connection, user: Subject) -> Result<GuessBudget, Failure> {
+    let row = sqlx::query("SELECT failures, locked_until FROM guess_budgets WHERE user_hash = $1")
+        .bind(user.as_bytes().as_slice())
+        .fetch_optional(connection)
+        .await?;
+    row.map_or(Ok(GuessBudget::default()), |row| budget(&row))
+}
+
+/// Reads a user's row, made if there is none, and keeps it from others until the transaction ends.
+async fn touch(connection: &mut Connection, user: Subject) -> Result<GuessBudget, Failure> {
+    let row = sqlx::query(
+        "INSERT INTO guess_budgets (user_hash, failures) VALUES ($1, 0) \
+         ON CONFLICT (user_hash) DO UPDATE SET failures = guess_budgets.failures \
+         RETURNING failures, locked_until",
+    )
+    .bind(user.as_bytes().as_slice())
+    .fetch_one(connection)
+    .await?;
+    budget(&row)
+}
+
+async fn save(connection: &mut Connection, user: Subject, budget: GuessBudget) -> Result<(), Failure> {
+    let locked_until = budget.locked_until.map(|lock| match lock {
+        Lock::Until(moment) => moment.as_micros(),
+        Lock::ForGood => FOR_GOOD,
+    });
+    sqlx::query("UPDATE guess_budgets SET failures = $2, locked_until = $3 WHERE user_hash = $1")
+        .bind(user.as_bytes().as_slice())
+        .bind(i64::from(budget.failures))
+        .bind(locked_until)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn budget(row: &super::dialect::Row) -> Result<GuessBudget, Failure> {
+    let columns = Columns::new(TABLE, row);
+    let locked_until = columns.number_if_any("locked_until")?.map(|micros| match micros {
+        FOR_GOOD => Lock::ForGood,
+        micros => Lock::Until(Timestamp::from_micros(micros)),
+    });
+    Ok(GuessBudget {
+        failures: columns.count("failures")?,
+        locked_until,
+    })
+}

@@ -1,0 +1,114 @@
+//! Everything in which one SQL engine differs from another: types, connections, locks, the clock, errors.
+//!
+//! The statements elsewhere are the same for all of them: `$1` placeholders, moments as whole microseconds, identifiers
+//! as bytes, `ON CONFLICT` and `RETURNING`.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions as _,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use super::SqlSettings;
+use crate::{
+    domain::clock::{Clock, Timestamp},
+    store::StoreError,
+};
+
+/// The engine.
+pub(super) type Db = sqlx::Sqlite;
+/// One of its connections.
+pub(super) type Connection = sqlx::SqliteConnection;
+/// A row it answers with.
+pub(super) type Row = sqlx::sqlite::SqliteRow;
+
+/// Begins a transaction that will write. SQLite has one writer: it waits here, for the busy timeout, and not half-way
+/// through where waiting would be a deadlock. On PostgreSQL rows are locked as they are touched.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Ends a SELECT inside a writing transaction whose row must not change before it ends. SQLite has one writer anyway.
+pub(super) const FOR_UPDATE: &str = "";
+
+/// Ends a SELECT of rows to be claimed: those that somebody else is claiming are passed over.
+pub(super) const SKIP_LOCKED: &str = "";
+
+/// Answers with a row if there is a table of this name.
+pub(super) const HAS_TABLE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = $1";
+
+/// The clock that leases run on. One machine uses a SQLite file: its own clock is the store's. PostgreSQL tells its own.
+#[derive(Clone, Debug)]
+pub(super) struct StoreClock(Arc<dyn Clock>);
+
+impl StoreClock {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self(clock)
+    }
+
+    #[expect(clippy::unused_async, reason = "another engine is asked for its time")]
+    pub(super) async fn now(&self, _connection: &mut Connection) -> Result<Timestamp, StoreError> {
+        Ok(self.0.now())
+    }
+}
+
+/// The file of a `sqlite:PATH` URL.
+pub(super) fn path_of(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    // A database in memory would forget everything with its connection.
+    let durable = !path.is_empty() && !path.starts_with(":memory:") && !path.contains('?');
+    durable.then(|| PathBuf::from(path))
+}
+
+/// Creates the file, for the owner alone. SQLite gives its companions (`-wal`, `-shm`) the same mode.
+pub(super) async fn create_file(path: &Path) -> std::io::Result<()> {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    match options.open(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// How to open the file for writing.
+pub(super) fn writing(path: &Path, settings: &SqlSettings) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // OK means durable: the log reaches the disk with every commit.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(settings.busy_timeout)
+        // The log is cut back to this after a burst.
+        .pragma("journal_size_limit", "67108864")
+        .thread_name(|id| format!("store-{id}"))
+        .disable_statement_logging()
+}
+
+/// How to open it for reading alone.
+pub(super) fn reading(path: &Path, settings: &SqlSettings) -> SqliteConnectOptions {
+    writing(path, settings).pragma("query_only", "ON")
+}
+
+/// Whether a connection is as good as before after this error: it only had to wait too long, or a constraint held.
+pub(super) fn leaves_connections_whole(error: &sqlx::Error) -> bool {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const CONSTRAINT: i32 = 19;
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<i32>().ok());
+            // The low byte is the primary code, whatever the extended one says.
+            code.is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&(code & 0xff)))
+        }
+        _ => false,
+    }
+}
+
+/// How long a connection may be waited for: longer than any operation's deadline, which then speaks first.
+pub(super) const ACQUIRE: Duration = Duration::from_secs(60);

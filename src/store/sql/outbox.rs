@@ -1,0 +1,218 @@
+//! The outbox in SQL: what a worker does with mails. Every write of a lease's holder names the lease and looks whether
+//! it changed a row: a worker that comes late changes nothing. What reports read is in [`super::outbox_report`].
+
+use async_trait::async_trait;
+
+use super::{Failure, SqlStore, dialect::Connection, flag, outbox_report as report, outbox_work as work};
+use crate::{
+    domain::{
+        clock::Timestamp,
+        id::{ChallengeId, EntryId, LeaseId},
+    },
+    store::{
+        AttemptRecord, Claimed, Entry, EntryFilter, LEASE, Leave, NewEntry, Outbox, PageKey, QueueDepth,
+        Settlement, StoreResult,
+    },
+};
+
+#[async_trait]
+impl Outbox for SqlStore {
+    async fn enqueue(&self, entry: NewEntry) -> StoreResult<()> {
+        self.operation("outbox.enqueue", async {
+            let mut write = self.write().await?;
+            let now = self.now(&mut write).await?;
+            insert(&mut write, &entry, now).await?;
+            Ok(write.commit().await?)
+        })
+        .await
+    }
+
+    async fn claim(&self, limit: u32, leases: Vec<LeaseId>) -> StoreResult<Vec<Claimed>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(leases.len());
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        self.operation("outbox.claim", async {
+            // An idle worker asks often: it does not take the writer to learn that nothing is due.
+            let mut reader = self.reader().await?;
+            let now = self.now(&mut reader).await?;
+            if work::due(&mut reader, now, 1).await?.is_empty() {
+                return Ok(Vec::new());
+            }
+            drop(reader);
+            let mut write = self.write().await?;
+            let now = self.now(&mut write).await?;
+            let due = work::due(&mut write, now, limit).await?;
+            let mut claimed = Vec::with_capacity(due.len());
+            for (id, lease) in due.into_iter().zip(leases) {
+                claimed.extend(work::lease(&mut write, id, lease, now).await?);
+            }
+            write.commit().await?;
+            Ok(claimed)
+        })
+        .await
+    }
+
+    async fn leave(&self, id: EntryId, lease: LeaseId) -> StoreResult<Leave> {
+        self.operation("outbox.leave", async {
+            let mut write = self.write().await?;
+            let now = self.now(&mut write).await?;
+            let leave = work::leave(&mut write, id, lease, now).await?;
+            write.commit().await?;
+            Ok(leave)
+        })
+        .await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> StoreResult<bool> {
+        self.operation("outbox.settle", async {
+            let mut write = self.write().await?;
+            let settled = work::settle(&mut write, &settlement).await?;
+            write.commit().await?;
+            Ok(settled)
+        })
+        .await
+    }
+
+    async fn release(&self, leased: Vec<(EntryId, LeaseId)>) -> StoreResult<()> {
+        self.operation("outbox.release", async {
+            let mut write = self.write().await?;
+            for (id, lease) in leased {
+                work::release(&mut write, id, lease).await?;
+            }
+            Ok(write.commit().await?)
+        })
+        .await
+    }
+
+    async fn release_all(&self) -> StoreResult<u64> {
+        self.operation("outbox.release_all", async {
+            let mut write = self.write().await?;
+            let released = work::release_all(&mut write).await?;
+            write.commit().await?;
+            Ok(released)
+        })
+        .await
+    }
+
+    async fn expire(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Option<ChallengeId>>> {
+        self.operation("outbox.expire", async {
+            // Most of the time there is nothing to end.
+            if !work::any_expired(&mut *self.reader().await?, now).await? {
+                return Ok(Vec::new());
+            }
+            let mut write = self.write().await?;
+            let leases_at = self.now(&mut write).await?;
+            let expired = work::expire(&mut write, now, leases_at, limit).await?;
+            write.commit().await?;
+            Ok(expired)
+        })
+        .await
+    }
+
+    async fn withdraw(&self, challenge: ChallengeId) -> StoreResult<()> {
+        self.operation("outbox.withdraw", async {
+            // Most mails are sent by then.
+            if !work::any_open(&mut *self.reader().await?, challenge).await? {
+                return Ok(());
+            }
+            let mut write = self.write().await?;
+            withdraw(&mut write, challenge).await?;
+            Ok(write.commit().await?)
+        })
+        .await
+    }
+
+    async fn newest(&self, challenge: ChallengeId) -> StoreResult<Option<Entry>> {
+        self.operation("outbox.newest", async {
+            report::newest(&mut *self.reader().await?, challenge).await
+        })
+        .await
+    }
+
+    async fn find(&self, id: EntryId) -> StoreResult<Option<Entry>> {
+        self.operation("outbox.find", async {
+            report::find(&mut *self.reader().await?, id).await
+        })
+        .await
+    }
+
+    async fn attempts(&self, id: EntryId) -> StoreResult<Vec<AttemptRecord>> {
+        self.operation("outbox.attempts", async {
+            report::attempts(&mut *self.reader().await?, id).await
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        filter: &EntryFilter,
+        after: Option<PageKey>,
+        limit: u32,
+    ) -> StoreResult<Vec<Entry>> {
+        self.operation("outbox.list", async {
+            report::list(&mut *self.reader().await?, filter, after, limit).await
+        })
+        .await
+    }
+
+    async fn depth(&self) -> StoreResult<QueueDepth> {
+        self.operation("outbox.depth", async {
+            report::depth(&mut *self.reader().await?).await
+        })
+        .await
+    }
+
+    async fn purge(&self, submitted_before: Timestamp, limit: u32) -> StoreResult<u64> {
+        self.operation("outbox.purge", async {
+            let mut write = self.write().await?;
+            let purged = work::purge(&mut write, submitted_before, limit).await?;
+            write.commit().await?;
+            Ok(purged)
+        })
+        .await
+    }
+}
+
+/// Writes a mail. With a lease it counts from the start as a copy of unknown fate: its holder may send it at once,
+/// and whoever takes it over after a crash knows that it may have been sent.
+pub(super) async fn insert(
+    connection: &mut Connection,
+    entry: &NewEntry,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let leased = flag(entry.lease.is_some());
+    let leased_until = entry.lease.map_or(0, |_| now.plus(LEASE).as_micros());
+    sqlx::query(
+        "INSERT INTO outbox (id, kind, challenge, decoy, state, submitted_at, expires_at, next_attempt_at, \
+         masked_recipient, subject, account, attempts, last_error, message_id, mail, lease, leased_until, charged, \
+         unsure) VALUES ($1, $2, $3, $4, 1, $5, $6, $5, $7, '', '', 0, '', $8, $9, $10, $11, $12, $12)",
+    )
+    .bind(entry.id.as_bytes().as_slice())
+    .bind(entry.kind.tag())
+    .bind(entry.challenge.as_ref().map(|id| id.as_bytes().as_slice()))
+    .bind(flag(entry.decoy))
+    .bind(entry.submitted_at.as_micros())
+    .bind(entry.expires_at.as_micros())
+    .bind(&entry.masked_recipient)
+    .bind(&entry.message_id)
+    .bind(entry.mail.as_bytes())
+    .bind(entry.lease.as_ref().map(|lease| lease.as_bytes().as_slice()))
+    .bind(leased_until)
+    .bind(leased)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Withdraws a challenge's open mails. A lease stays where it is: its holder gets no leave any more, but may still
+/// record what it had already sent.
+pub(super) async fn withdraw(connection: &mut Connection, challenge: ChallengeId) -> Result<(), Failure> {
+    sqlx::query(
+        "UPDATE outbox SET state = 7, next_attempt_at = NULL WHERE challenge = $1 AND state IN (1, 3)",
+    )
+    .bind(challenge.as_bytes().as_slice())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Whether the store works: a durable write and a read.
+
+use async_trait::async_trait;
+
+use super::SqlStore;
+use crate::store::{Probe, StoreResult};
+
+#[async_trait]
+impl Probe for SqlStore {
+    async fn probe(&self) -> StoreResult<()> {
+        self.operation("probe", async {
+            let mut write = self.write().await?;
+            let now = self.now(&mut write).await?;
+            sqlx::query(
+                "INSERT INTO probe (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at",
+            )
+            .bind(now.as_micros())
+            .execute(&mut *write)
+            .await?;
+            write.commit().await?;
+            let mut reader = self.reader().await?;
+            sqlx::query("SELECT at FROM probe WHERE id = 1")
+                .fetch_one(&mut *reader)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,489 @@
+//! A mail server for tests: it captures what it is given, and does at each stage what it is told to do.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use mailfactor::domain::account::Security;
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// Where in a dialogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum At {
+    /// Before the greeting.
+    Greeting,
+    /// EHLO before STARTTLS, or the only one.
+    Ehlo,
+    /// The STARTTLS command.
+    StartTls,
+    /// Instead of the TLS handshake.
+    Handshake,
+    /// EHLO after STARTTLS.
+    EhloAgain,
+    /// AUTH, in either form.
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// While the message comes in: it is not read.
+    Body,
+    /// The final dot, the mail stored.
+    Dot,
+    /// The final dot, the mail not stored.
+    Refuse,
+    /// RSET.
+    Rset,
+}
+
+/// What to do there.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Send this, as it is, and go on as if it had been a success.
+    Raw(String),
+    /// Send this reply, and wait for the next command.
+    Reply(&'static str),
+    /// Wait, then do as usual.
+    Delay(Duration),
+    /// Say nothing, for ever.
+    Silence,
+    /// Close the connection.
+    Drop,
+    /// Reset it.
+    Reset,
+    /// Send the beginning of a reply a byte at a time, this far apart, for ever.
+    Drip(Duration),
+    /// Send a line without an end.
+    Endless,
+}
+
+/// A mail as it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// On which connection, counted from 1.
+    pub connection: usize,
+    /// What followed MAIL FROM:
+    pub sender: String,
+    /// What followed RCPT TO:
+    pub recipient: String,
+    /// The message, dots undone.
+    pub data: String,
+}
+
+/// How a server is set up.
+#[derive(Clone)]
+pub struct Options {
+    pub security: Security,
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What the server offers beyond STARTTLS and AUTH.
+    pub keywords: Vec<&'static str>,
+    pub offer_starttls: bool,
+    /// The mechanisms it offers, and the only user and password it takes.
+    pub login: Option<(&'static str, &'static str, &'static str)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            security: Security::Plain,
+            tls: None,
+            keywords: vec!["8BITMIME", "SMTPUTF8"],
+            offer_starttls: true,
+            login: None,
+        }
+    }
+}
+
+type Script = HashMap<At, (usize, Act)>;
+
+struct Shared {
+    options: Options,
+    script: Mutex<Script>,
+    mails: watch::Sender<Vec<Captured>>,
+    connections: watch::Sender<usize>,
+    commands: Mutex<Vec<String>>,
+}
+
+/// A running server; dropped, it stops.
+pub struct SmtpServer {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Drop for SmtpServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl SmtpServer {
+    /// A plain one that takes everything.
+    pub async fn plain() -> Self {
+        Self::start(Options::default()).await
+    }
+
+    pub async fn start(options: Options) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            options,
+            script: Mutex::default(),
+            mails: watch::channel(Vec::new()).0,
+            connections: watch::channel(0).0,
+            commands: Mutex::default(),
+        });
+        let mut listening = JoinSet::new();
+        let task = listening.spawn(serve(listener, Arc::clone(&shared)));
+        listening.detach_all();
+        Self {
+            address,
+            shared,
+            task,
+        }
+    }
+
+    /// Does this there from now on.
+    pub fn on(&self, at: At, act: Act) {
+        self.times(usize::MAX, at, act);
+    }
+
+    /// Does this there so many times, and then as usual.
+    pub fn times(&self, times: usize, at: At, act: Act) {
+        self.shared.script.lock().unwrap().insert(at, (times, act));
+    }
+
+    /// Does everything as usual again.
+    pub fn behave(&self) {
+        self.shared.script.lock().unwrap().clear();
+    }
+
+    /// The mails so far.
+    pub fn mails(&self) -> Vec<Captured> {
+        self.shared.mails.borrow().clone()
+    }
+
+    /// Waits until there are so many.
+    pub async fn wait_for_mails(&self, count: usize) -> Vec<Captured> {
+        let mut mails = self.shared.mails.subscribe();
+        let enough = super::in_time(mails.wait_for(|mails| mails.len() >= count)).await;
+        enough.unwrap().clone()
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> usize {
+        *self.shared.connections.borrow()
+    }
+
+    /// The verbs of the commands so far, over all connections.
+    pub fn commands(&self) -> Vec<String> {
+        self.shared.commands.lock().unwrap().clone()
+    }
+
+    /// How often a verb was used.
+    pub fn count(&self, verb: &str) -> usize {
+        self.commands().iter().filter(|command| *command == verb).count()
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut dialogues = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { return };
+                shared.connections.send_modify(|count| *count += 1);
+                let number = *shared.connections.borrow();
+                let dialogue = Dialogue {
+                    shared: Arc::clone(&shared),
+                    number,
+                    conn: Conn::Plain(stream),
+                    input: Vec::new(),
+                };
+                dialogues.spawn(async move { let _ = dialogue.run().await; });
+            }
+            Some(_) = dialogues.join_next() => {}
+        }
+    }
+}
+
+enum Conn {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Gone,
+}
+
+trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Both for T {}
+
+impl Conn {
+    fn io(&mut self) -> io::Result<&mut dyn Both> {
+        match self {
+            Self::Plain(stream) => Ok(stream),
+            Self::Tls(stream) => Ok(stream.as_mut()),
+            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn reset(&self) {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Gone => return,
+        };
+        stream.set_zero_linger().unwrap();
+    }
+}
+
+/// One connection.
+struct Dialogue {
+    shared: Arc<Shared>,
+    number: usize,
+    conn: Conn,
+    input: Vec<u8>,
+}
+
+/// What the script said.
+enum Next {
+    Usual,
+    /// A reply was sent in place of the usual one; the flag: it counts as a success.
+    Said(bool),
+}
+
+const END: io::ErrorKind = io::ErrorKind::ConnectionAborted;
+
+impl Dialogue {
+    async fn run(mut self) -> io::Result<()> {
+        if self.shared.options.security == Security::ImplicitTls {
+            self.encrypt().await?;
+        }
+        self.play(At::Greeting, "220 test.example ESMTP").await?;
+        let mut encrypted_later = false;
+        let (mut sender, mut recipient) = (String::new(), String::new());
+        while let Some(line) = self.line().await? {
+            let verb = line
+                .split([' ', ':'])
+                .next()
+                .unwrap_or_default()
+                .to_ascii_uppercase();
+            self.shared.commands.lock().unwrap().push(verb.clone());
+            match verb.as_str() {
+                "EHLO" => {
+                    let at = if encrypted_later { At::EhloAgain } else { At::Ehlo };
+                    let offer = self.offer(encrypted_later);
+                    self.play(at, &offer).await?;
+                }
+                "STARTTLS" => {
+                    if self.play(At::StartTls, "220 go ahead").await? {
+                        self.encrypt().await?;
+                        encrypted_later = true;
+                    }
+                }
+                "AUTH" => self.log_in(&line).await?,
+                "MAIL" => {
+                    sender = line["MAIL FROM:".len()..].to_owned();
+                    self.play(At::Mail, "250 2.1.0 sender ok").await?;
+                }
+                "RCPT" => {
+                    recipient = line["RCPT TO:".len()..].to_owned();
+                    self.play(At::Rcpt, "250 2.1.5 recipient ok").await?;
+                }
+                "DATA" => {
+                    if self.play(At::Data, "354 go ahead").await? {
+                        self.message(&sender, &recipient).await?;
+                    }
+                }
+                "RSET" => {
+                    self.play(At::Rset, "250 2.0.0 reset").await?;
+                }
+                "QUIT" => {
+                    self.say("221 2.0.0 bye\r\n").await?;
+                    return Ok(());
+                }
+                _ => self.say("250 2.0.0 ok\r\n").await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn offer(&self, encrypted_later: bool) -> String {
+        let options = &self.shared.options;
+        let mut lines = vec!["test.example".to_owned()];
+        if options.security == Security::StartTls && options.offer_starttls && !encrypted_later {
+            lines.push("STARTTLS".into());
+        }
+        lines.extend(options.keywords.iter().map(|&keyword| keyword.to_owned()));
+        if let Some((mechanisms, ..)) = options.login {
+            lines.push(format!("AUTH {mechanisms}"));
+        }
+        let last = lines.pop().unwrap();
+        let mut reply: String = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
+        reply.push_str("250 ");
+        reply.push_str(&last);
+        reply
+    }
+
+    async fn encrypt(&mut self) -> io::Result<()> {
+        if let Next::Said(_) = self.script(At::Handshake).await? {
+            return Err(END.into());
+        }
+        let config = Arc::clone(self.shared.options.tls.as_ref().expect("a certificate"));
+        let Conn::Plain(stream) = std::mem::replace(&mut self.conn, Conn::Gone) else {
+            return Err(END.into());
+        };
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        self.conn = Conn::Tls(Box::new(stream));
+        Ok(())
+    }
+
+    async fn log_in(&mut self, line: &str) -> io::Result<()> {
+        let Some((_, user, password)) = self.shared.options.login else {
+            return self.say("503 5.5.1 no\r\n").await;
+        };
+        let mut words = line.split(' ').skip(1);
+        let right = match words.next() {
+            Some("PLAIN") => {
+                let given = STANDARD
+                    .decode(words.next().unwrap_or_default())
+                    .unwrap_or_default();
+                given == format!("\0{user}\0{password}").into_bytes()
+            }
+            _ => {
+                self.say("334 VXNlcm5hbWU6\r\n").await?;
+                let given_user = self.line().await?.unwrap_or_default();
+                self.say("334 UGFzc3dvcmQ6\r\n").await?;
+                let given_password = self.line().await?.unwrap_or_default();
+                given_user == STANDARD.encode(user) && given_password == STANDARD.encode(password)
+            }
+        };
+        let usual = if right {
+            "235 2.7.0 welcome"
+        } else {
+            "535 5.7.8 authentication failed"
+        };
+        self.play(At::Auth, usual).await?;
+        Ok(())
+    }
+
+    async fn message(&mut self, sender: &str, recipient: &str) -> io::Result<()> {
+        self.script(At::Body).await?;
+        let end = loop {
+            if let Some(end) = self.input.windows(5).position(|window| window == b"\r\n.\r\n") {
+                break end;
+            }
+            if self.read().await? == 0 {
+                return Err(END.into());
+            }
+        };
+        let rest = self.input.split_off(end + 5);
+        let taken = std::mem::replace(&mut self.input, rest);
+        if let Next::Said(_) = self.script(At::Refuse).await? {
+            return Ok(());
+        }
+        let data = String::from_utf8(taken[..end + 2].to_vec()).unwrap();
+        let data = data.replace("\r\n..", "\r\n.");
+        self.shared.mails.send_modify(|mails| {
+            mails.push(Captured {
+                connection: self.number,
+                sender: sender.to_owned(),
+                recipient: recipient.to_owned(),
+                data,
+            });
+        });
+        self.play(At::Dot, "250 2.0.0 queued as 1").await?;
+        Ok(())
+    }
+
+    /// Does what the script says here, else sends the usual reply. Says whether it was a success.
+    async fn play(&mut self, at: At, usual: &str) -> io::Result<bool> {
+        match self.script(at).await? {
+            Next::Usual => {
+                self.say(&format!("{usual}\r\n")).await?;
+                Ok(true)
+            }
+            Next::Said(success) => Ok(success),
+        }
+    }
+
+    async fn script(&mut self, at: At) -> io::Result<Next> {
+        let act = {
+            let mut script = self.shared.script.lock().unwrap();
+            match script.get_mut(&at) {
+                Some((times, act)) if *times > 0 => {
+                    *times -= 1;
+                    Some(act.clone())
+                }
+                _ => None,
+            }
+        };
+        match act {
+            None => Ok(Next::Usual),
+            Some(Act::Raw(text)) => {
+                self.say(&text).await?;
+                Ok(Next::Said(true))
+            }
+            Some(Act::Reply(text)) => {
+                self.say(&format!("{text}\r\n")).await?;
+                Ok(Next::Said(false))
+            }
+            Some(Act::Delay(span)) => {
+                sleep(span).await;
+                Ok(Next::Usual)
+            }
+            Some(Act::Silence) => std::future::pending().await,
+            Some(Act::Drop) => Err(END.into()),
+            Some(Act::Reset) => {
+                self.conn.reset();
+                Err(END.into())
+            }
+            Some(Act::Drip(apart)) => loop {
+                self.say("2").await?;
+                sleep(apart).await;
+            },
+            Some(Act::Endless) => loop {
+                self.say(&"250-endless ".repeat(64)).await?;
+            },
+        }
+    }
+
+    async fn say(&mut self, text: &str) -> io::Result<()> {
+        let io = self.conn.io()?;
+        io.write_all(text.as_bytes()).await?;
+        io.flush().await
+    }
+
+    async fn line(&mut self) -> io::Result<Option<String>> {
+        loop {
+            if let Some(end) = self.input.windows(2).position(|pair| pair == b"\r\n") {
+                let rest = self.input.split_off(end + 2);
+                let line = std::mem::replace(&mut self.input, rest);
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
+            }
+            if self.read().await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn read(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 4096];
+        let count = self.conn.io()?.read(&mut buffer).await?;
+        self.input.extend_from_slice(&buffer[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,6 @@
+//! Black-box tests: real servers on ports the system gives, real clients, no sleeps.
+
+mod harness;
+
+mod dial;
+mod render;
