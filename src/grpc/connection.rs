@@ -28,6 +28,9 @@ use super::{
 /// (CVE-2023-44487, "rapid reset"). And streams that we reset because the peer broke the rules.
 const MOST_RESETS: usize = 20;
 
+/// The largest window there is (RFC 9113, 6.9.1).
+const MOST_WINDOW: u32 = (1 << 31) - 1;
+
 /// How long an idle peer has to take its leave when the process ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -73,9 +76,7 @@ impl Connections {
                     };
                     tasks.spawn(Arc::clone(&conversation).hold(stream, peer, place));
                 }
-                (Ok(_), Err(_)) => {
-                    counter!("mailfactor_connections_refused_total", "reason" => "full").increment(1)
-                }
+                (Ok(_), Err(_)) => refused("full"),
                 (Err(error), _) => pause(&error, soft).await,
             }
         }
@@ -127,7 +128,7 @@ impl Conversation {
         };
         outcome
             .inspect_err(|refused| {
-                counter!("mailfactor_connections_refused_total", "reason" => refused.name()).increment(1);
+                self::refused(refused.name());
                 tracing::debug!(peer = %peer.address, reason = refused.name(), "connection refused");
             })
             .ok()
@@ -156,15 +157,14 @@ impl Conversation {
             ended = connection.as_mut() => Some(ended),
             () = self.soft.cancelled() => None,
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = connection.as_mut() => ended,
-                    // A peer that does not acknowledge the GOAWAY would hold the connection for ever.
-                    () = streams.quiet() => Ok(()),
-                }
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                // A peer that does not acknowledge the GOAWAY would hold the connection for ever.
+                () = streams.quiet() => Ok(()),
             }
         };
         if let Err(error) = ended {
@@ -175,6 +175,9 @@ impl Conversation {
 
     fn http2(&self, streams: Streams) -> http2::Builder<Streams> {
         let settings = &self.settings;
+        // One message and its prefix fit into a stream's window; nobody has a use for more.
+        let window = u32::try_from(settings.message_limit.saturating_add(1024)).unwrap_or(MOST_WINDOW);
+        let window = window.min(MOST_WINDOW);
         let mut builder = http2::Builder::new(streams);
         builder
             .timer(TokioTimer::new())
@@ -184,13 +187,7 @@ impl Conversation {
             .keep_alive_timeout(settings.keepalive_timeout)
             .max_pending_accept_reset_streams(MOST_RESETS)
             .max_local_error_reset_streams(MOST_RESETS)
-            // One message and its prefix fit into a stream's window; nobody has a use for more.
-            .initial_stream_window_size(
-                u32::try_from(settings.message_limit)
-                    .unwrap_or(u32::MAX >> 1)
-                    .saturating_add(1024)
-                    .min(u32::MAX >> 1),
-            )
+            .initial_stream_window_size(window)
             .max_send_buf_size(256 * 1024)
             .auto_date_header(false);
         builder
@@ -229,6 +226,10 @@ where
             gone.run_until_cancelled_owned(stream).await;
         });
     }
+}
+
+fn refused(reason: &'static str) {
+    counter!("mailfactor_connections_refused_total", "reason" => reason).increment(1);
 }
 
 /// After a failed accept: at once again, unless the process has run out of something.

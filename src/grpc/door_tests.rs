@@ -110,6 +110,38 @@ async fn bodies_that_are_not_one_message_are_refused() {
 }
 
 #[tokio::test]
+async fn a_peer_that_answers_no_ping_is_closed() {
+    let settings = DoorSettings {
+        keepalive_interval: Duration::from_millis(50),
+        keepalive_timeout: Duration::from_millis(50),
+        ..settings()
+    };
+    let house = House::open(settings).await;
+    let mut peer = house.tcp().await;
+    // The preface and empty settings: all that a connection needs.
+    let said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    peer.write_all(said).await.unwrap();
+    let mut read = Vec::new();
+    let _ = peer.read_to_end(&mut read).await;
+    assert!(!read.is_empty(), "it was never served");
+}
+
+#[tokio::test]
+async fn health_is_followed_over_the_wire() {
+    let house = House::open(settings()).await;
+    let mut health = HealthClient::new(house.channel().await);
+    let request = HealthCheckRequest { service: "mailfactor.v1.EmailOtpAuthenticator".to_owned() };
+    let mut watching = health.watch(request.clone()).await.unwrap().into_inner();
+    for store in [true, false, true] {
+        house.pulse.send_modify(|pulse| pulse.store = store);
+        let told = watching.message().await.unwrap().unwrap().status();
+        assert_eq!(told == ServingStatus::Serving, store);
+        let checked = health.check(request.clone()).await.unwrap().into_inner();
+        assert_eq!(checked.status(), told);
+    }
+}
+
+#[tokio::test]
 async fn the_limits_are_announced_and_kept() {
     let mut house = House::open(settings()).await;
     let sender = house.h2().await;

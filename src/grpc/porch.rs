@@ -81,7 +81,8 @@ impl Porch {
                 .map_err(|_| status::deadline_passed())?,
             None => work.await,
         };
-        Ok((response?, place))
+        // The answer of a call is whole by now: a peer that is slow to take it holds nobody else up.
+        Ok((response?, place.filter(|_| method.kind != Kind::Call)))
     }
 
     async fn pass_on<B>(

@@ -106,7 +106,7 @@ fn only_grpc_passes() {
 fn timeouts_have_digits_and_a_unit() {
     let read = |text: &str| timeout(&HeaderMap::from_iter([(TIMEOUT, text.parse().unwrap())]));
     assert_eq!(read("5S"), Some(Duration::from_secs(5)));
-    assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+    assert_eq!(read("99999999H"), Some(Duration::from_hours(99_999_999)));
     assert_eq!(read("250m"), Some(Duration::from_millis(250)));
     for bad in ["", "S", "5", "+5S", "123456789S", "5s", "5\u{20}S"] {
         assert_eq!(read(bad), None, "{bad:?}");
