@@ -17,6 +17,8 @@
 //! randomness, [`cli`] the command line. `factor` and `mail` never see each other: the outbox is between them.
 //! Who may use whom is a table in `tests/layering.rs`.
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod factor;

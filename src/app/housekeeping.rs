@@ -52,7 +52,10 @@ impl Housekeeping {
         };
         let now = self.clock.now();
         let age = depth.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; no queue reaches 2^52")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; no queue reaches 2^52"
+        )]
         metrics::gauge!("mailfactor_outbox_waiting").set(depth.waiting as f64);
         metrics::gauge!("mailfactor_outbox_oldest_seconds").set(age.as_secs_f64());
     }
