@@ -6,7 +6,10 @@ use super::{BuildError, Lock, Machine};
 use crate::{
     config::{Config, keys},
     domain::keyring::Keyring,
-    store::{Outbox as _, StoreError, StoreResult, sql::{SqlSettings, SqlStore}},
+    store::{
+        Outbox as _, StoreError, StoreResult,
+        sql::{SqlSettings, SqlStore},
+    },
 };
 
 /// Opens the database and brings it up to date, whoever serves from it at present.
@@ -36,7 +39,10 @@ pub(super) async fn connect(config: &Config, machine: &Machine) -> Result<SqlSto
 pub(super) async fn take_over(store: &SqlStore, config: &Config) -> Result<(), BuildError> {
     let released = failed(config, store.release_all().await)?;
     if released > 0 {
-        tracing::info!(mails = released, "took over mails that were under way when the process ended");
+        tracing::info!(
+            mails = released,
+            "took over mails that were under way when the process ended"
+        );
     }
     Ok(())
 }

@@ -36,7 +36,10 @@ pub async fn check(config: &Config, machine: &Machine) -> Vec<Finding> {
     let keys = keys(config, machine, fresh);
     findings.push(keys);
     if fresh {
-        let text = format!("{} is not there yet; the first start makes it", config.store.file.display());
+        let text = format!(
+            "{} is not there yet; the first start makes it",
+            config.store.file.display()
+        );
         findings.push(finding("database", Verdict::Good, text));
     } else {
         findings.extend(database(config, machine).await);
@@ -59,7 +62,10 @@ fn listeners(config: &Config) -> Finding {
         Some(tls) if tls.client_ca.is_some() => (Verdict::Good, "TLS, client certificates accepted"),
         Some(_) => (Verdict::Good, "TLS"),
         None if server.listen.ip().is_loopback() => (Verdict::Good, "plain text on loopback"),
-        None => (Verdict::Warning, "plain text: API keys and codes cross the network in the clear"),
+        None => (
+            Verdict::Warning,
+            "plain text: API keys and codes cross the network in the clear",
+        ),
     };
     finding("server", verdict, format!("{} ({how})", server.listen))
 }
@@ -88,11 +94,17 @@ async fn database(config: &Config, machine: &Machine) -> Vec<Finding> {
     };
     let mut findings = match store.pending_migrations().await {
         Ok(0) => match store.probe().await {
-            Ok(()) => vec![finding("database", Verdict::Good, format!("{path} (up to date, writable)"))],
+            Ok(()) => vec![finding(
+                "database",
+                Verdict::Good,
+                format!("{path} (up to date, writable)"),
+            )],
             Err(error) => bad(format!("{path}: {}", chain(&error))),
         },
         Ok(steps) => {
-            let text = format!("{path} is {steps} step(s) behind; the next start or `mailfactor migrate` catches up");
+            let text = format!(
+                "{path} is {steps} step(s) behind; the next start or `mailfactor migrate` catches up"
+            );
             vec![finding("database", Verdict::Warning, text)]
         }
         Err(error) => bad(format!("{path}: {}", chain(&error))),

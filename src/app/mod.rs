@@ -3,16 +3,9 @@
 //! [`build`] opens, checks and binds everything; [`App::run`] drives it until the end is asked for. Nothing else names
 //! the configuration and the adapters together.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    time::timeout,
-};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -147,7 +140,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
     let lock = Lock::take(&config.store.file)?;
     let (store, keyring) = archive::open(&config, &machine).await?;
     archive::take_over(&store, &config).await?;
-    let parts = parts::assemble(&config, &machine, &store, Arc::new(keyring)).await?;
+    let parts = parts::assemble(&config, &machine, &store, Arc::new(keyring))?;
     parts.door.check()?;
     let door_listener = listen("gRPC", config.server.listen).await?;
     let metrics_listener = match config.metrics {
@@ -208,17 +201,20 @@ impl App {
             Some(listener) => shutdown.spawn(Metrics::install().serve(listener, after_door.clone())),
             None => shutdown.spawn(keep_up(Metrics::install(), after_door.clone())),
         };
-        tokio::select! {
-            () = soft.cancelled() => {}
-            _ = wait_for(&mut door) => {}
-        }
+        let early = tokio::select! {
+            () = soft.cancelled() => None,
+            ended = &mut door => Some(ended),
+        };
         tracing::info!("ending");
         soft.cancel();
         let last_steps = LAST_STEPS.min(deadline / 2);
         let drain = async {
-            let ended = timeout(HEAD_START, &mut door).await;
+            let ended = match early {
+                Some(ended) => Some(ended),
+                None => timeout(HEAD_START, &mut door).await.ok(),
+            };
             after_door.cancel();
-            ended.ok()
+            ended
         };
         let (ended, in_time) = tokio::join!(drain, shutdown.end(deadline.saturating_sub(last_steps)));
         if timeout(last_steps / 2, store.close()).await.is_err() {
@@ -237,9 +233,11 @@ impl App {
 }
 
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, BuildError> {
-    TcpListener::bind(address).await.map_err(|source| BuildError::Listen {
-        what,
-        address,
-        source,
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| BuildError::Listen {
+            what,
+            address,
+            source,
+        })
 }

@@ -16,7 +16,11 @@ use crate::{
         sql::{SqlColumns, SqlRepository, SqlRepositorySettings},
     },
     store::{
-        Accounts, cached::CachedChallenges, changes::Changes, handoff::{Tray, handoff}, sql::SqlStore,
+        Accounts,
+        cached::CachedChallenges,
+        changes::Changes,
+        handoff::{Tray, handoff},
+        sql::SqlStore,
     },
 };
 
@@ -43,7 +47,7 @@ pub(super) struct Parts {
 }
 
 /// Puts the parts together.
-pub(super) async fn assemble(
+pub(super) fn assemble(
     config: &Config,
     machine: &Machine,
     store: &SqlStore,
@@ -75,7 +79,11 @@ pub(super) async fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
         keyring: keyring.clone(),
-        challenges: Arc::new(CachedChallenges::new(shared.clone(), clock.clone(), CACHED_CHALLENGES)),
+        challenges: Arc::new(CachedChallenges::new(
+            shared.clone(),
+            clock.clone(),
+            CACHED_CHALLENGES,
+        )),
         outbox: shared.clone(),
         directory: Arc::new(directory(&config.users)?),
         policies: Arc::new(config.policies.clone()),
@@ -122,7 +130,10 @@ pub(super) async fn assemble(
 
 /// The directory of users.
 pub(super) fn directory(users: &Users) -> Result<Directory, BuildError> {
-    let repositories = users.repositories.iter().map(|repository| open(repository, users));
+    let repositories = users
+        .repositories
+        .iter()
+        .map(|repository| open(repository, users));
     let repositories = repositories.collect::<Result<Vec<_>, _>>()?;
     Ok(Directory::new(repositories, users.lookup_deadline))
 }

@@ -17,18 +17,22 @@ use fields::{Fields, Secret};
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Adds an account; the first becomes the default. The password is asked for.
-    #[command(after_help = "Examples:\n  mailfactor account add work --host smtp.example.com --security starttls \\\n      \
+    #[command(
+        after_help = "Examples:\n  mailfactor account add work --host smtp.example.com --security starttls \\\n      \
                             --username login@example.com --sender login@example.com --display-name \"Example Login\"\n  \
                             mailfactor account add relay --host relay.lan --security none --sender login@example.com\n\n\
                             With --username a password is asked for, or read from standard input, unless one of\n\
-                            --password-file, --secret-file and --secret-environment says where it is.")]
+                            --password-file, --secret-file and --secret-environment says where it is."
+    )]
     Add(Add),
     /// Lists accounts.
     List(List),
     /// Shows an account; its secret is never shown.
     Show(One),
     /// Changes what is named and nothing else.
-    #[command(after_help = "Example:\n  mailfactor account update work --port 2525 --password-file new-password")]
+    #[command(
+        after_help = "Example:\n  mailfactor account update work --port 2525 --password-file new-password"
+    )]
     Update(Update),
     /// Makes an account the one that mail goes through.
     Default(One),
@@ -152,7 +156,9 @@ impl Add {
             return Err(Failure::say("a secret needs --username"));
         }
         let mut client = self.client.connect().await?;
-        let request = pb::CreateAccountRequest { account: Some(account) };
+        let request = pb::CreateAccountRequest {
+            account: Some(account),
+        };
         let answer = client.policy.create_account(request).await?.into_inner();
         let account = answer.account.unwrap_or_default();
         print(&account, self.json);
@@ -186,7 +192,10 @@ impl Update {
             paths.extend(["authentication", "username", "secret"]);
         }
         if paths.is_empty() {
-            return Err(Failure::advise("nothing was named to change", "see `mailfactor account update --help`"));
+            return Err(Failure::advise(
+                "nothing was named to change",
+                "see `mailfactor account update --help`",
+            ));
         }
         let mask = prost_types::FieldMask {
             paths: paths.into_iter().map(str::to_owned).collect(),

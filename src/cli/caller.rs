@@ -15,10 +15,12 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Adds a caller and prints its API key, once.
-    #[command(after_help = "Examples:\n  mailfactor caller add idp                          an authentication server\n  \
+    #[command(
+        after_help = "Examples:\n  mailfactor caller add idp                          an authentication server\n  \
                             mailfactor caller add laptops --role endpoint      agents that learn nothing about users\n  \
                             mailfactor caller add ops --role admin             sets up accounts, reads the outbox\n  \
-                            mailfactor caller add web --certificate \"$(openssl x509 -in web.pem -noout -fingerprint -sha256 | cut -d= -f2)\"")]
+                            mailfactor caller add web --certificate \"$(openssl x509 -in web.pem -noout -fingerprint -sha256 | cut -d= -f2)\""
+    )]
     Add(Add),
     /// Lists callers. Keys are never shown again.
     List {
@@ -94,7 +96,9 @@ impl Command {
             }
             Self::Remove { name } => {
                 local.remove_caller(&name).await?;
-                out::say(format_args!("removed {name}; a running server forgets it within seconds"));
+                out::say(format_args!(
+                    "removed {name}; a running server forgets it within seconds"
+                ));
                 Ok(())
             }
         }
@@ -126,7 +130,10 @@ impl Add {
                     caller.name
                 ));
             }
-            None => out::say(format_args!("{} is added; it calls with its certificate", caller.name)),
+            None => out::say(format_args!(
+                "{} is added; it calls with its certificate",
+                caller.name
+            )),
         }
         Ok(())
     }

@@ -14,7 +14,9 @@ use crate::pb::v1 as pb;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Sends a user a code.
-    #[command(after_help = "Example:\n  mailfactor challenge start ann --event vpn --wait\n  mailfactor challenge verify CHALLENGE")]
+    #[command(
+        after_help = "Example:\n  mailfactor challenge start ann --event vpn --wait\n  mailfactor challenge verify CHALLENGE"
+    )]
     Start(Start),
     /// Verifies a code: exit code 0 if it is right, 1 if not.
     Verify(Verify),
@@ -178,7 +180,10 @@ impl Verify {
             out::json(&show::verdict(&answer));
         } else {
             out::pairs(&[
-                ("result", show::word(answer.result().as_str_name(), "VERIFY_RESULT_")),
+                (
+                    "result",
+                    show::word(answer.result().as_str_name(), "VERIFY_RESULT_"),
+                ),
                 ("attempts left", answer.attempts_left.to_string()),
                 ("verified", show::time(answer.verified_at.as_ref())),
                 ("locked until", show::time(answer.locked_until.as_ref())),
@@ -231,5 +236,6 @@ fn ask_code() -> Result<String, Failure> {
 
 fn purpose(text: &str) -> Result<pb::Purpose, String> {
     let name = format!("PURPOSE_{}", text.to_uppercase().replace('-', "_"));
-    pb::Purpose::from_str_name(&name).ok_or_else(|| "must be login, address_confirmation or recovery".to_owned())
+    pb::Purpose::from_str_name(&name)
+        .ok_or_else(|| "must be login, address_confirmation or recovery".to_owned())
 }

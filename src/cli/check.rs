@@ -13,8 +13,10 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  mailfactor check\n  mailfactor --config /etc/mailfactor.toml check --json\n  \
-                        mailfactor check --defaults > mailfactor.toml   a configuration to start from, every key explained")]
+#[command(
+    after_help = "Examples:\n  mailfactor check\n  mailfactor --config /etc/mailfactor.toml check --json\n  \
+                        mailfactor check --defaults > mailfactor.toml   a configuration to start from, every key explained"
+)]
 pub(super) struct Check {
     /// Prints the default configuration, every key explained, and checks nothing.
     #[arg(long)]
@@ -47,7 +49,13 @@ impl Check {
         } else {
             let rows: Vec<_> = findings
                 .iter()
-                .map(|found| vec![word(found.verdict).to_owned(), found.subject.clone(), found.text.clone()])
+                .map(|found| {
+                    vec![
+                        word(found.verdict).to_owned(),
+                        found.subject.clone(),
+                        found.text.clone(),
+                    ]
+                })
                 .collect();
             out::table(&["", "what", "how it is"], &rows);
         }

@@ -1,6 +1,10 @@
 //! The way to a server: address, TLS, API key.
 
-use std::{fs, path::{Path, PathBuf}, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use tonic::{
@@ -25,16 +29,29 @@ pub(super) struct ClientArguments {
     /// The server: `http://` or, with TLS, `https://`.
     #[arg(long, global = true, env = "MAILFACTOR_SERVER", default_value = USUAL, value_name = "URL", help_heading = "Server")]
     server: String,
-    /// The file that holds the API key; or set MAILFACTOR_API_KEY.
+    /// The file that holds the API key; or set `MAILFACTOR_API_KEY`.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     api_key_file: Option<PathBuf>,
     /// The API key. Others on this machine see arguments: prefer the variable or the file.
-    #[arg(long, global = true, env = "MAILFACTOR_API_KEY", hide_env_values = true, value_name = "KEY", help_heading = "Server")]
+    #[arg(
+        long,
+        global = true,
+        env = "MAILFACTOR_API_KEY",
+        hide_env_values = true,
+        value_name = "KEY",
+        help_heading = "Server"
+    )]
     api_key: Option<secret::Hidden>,
     #[command(flatten)]
     tls: TlsArguments,
     /// How many seconds an answer may take.
-    #[arg(long, global = true, default_value_t = 40, value_name = "SECONDS", help_heading = "Server")]
+    #[arg(
+        long,
+        global = true,
+        default_value_t = 40,
+        value_name = "SECONDS",
+        help_heading = "Server"
+    )]
     timeout: u64,
 }
 
@@ -45,10 +62,22 @@ pub(super) struct TlsArguments {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     ca: Option<PathBuf>,
     /// The caller's own certificate chain, PEM, instead of an API key.
-    #[arg(long, global = true, value_name = "FILE", requires = "client_key", help_heading = "Server")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        requires = "client_key",
+        help_heading = "Server"
+    )]
     client_cert: Option<PathBuf>,
     /// Its private key, PEM.
-    #[arg(long, global = true, value_name = "FILE", requires = "client_cert", help_heading = "Server")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        requires = "client_cert",
+        help_heading = "Server"
+    )]
     client_key: Option<PathBuf>,
 }
 
@@ -135,9 +164,18 @@ pub(super) async fn connect(
     timeout: Duration,
     answer: Option<Duration>,
 ) -> Result<Channel, Failure> {
-    let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
+    let url = if server.contains("://") {
+        server.to_owned()
+    } else {
+        format!("http://{server}")
+    };
     let with_tls = url.starts_with("https://");
-    let wrong = |_| Failure::advise(format!("{server} is no address of a server"), format!("write it like {USUAL}"));
+    let wrong = |_| {
+        Failure::advise(
+            format!("{server} is no address of a server"),
+            format!("write it like {USUAL}"),
+        )
+    };
     let mut endpoint = Endpoint::from_shared(url)
         .map_err(wrong)?
         .connect_timeout(timeout);
@@ -182,7 +220,9 @@ fn system_certificates() -> Vec<Certificate> {
     let found = rustls_native_certs::load_native_certs();
     let pem = |der: &[u8]| {
         let text = STANDARD.encode(der);
-        Certificate::from_pem(format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"))
+        Certificate::from_pem(format!(
+            "-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"
+        ))
     };
     found.certs.iter().map(|certificate| pem(certificate)).collect()
 }

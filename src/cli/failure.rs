@@ -23,10 +23,7 @@ pub(super) enum Failure {
     /// Something that the configuration names is wrong.
     Setup(String),
     /// Anything else, with what to do next, if that can be said.
-    Failed {
-        what: String,
-        next: Option<String>,
-    },
+    Failed { what: String, next: Option<String> },
     /// What failed was said already.
     Told,
 }
@@ -62,7 +59,9 @@ impl Failure {
                 for fault in faults.as_slice() {
                     out::complain(format!("  {fault}"));
                 }
-                out::complain("mend them, then see `mailfactor check`; every key is explained in `mailfactor check --defaults`");
+                out::complain(
+                    "mend them, then see `mailfactor check`; every key is explained in `mailfactor check --defaults`",
+                );
                 ExitCode::from(WRONG_CONFIGURATION)
             }
             Self::Setup(what) => {
@@ -84,9 +83,10 @@ impl Failure {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Keys(_) | BuildError::Repository { .. } | BuildError::Mail(_) | BuildError::Door(_) => {
-                Self::Setup(chain(&error))
-            }
+            BuildError::Keys(_)
+            | BuildError::Repository { .. }
+            | BuildError::Mail(_)
+            | BuildError::Door(_) => Self::Setup(chain(&error)),
             BuildError::Locked { .. }
             | BuildError::LockFile { .. }
             | BuildError::Store { .. }
@@ -123,12 +123,16 @@ impl From<Status> for Failure {
             // Without a reason it never came from our server: the transport's causes say more.
             None => chain(&status),
         };
-        for field in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
+        for field in details
+            .bad_request()
+            .into_iter()
+            .flat_map(|bad| &bad.field_violations)
+        {
             what = format!("{what}\n  {}: {}", field.field, field.description);
         }
         let retry = details.retry_info().and_then(|retry| retry.retry_delay);
         let next = match (status.code(), reason.as_deref(), retry) {
-            (_, _, Some(delay)) => Some(format!("try again in {} s", delay.as_secs().max(1))),
+            (_, _, Some(delay)) => Some(format!("try again in {} s", delay.as_secs_f32().ceil())),
             (Code::Unauthenticated, ..) => Some(
                 "give the key that `mailfactor caller add` told, in MAILFACTOR_API_KEY or with --api-key-file".into(),
             ),

@@ -10,9 +10,11 @@ use tonic_health::pb::{
 use super::{Failure, Outcome, client, out};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  mailfactor health\n  mailfactor health --address https://factor.example.com:50051 --ca ca.pem\n  \
+#[command(
+    after_help = "Examples:\n  mailfactor health\n  mailfactor health --address https://factor.example.com:50051 --ca ca.pem\n  \
                         mailfactor health --service mailfactor.v1.MailDelivery   whether mail goes out\n\n\
-                        Needs no API key. Exit code 0: serving; 1: not serving, or no answer within --timeout.")]
+                        Needs no API key. Exit code 0: serving; 1: not serving, or no answer within --timeout."
+)]
 pub(super) struct Health {
     /// The server.
     #[arg(long, env = "MAILFACTOR_SERVER", default_value = client::USUAL, value_name = "URL")]
@@ -31,7 +33,9 @@ impl Health {
     pub(super) async fn run(self) -> Outcome {
         let timeout = Duration::from_secs(self.timeout);
         let channel = client::connect(&self.address, &self.tls, timeout, Some(timeout)).await?;
-        let request = HealthCheckRequest { service: self.service };
+        let request = HealthCheckRequest {
+            service: self.service,
+        };
         let answer = HealthClient::new(channel).check(request).await?.into_inner();
         let status = answer.status();
         out::say(status.as_str_name());

@@ -58,7 +58,11 @@ fn aligned(headers: &[&str], rows: &[Vec<String>]) -> Vec<String> {
         .enumerate()
         .map(|(column, header)| {
             let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.chain([header]).map(|cell| cell.chars().count()).max().unwrap_or_default()
+            cells
+                .chain([header])
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
         })
         .collect();
     let line = |row: &Vec<String>| {

@@ -12,7 +12,9 @@ const PAGE: u32 = 500;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Lists mails, newest first.
-    #[command(after_help = "Examples:\n  mailfactor outbox list\n  mailfactor outbox list --state failed --state deferred --json")]
+    #[command(
+        after_help = "Examples:\n  mailfactor outbox list\n  mailfactor outbox list --state failed --state deferred --json"
+    )]
     List(List),
     /// Shows one mail with every attempt to send it.
     Show(Show),
@@ -62,7 +64,9 @@ impl List {
         let mut entries = Vec::new();
         let mut page_token = String::new();
         loop {
-            let missing = self.limit.saturating_sub(u32::try_from(entries.len()).unwrap_or(u32::MAX));
+            let missing = self
+                .limit
+                .saturating_sub(u32::try_from(entries.len()).unwrap_or(u32::MAX));
             if missing == 0 {
                 break;
             }
@@ -85,7 +89,15 @@ impl List {
             return Ok(());
         }
         let rows: Vec<_> = entries.iter().map(row).collect();
-        let headers = ["submitted", "state", "recipient", "attempts", "account", "last error", "entry"];
+        let headers = [
+            "submitted",
+            "state",
+            "recipient",
+            "attempts",
+            "account",
+            "last error",
+            "entry",
+        ];
         out::table(&headers, &rows);
         Ok(())
     }
@@ -106,7 +118,10 @@ impl Show {
         if !answer.attempts.is_empty() {
             out::say("");
             let rows: Vec<_> = answer.attempts.iter().map(attempt_row).collect();
-            out::table(&["no.", "began", "took", "account", "stage", "outcome", "reply"], &rows);
+            out::table(
+                &["no.", "began", "took", "account", "stage", "outcome", "reply"],
+                &rows,
+            );
         }
         Ok(())
     }

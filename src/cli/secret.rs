@@ -50,7 +50,11 @@ pub(super) fn from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
 /// Asks on the terminal without showing what is typed; without a terminal, the first line of standard input.
 pub(super) fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
     let stdin = io::stdin();
-    let before = if stdin.is_terminal() { tcgetattr(&stdin).ok() } else { None };
+    let before = if stdin.is_terminal() {
+        tcgetattr(&stdin).ok()
+    } else {
+        None
+    };
     if let Some(before) = &before {
         out::ask(question);
         let mut quiet = before.clone();

@@ -17,7 +17,9 @@ pub(super) fn time(moment: Option<&Timestamp>) -> String {
 }
 
 fn rfc3339(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map(|moment| moment.to_string()).unwrap_or_default()
+    jiff::Timestamp::from_second(seconds)
+        .map(|moment| moment.to_string())
+        .unwrap_or_default()
 }
 
 fn time_value(moment: Option<&Timestamp>) -> Value {
@@ -26,7 +28,8 @@ fn time_value(moment: Option<&Timestamp>) -> Value {
 
 /// A length of time in milliseconds.
 pub(super) fn milliseconds(span: Option<&Duration>) -> i64 {
-    span.map(|span| span.seconds * 1_000 + i64::from(span.nanos) / 1_000_000).unwrap_or_default()
+    span.map(|span| span.seconds * 1_000 + i64::from(span.nanos) / 1_000_000)
+        .unwrap_or_default()
 }
 
 /// An enum's name without its prefix, in lower case: `DELIVERY_STATE_SENT` is `sent`.
@@ -41,8 +44,17 @@ pub(super) fn challenge_pairs(challenge: &pb::Challenge) -> Vec<(&'static str, S
         ("state", word(challenge.state().as_str_name(), "CHALLENGE_STATE_")),
         ("purpose", word(challenge.purpose().as_str_name(), "PURPOSE_")),
         ("sent to", challenge.masked_recipient.clone()),
-        ("delivery", word(challenge.delivery().as_str_name(), "DELIVERY_STATE_")),
-        ("code", format!("no. {}, {} of {}", challenge.code_number, challenge.code_length, challenge.code_alphabet)),
+        (
+            "delivery",
+            word(challenge.delivery().as_str_name(), "DELIVERY_STATE_"),
+        ),
+        (
+            "code",
+            format!(
+                "no. {}, {} of {}",
+                challenge.code_number, challenge.code_length, challenge.code_alphabet
+            ),
+        ),
         ("attempts left", challenge.attempts_left.to_string()),
         ("event", challenge.event.clone()),
         ("endpoint", challenge.endpoint.clone()),

@@ -13,7 +13,9 @@ use crate::{
 };
 
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Examples:\n  mailfactor user show ann\n  mailfactor user unlock ann --repository staff")]
+#[command(
+    after_help = "Examples:\n  mailfactor user show ann\n  mailfactor user unlock ann --repository staff"
+)]
 pub(super) enum Command {
     /// Shows a user's wrong codes and lock.
     Show {

@@ -72,7 +72,11 @@ impl Test {
             out::say("");
             out::say(&answer.summary);
         }
-        if answer.succeeded { Ok(()) } else { Err(Failure::Told) }
+        if answer.succeeded {
+            Ok(())
+        } else {
+            Err(Failure::Told)
+        }
     }
 }
 

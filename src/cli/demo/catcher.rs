@@ -18,7 +18,7 @@ const LINE: u64 = 1_000;
 const MAIL: usize = 1024 * 1024;
 
 /// How long a client may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// A mail as it came in.
 #[derive(Clone, Debug)]
@@ -92,7 +92,11 @@ async fn session(stream: TcpStream, caught: mpsc::Sender<Caught>) -> io::Result<
                 let recipients = std::mem::take(&mut recipients);
                 // Taken means kept: the reply comes after the mail was handed on.
                 let kept = caught.send(Caught { recipients, message }).await;
-                let text = if kept.is_ok() { "250 2.0.0 Caught" } else { "451 4.3.0 Closing" };
+                let text = if kept.is_ok() {
+                    "250 2.0.0 Caught"
+                } else {
+                    "451 4.3.0 Closing"
+                };
                 reply(&mut stream, text).await?;
             }
         }
@@ -180,7 +184,10 @@ mod tests {
             .filter(|line| line.as_bytes().get(3) == Some(&b' '))
             .map(|line| &line[..3])
             .collect();
-        assert_eq!(codes, ["220", "250", "503", "250", "250", "354", "250", "502", "221"]);
+        assert_eq!(
+            codes,
+            ["220", "250", "503", "250", "250", "354", "250", "502", "221"]
+        );
         let mail = mails.recv().await.unwrap();
         assert_eq!(mail.recipients, ["ann@example.com"]);
         assert_eq!(mail.message, "Subject: s\r\n\r\n.dot\r\n");

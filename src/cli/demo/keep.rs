@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr};
 
 use tokio::sync::mpsc;
 
-use super::{Keys, catcher::Caught, sandbox::Sandbox, story};
+use super::{Keys, catcher::Caught, sandbox::Sandbox, telling};
 use crate::cli::out::{self, Style, styled};
 
 /// Shows mails until it is dropped: the caller waits for the signal.
@@ -23,10 +23,16 @@ pub(super) async fn serve(
         let kept = fs::write(sandbox.path(&name), &mail.message)
             .and_then(|()| fs::write(sandbox.path("mail/latest.eml"), &mail.message));
         out::say("");
-        out::say(styled(Style::Heading, &format!("A mail for {}", mail.recipients.join(", "))));
-        story::show_mail(&mail);
+        out::say(styled(
+            Style::Heading,
+            &format!("A mail for {}", mail.recipients.join(", ")),
+        ));
+        telling::show_mail(&mail);
         if kept.is_ok() {
-            out::say(styled(Style::Faint, &format!("  {}", sandbox.path(&name).display())));
+            out::say(styled(
+                Style::Faint,
+                &format!("  {}", sandbox.path(&name).display()),
+            ));
         }
     }
 }
@@ -61,14 +67,22 @@ fn invite(sandbox: &Sandbox, grpc: SocketAddr, metrics: Option<SocketAddr>, keys
         call(&keys.admin, "{}", "mailfactor.v1.MailOutbox/ListEntries"),
         String::new(),
         "  # The same from the command line".to_owned(),
-        format!("  export MAILFACTOR_SERVER=http://{grpc} MAILFACTOR_API_KEY={}", keys.admin),
+        format!(
+            "  export MAILFACTOR_SERVER=http://{grpc} MAILFACTOR_API_KEY={}",
+            keys.admin
+        ),
         "  mailfactor challenge start ann --wait".to_owned(),
         "  mailfactor outbox list".to_owned(),
-        format!("  mailfactor --config {} user show ann", sandbox.path("mailfactor.toml").display()),
+        format!(
+            "  mailfactor --config {} user show ann",
+            sandbox.path("mailfactor.toml").display()
+        ),
         String::new(),
         format!("  # Users: {}", sandbox.path("users.toml").display()),
         format!("  # Mails: {}", sandbox.path("mail").display()),
-        metrics.map_or_else(String::new, |address| format!("  # Metrics: http://{address}/metrics")),
+        metrics.map_or_else(String::new, |address| {
+            format!("  # Metrics: http://{address}/metrics")
+        }),
     ];
     for line in lines {
         out::say(line);

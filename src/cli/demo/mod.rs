@@ -12,7 +12,10 @@ use super::{
     out,
 };
 use crate::{
-    app::{self, App, Machine, local::{Local, NewCaller}},
+    app::{
+        self, App, Machine,
+        local::{Local, NewCaller},
+    },
     config::{Config, Log, LogFormat},
     domain::caller::Role,
     lifecycle::{Shutdown, terminated},
@@ -24,6 +27,7 @@ mod keep;
 mod reading;
 mod sandbox;
 mod story;
+mod telling;
 
 use catcher::{Catcher, Caught};
 use sandbox::Sandbox;
@@ -35,8 +39,10 @@ const CALL: Duration = Duration::from_secs(15);
 const END: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  mailfactor demo            tells the story once, in a few seconds\n  \
-                        mailfactor demo --keep     then goes on serving and prints commands to try")]
+#[command(
+    after_help = "Examples:\n  mailfactor demo            tells the story once, in a few seconds\n  \
+                        mailfactor demo --keep     then goes on serving and prints commands to try"
+)]
 pub(super) struct Demo {
     /// Goes on serving after the story, until Ctrl-C, with reflection on, and prints commands to try.
     #[arg(long)]
@@ -68,12 +74,16 @@ impl Demo {
                 format: LogFormat::Human,
                 filter: "mailfactor=debug,warn".to_owned(),
             };
-            telemetry::log(&settings, std::env::var(telemetry::FILTER_VARIABLE).ok().as_deref())?;
+            telemetry::log(
+                &settings,
+                std::env::var(telemetry::FILTER_VARIABLE).ok().as_deref(),
+            )?;
         }
-        let sandbox = Sandbox::new(&*machine.entropy).map_err(|error| {
-            Failure::say(format!("no temporary directory can be made: {error}"))
-        })?;
-        let file = sandbox.configure(self.keep).map_err(|error| Failure::of(&error))?;
+        let sandbox = Sandbox::new(&*machine.entropy)
+            .map_err(|error| Failure::say(format!("no temporary directory can be made: {error}")))?;
+        let file = sandbox
+            .configure(self.keep)
+            .map_err(|error| Failure::of(&error))?;
         let config = Config::load(Some(&file), []).map_err(Failure::Configuration)?;
         let keys = add_callers(&config, &machine).await?;
         let (catcher, mails) = Catcher::bind().await.map_err(|error| Failure::of(&error))?;
@@ -100,7 +110,7 @@ impl Demo {
             }
             Ok(())
         };
-        let outcome = perform(app, &shutdown, act).await;
+        let outcome = Box::pin(perform(app, &shutdown, act)).await;
         catching.end(END).await;
         outcome
     }
@@ -141,7 +151,11 @@ async fn add_callers(config: &Config, machine: &Machine) -> Result<Keys, Failure
     }
     local.close().await;
     match <[String; 3]>::try_from(keys) {
-        Ok([admin, server, laptop]) => Ok(Keys { admin, server, laptop }),
+        Ok([admin, server, laptop]) => Ok(Keys {
+            admin,
+            server,
+            laptop,
+        }),
         Err(_) => Err(Failure::say("a caller was added without a key")),
     }
 }

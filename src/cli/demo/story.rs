@@ -6,7 +6,12 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Stage, catcher::Caught, reading};
+use super::{
+    Stage,
+    catcher::Caught,
+    reading,
+    telling::{bad, call, good, note, show_mail, step},
+};
 use crate::{
     cli::{
         Failure, Outcome,
@@ -30,7 +35,10 @@ pub(super) async fn tell(stage: &mut Stage, mail_server: SocketAddr) -> Outcome 
     unknown_user(stage).await?;
     report(stage).await?;
     out::say("");
-    out::say(styled(Style::Good, "That is all: a challenge, a mail, a code that verified once."));
+    out::say(styled(
+        Style::Good,
+        "That is all: a challenge, a mail, a code that verified once.",
+    ));
     Ok(())
 }
 
@@ -46,10 +54,15 @@ async fn set_up_account(stage: &mut Stage, mail_server: SocketAddr) -> Outcome {
         display_name: "Example Login".to_owned(),
         ..pb::Account::default()
     };
-    let request = pb::CreateAccountRequest { account: Some(account) };
+    let request = pb::CreateAccountRequest {
+        account: Some(account),
+    };
     let answer = stage.admin.policy.create_account(request).await?.into_inner();
     let account = answer.account.unwrap_or_default();
-    call(&format!("CreateAccount({} at {mail_server}, sender {})", account.name, account.sender));
+    call(&format!(
+        "CreateAccount({} at {mail_server}, sender {})",
+        account.name, account.sender
+    ));
     let request = pb::TestConnectionRequest {
         target: Some(pb::test_connection_request::Target::Account(account.name)),
         recipient: String::new(),
@@ -77,10 +90,21 @@ async fn start(stage: &mut Stage) -> Result<(pb::Challenge, String), Failure> {
         ..pb::StartChallengeRequest::default()
     };
     call("StartChallenge(user ann, event vpn, endpoint Ann's laptop)");
-    let answer = stage.server.challenges.start_challenge(request).await?.into_inner();
+    let answer = stage
+        .server
+        .challenges
+        .start_challenge(request)
+        .await?
+        .into_inner();
     let challenge = answer.challenge.unwrap_or_default();
-    require(challenge.delivery() == pb::DeliveryState::Sent, "the mail was not sent")?;
-    good(&format!("code no. {} sent to {}", challenge.code_number, challenge.masked_recipient));
+    require(
+        challenge.delivery() == pb::DeliveryState::Sent,
+        "the mail was not sent",
+    )?;
+    good(&format!(
+        "code no. {} sent to {}",
+        challenge.code_number, challenge.masked_recipient
+    ));
     note(&format!(
         "challenge {}, {} characters of {}, valid until {}",
         challenge.challenge_id,
@@ -90,7 +114,10 @@ async fn start(stage: &mut Stage) -> Result<(pb::Challenge, String), Failure> {
     ));
     step("The mail, as it reached Ann's mail server");
     let mail = next_mail(stage).await?;
-    require(mail.recipients == ["ann.miller@example.com"], "the mail went elsewhere")?;
+    require(
+        mail.recipients == ["ann.miller@example.com"],
+        "the mail went elsewhere",
+    )?;
     show_mail(&mail);
     let code = find_code(&mail, &challenge).ok_or_else(|| unexpected("the mail holds no code"))?;
     Ok((challenge, code))
@@ -100,8 +127,15 @@ async fn wrong_code(stage: &mut Stage, challenge: &pb::Challenge, code: &str) ->
     step("Ann mistypes");
     let wrong = mistype(code, &challenge.code_alphabet);
     let answer = verify(stage, challenge, &wrong).await?;
-    require(answer.result() == VerifyResult::WrongCode, "a wrong code was not refused")?;
-    bad(&format!("{}, {} attempts left", answer.result().as_str_name(), answer.attempts_left));
+    require(
+        answer.result() == VerifyResult::WrongCode,
+        "a wrong code was not refused",
+    )?;
+    bad(&format!(
+        "{}, {} attempts left",
+        verdict(&answer),
+        answer.attempts_left
+    ));
     Ok(())
 }
 
@@ -109,16 +143,26 @@ async fn right_code(stage: &mut Stage, challenge: &pb::Challenge, code: &str) ->
     step("Ann types the code, with a space, as people do");
     let (first, last) = code.split_at(code.len() / 2);
     let answer = verify(stage, challenge, &format!("{first} {last}")).await?;
-    require(answer.result() == VerifyResult::Verified, "the right code was refused")?;
-    good(&format!("{} at {}", answer.result().as_str_name(), show::time(answer.verified_at.as_ref())));
+    require(
+        answer.result() == VerifyResult::Verified,
+        "the right code was refused",
+    )?;
+    good(&format!(
+        "{} at {}",
+        verdict(&answer),
+        show::time(answer.verified_at.as_ref())
+    ));
     Ok(())
 }
 
 async fn replay(stage: &mut Stage, challenge: &pb::Challenge, code: &str) -> Outcome {
     step("Somebody who looked over Ann's shoulder types it again");
     let answer = verify(stage, challenge, code).await?;
-    require(answer.result() == VerifyResult::AlreadyUsed, "a code verified twice")?;
-    bad(answer.result().as_str_name());
+    require(
+        answer.result() == VerifyResult::AlreadyUsed,
+        "a code verified twice",
+    )?;
+    bad(verdict(&answer));
     Ok(())
 }
 
@@ -130,11 +174,21 @@ async fn too_early(stage: &mut Stage) -> Outcome {
         ..pb::StartChallengeRequest::default()
     };
     call("StartChallenge(user bo)");
-    let answer = stage.server.challenges.start_challenge(request).await?.into_inner();
+    let answer = stage
+        .server
+        .challenges
+        .start_challenge(request)
+        .await?
+        .into_inner();
     let challenge = answer.challenge.unwrap_or_default();
-    good(&format!("code no. {} sent to {}", challenge.code_number, challenge.masked_recipient));
+    good(&format!(
+        "code no. {} sent to {}",
+        challenge.code_number, challenge.masked_recipient
+    ));
     let mail = next_mail(stage).await?;
-    let subject = reading::headers(&mail.message).into_iter().find(|header| header.starts_with("Subject"));
+    let subject = reading::headers(&mail.message)
+        .into_iter()
+        .find(|header| header.starts_with("Subject"));
     note(&format!("in Bo's language: {}", subject.unwrap_or_default()));
     call("ResendCode");
     let request = pb::ResendCodeRequest {
@@ -142,14 +196,18 @@ async fn too_early(stage: &mut Stage) -> Outcome {
         wait_for_mail_server: false,
     };
     let refused = stage.server.challenges.resend_code(request).await;
-    let refused = refused.err().ok_or_else(|| unexpected("a code was sent again at once"))?;
+    let refused = refused
+        .err()
+        .ok_or_else(|| unexpected("a code was sent again at once"))?;
     require(reason(&refused) == "RESEND_TOO_EARLY", refused.message())?;
-    let delay = refused.get_details_retry_info().and_then(|retry| retry.retry_delay);
+    let delay = refused
+        .get_details_retry_info()
+        .and_then(|retry| retry.retry_delay);
     bad(&format!(
         "{:?} ({}), try again in {} s: no mailbox is flooded",
         refused.code(),
         reason(&refused),
-        delay.unwrap_or_default().as_secs()
+        delay.unwrap_or_default().as_secs_f32().ceil()
     ));
     Ok(())
 }
@@ -162,11 +220,18 @@ async fn unknown_user(stage: &mut Stage) -> Outcome {
     };
     call("StartChallenge(user mallory), as an authentication server, which may see users");
     let refused = stage.server.challenges.start_challenge(request()).await;
-    let refused = refused.err().ok_or_else(|| unexpected("an unknown user was found"))?;
+    let refused = refused
+        .err()
+        .ok_or_else(|| unexpected("an unknown user was found"))?;
     require(refused.code() == Code::NotFound, refused.message())?;
     bad(&format!("{:?} ({})", refused.code(), reason(&refused)));
     call("StartChallenge(user mallory), as a laptop, which may not");
-    let answer = stage.laptop.challenges.start_challenge(request()).await?.into_inner();
+    let answer = stage
+        .laptop
+        .challenges
+        .start_challenge(request())
+        .await?
+        .into_inner();
     let challenge = answer.challenge.unwrap_or_default();
     note(&format!(
         "code no. {} sent to {}: the answer any name gets; nothing was mailed, and no code verifies",
@@ -178,15 +243,26 @@ async fn unknown_user(stage: &mut Stage) -> Outcome {
 async fn report(stage: &mut Stage) -> Outcome {
     step("The administrator looks at the outbox");
     call("ListEntries()");
-    let answer = stage.admin.outbox.list_entries(pb::ListEntriesRequest::default()).await?;
+    let answer = stage
+        .admin
+        .outbox
+        .list_entries(pb::ListEntriesRequest::default())
+        .await?;
     for entry in answer.into_inner().entries {
-        let state = show::word(entry.state().as_str_name(), "DELIVERY_STATE_");
-        note(&format!("{state}  {}  \"{}\"", entry.masked_recipient, entry.subject));
+        let standing = show::word(entry.state().as_str_name(), "DELIVERY_STATE_");
+        note(&format!(
+            "{standing}  {}  \"{}\"",
+            entry.masked_recipient, entry.subject
+        ));
     }
     Ok(())
 }
 
-async fn verify(stage: &mut Stage, challenge: &pb::Challenge, code: &str) -> Result<pb::VerifyCodeResponse, Failure> {
+async fn verify(
+    stage: &mut Stage,
+    challenge: &pb::Challenge,
+    code: &str,
+) -> Result<pb::VerifyCodeResponse, Failure> {
     call(&format!("VerifyCode({code})"));
     let request = pb::VerifyCodeRequest {
         challenge_id: challenge.challenge_id.clone(),
@@ -200,24 +276,15 @@ async fn next_mail(stage: &mut Stage) -> Result<Caught, Failure> {
     mail.ok().flatten().ok_or_else(|| unexpected("no mail arrived"))
 }
 
-/// A mail, indented, as a mail program would show it.
-pub(super) fn show_mail(mail: &Caught) {
-    let edge = styled(Style::Faint, "|");
-    for header in reading::headers(&mail.message) {
-        out::say(format_args!("   {edge} {}", styled(Style::Faint, &header)));
-    }
-    out::say(format_args!("   {edge}"));
-    for line in reading::text(&mail.message).unwrap_or_default().lines() {
-        out::say(format_args!("   {edge} {line}").to_string().trim_end());
-    }
-}
-
 /// The first word of the mail that can be a code of this challenge.
 fn find_code(mail: &Caught, challenge: &pb::Challenge) -> Option<String> {
     let length = usize::try_from(challenge.code_length).ok()?;
     let text = reading::text(&mail.message)?;
     let is_code = |word: &&str| {
-        word.chars().count() == length && word.chars().all(|letter| challenge.code_alphabet.contains(letter))
+        word.chars().count() == length
+            && word
+                .chars()
+                .all(|letter| challenge.code_alphabet.contains(letter))
     };
     let mut words = text.split(|letter: char| !letter.is_alphanumeric());
     words.find(is_code).map(str::to_owned)
@@ -226,13 +293,28 @@ fn find_code(mail: &Caught, challenge: &pb::Challenge) -> Option<String> {
 /// The code with its last character exchanged for its neighbour in the alphabet.
 fn mistype(code: &str, alphabet: &str) -> String {
     let last = code.chars().last().unwrap_or_default();
-    let mut following = alphabet.chars().cycle().skip_while(|letter| *letter != last).skip(1);
-    let kept: String = code.chars().take(code.chars().count().saturating_sub(1)).collect();
+    let mut following = alphabet
+        .chars()
+        .cycle()
+        .skip_while(|letter| *letter != last)
+        .skip(1);
+    let kept: String = code
+        .chars()
+        .take(code.chars().count().saturating_sub(1))
+        .collect();
     format!("{kept}{}", following.next().unwrap_or(last))
 }
 
+fn verdict(answer: &pb::VerifyCodeResponse) -> &'static str {
+    let name = answer.result().as_str_name();
+    name.strip_prefix("VERIFY_RESULT_").unwrap_or(name)
+}
+
 fn reason(status: &Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+    status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default()
 }
 
 fn require(holds: bool, otherwise: &str) -> Outcome {
@@ -244,25 +326,4 @@ fn unexpected(what: &str) -> Failure {
         format!("the demo went wrong: {what}"),
         "run `mailfactor demo --verbose` and see what the service says",
     )
-}
-
-fn step(title: &str) {
-    out::say("");
-    out::say(styled(Style::Heading, &format!("* {title}")));
-}
-
-fn call(text: &str) {
-    out::say(format_args!("   {}", styled(Style::Faint, text)));
-}
-
-fn good(text: &str) {
-    out::say(format_args!("   -> {}", styled(Style::Good, text)));
-}
-
-fn bad(text: &str) {
-    out::say(format_args!("   -> {}", styled(Style::Bad, text)));
-}
-
-fn note(text: &str) {
-    out::say(format_args!("   -> {text}"));
 }
