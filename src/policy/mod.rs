@@ -60,3 +60,7 @@ pub struct OfficeSettings {
     /// How long a caller that waits for the mail server waits at the most.
     pub wait: Duration,
 }
+
+#[cfg(test)]
+#[path = "office_tests.rs"]
+mod tests;

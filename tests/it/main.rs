@@ -2,5 +2,8 @@
 
 mod harness;
 
+mod clients;
 mod dial;
+mod docs;
+mod postfix;
 mod render;

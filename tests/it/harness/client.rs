@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use mailfactor::pb::v1::{self as pb, email_otp_authenticator_client::EmailOtpAuthenticatorClient, mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient};
+use mailfactor::pb::v1::{
+    self as pb, email_otp_authenticator_client::EmailOtpAuthenticatorClient,
+    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
+};
 use tokio::time::timeout;
 use tonic::{
     Request, Status,
@@ -81,7 +84,9 @@ impl Client {
 
     /// Creates an account; the first becomes the default.
     pub async fn create_account(&self, account: pb::Account) -> pb::Account {
-        let request = pb::CreateAccountRequest { account: Some(account) };
+        let request = pb::CreateAccountRequest {
+            account: Some(account),
+        };
         let answer = self.policy.clone().create_account(request).await.unwrap();
         answer.into_inner().account.unwrap()
     }

@@ -3,6 +3,13 @@
 #![expect(unreachable_pub, reason = "as in any other module that others use")]
 
 pub mod certs;
+pub mod client;
+pub mod clients;
+pub mod letter;
+pub mod postfix;
+pub mod process;
+pub mod proxy;
+pub mod service;
 pub mod smtp;
 
 use std::{

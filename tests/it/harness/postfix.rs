@@ -369,6 +369,7 @@ fn read_maildir(inbox: &Path) -> Vec<String> {
         .collect()
 }
 
+#[cfg(test)]
 mod tests {
     //! Postfix itself, spoken to by hand.
     use std::sync::Arc;

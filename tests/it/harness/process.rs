@@ -108,7 +108,9 @@ impl Process {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });
-        ended.await.unwrap_or_else(|_| panic!("the process does not end:\n{}", self.log()))
+        ended
+            .await
+            .unwrap_or_else(|_| panic!("the process does not end:\n{}", self.log()))
     }
 
     /// What it logged.

@@ -140,6 +140,7 @@ where
     }
 }
 
+#[cfg(test)]
 mod tests {
     //! The proxy itself, in front of an echo.
     use super::*;

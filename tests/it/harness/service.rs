@@ -46,7 +46,10 @@ impl Home {
     /// An empty one: every port free, reflection on, users in a file, short waits.
     pub fn new() -> Self {
         let home = Self {
-            directory: tempfile::Builder::new().prefix("mailfactor-home-").tempdir().unwrap(),
+            directory: tempfile::Builder::new()
+                .prefix("mailfactor-home-")
+                .tempdir()
+                .unwrap(),
             settings: Table::new(),
         };
         home.users(&[]);
@@ -138,7 +141,9 @@ impl Home {
             "url".to_owned(),
             Value::from(format!("sqlite:{}", self.path("mailfactor.db").display())),
         )]);
-        let entry = settings.entry("store").or_insert_with(|| Value::Table(Table::new()));
+        let entry = settings
+            .entry("store")
+            .or_insert_with(|| Value::Table(Table::new()));
         for (key, value) in store {
             entry.as_table_mut().unwrap().entry(key).or_insert(value);
         }
@@ -184,7 +189,9 @@ impl Service {
             runtime.shutdown_timeout(Duration::from_secs(1));
             let _ = end.send(());
         });
-        let bound = timeout(PATIENCE, waiting).await.expect("the service does not start");
+        let bound = timeout(PATIENCE, waiting)
+            .await
+            .expect("the service does not start");
         let (grpc, metrics) = bound.expect("the service cannot be built: see the panic of its thread");
         let service = Self {
             grpc,
@@ -220,7 +227,9 @@ impl Drop for Service {
         self.begin_end();
         // A test that failed already is not to fail of this as well.
         if let Some(ended) = self.ended.take().filter(|_| !thread::panicking()) {
-            ended.recv_timeout(PATIENCE).expect("the service hangs or broke at its end");
+            ended
+                .recv_timeout(PATIENCE)
+                .expect("the service hangs or broke at its end");
         }
     }
 }
@@ -232,20 +241,27 @@ pub async fn metrics_page(address: SocketAddr) -> String {
     let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut page = String::new();
-    timeout(PATIENCE, stream.read_to_string(&mut page)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_string(&mut page))
+        .await
+        .unwrap()
+        .unwrap();
     page
 }
 
 /// Whether any file below a directory contains one of these texts; gives the first such file.
 pub fn find_in_files(directory: &Path, texts: &[&str]) -> Option<(PathBuf, String)> {
-    fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path()).find_map(|path| {
-        if path.is_dir() {
-            return find_in_files(&path, texts);
-        }
-        let bytes = fs::read(&path).ok()?;
-        texts
-            .iter()
-            .find(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
-            .map(|text| (path.clone(), (*text).to_owned()))
-    })
+    fs::read_dir(directory)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .find_map(|path| {
+            if path.is_dir() {
+                return find_in_files(&path, texts);
+            }
+            let bytes = fs::read(&path).ok()?;
+            texts
+                .iter()
+                .find(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+                .map(|text| (path.clone(), (*text).to_owned()))
+        })
 }
