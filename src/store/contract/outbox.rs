@@ -363,7 +363,9 @@ pub(crate) async fn a_decoy_is_never_seen(place: &impl Place) {
     store.enqueue(leased).await.unwrap();
     assert!(claim(&store, 5).await.is_empty());
     assert!(Outbox::find(&store, id).await.unwrap().is_none());
-    let all = Outbox::list(&store, &EntryFilter::default(), None, 10).await.unwrap();
+    let all = Outbox::list(&store, &EntryFilter::default(), None, 10)
+        .await
+        .unwrap();
     assert!(all.is_empty());
     assert_eq!(store.depth().await.unwrap().waiting, 0);
     clock.pass(10 * MINUTE);

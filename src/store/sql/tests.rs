@@ -290,7 +290,10 @@ async fn a_copy_of_the_files_of_a_running_store_holds_what_was_answered() {
         std::fs::copy(file.0.path().join(&name), crashed.0.path().join(&name)).unwrap();
     }
     let again = crashed.open(ManualClock::new()).await;
-    assert_eq!(Challenges::find(&again, challenge.id).await.unwrap(), Some(challenge));
+    assert_eq!(
+        Challenges::find(&again, challenge.id).await.unwrap(),
+        Some(challenge)
+    );
 }
 
 #[tokio::test]
