@@ -29,7 +29,7 @@ pub struct SendBudget {
 
 impl SendBudget {
     /// How long a day of [`SendLimits::per_day`] is.
-    pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    pub const DAY: Duration = Duration::from_hours(24);
 
     /// The budget after one more mail, or the moment from which one is allowed.
     pub fn charge(self, limits: &SendLimits, now: Timestamp) -> Result<Self, Timestamp> {

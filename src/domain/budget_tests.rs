@@ -3,15 +3,15 @@ use proptest::prelude::*;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const SENDS: SendLimits = SendLimits {
     burst: 3,
-    refill: Duration::from_secs(600),
+    refill: Duration::from_mins(10),
     per_day: 20,
 };
 const GUESSES: GuessLimits = GuessLimits {
     lock_after: 10,
-    lock_for: Duration::from_secs(1800),
+    lock_for: Duration::from_mins(30),
     lock_for_good_after: 100,
 };
 

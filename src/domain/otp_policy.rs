@@ -10,7 +10,7 @@ use super::{
     violation::Violations,
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// The policy of one event, or the default.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -104,8 +104,8 @@ impl Scene {
             charges: Vec::new(),
             now,
         };
-        let resent = self.cached.resend(resend).await.unwrap();
-        assert!(matches!(resent, Some(Resent::Refused(kept)) if *kept == *closed));
+        let answer = self.cached.resend(resend).await.unwrap();
+        assert!(matches!(answer, Some(Resent::Refused(kept)) if *kept == *closed));
         assert_eq!(
             self.cached.cancel(closed.id, now).await.unwrap().as_ref(),
             Some(closed)

@@ -102,17 +102,17 @@ impl Clock for ManualClock {
 }
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 pub(crate) const GUESSES: GuessLimits = GuessLimits {
     lock_after: 10,
-    lock_for: Duration::from_secs(30 * 60),
+    lock_for: Duration::from_mins(30),
     lock_for_good_after: 100,
 };
 
 pub(crate) const SENDS: SendLimits = SendLimits {
     burst: 3,
-    refill: Duration::from_secs(600),
+    refill: Duration::from_mins(10),
     per_day: 20,
 };
 
@@ -195,12 +195,11 @@ pub(crate) fn lease() -> LeaseId {
 /// A guess with the code of this number; 0: a wrong one.
 pub(crate) fn guess(id: ChallengeId, number: u32, now: Timestamp) -> Guess {
     let (key, spec) = (CodeKey::new([7; 32]), CodeSpec::default());
-    let numbers = match number {
-        0 => CodeNumbers::default(),
-        _ => {
-            let code = key.derive(&id, number, Purpose::Login, &spec);
-            key.matches(&code, &id, number, Purpose::Login, &spec)
-        }
+    let numbers = if number == 0 {
+        CodeNumbers::default()
+    } else {
+        let code = key.derive(&id, number, Purpose::Login, &spec);
+        key.matches(&code, &id, number, Purpose::Login, &spec)
     };
     Guess {
         id,

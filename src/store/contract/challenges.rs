@@ -43,11 +43,11 @@ fn resend(challenge: &Challenge, number: u32, now: Timestamp) -> Resend {
     }
 }
 
-fn request(id: u8, contents: u8) -> Option<RequestKey> {
-    Some(RequestKey {
+fn request(id: u8, contents: u8) -> RequestKey {
+    RequestKey {
         id: subject(id),
         contents: subject(contents),
-    })
+    }
 }
 
 pub(crate) async fn a_start_is_written_whole(place: &impl Place) {
@@ -87,7 +87,7 @@ pub(crate) async fn a_repeated_request_is_answered_with_what_it_started(place: &
     let (store, clock) = open(place).await;
     let first = challenge(1, clock.now());
     let with = |challenge: &Challenge, contents| Start {
-        request: request(50, contents),
+        request: Some(request(50, contents)),
         charges: vec![charge(1)],
         ..start(challenge)
     };
@@ -117,7 +117,7 @@ pub(crate) async fn of_many_equal_requests_one_starts(place: &impl Place) {
         calls.spawn(async move {
             let challenge = challenge(1, now);
             let start = Start {
-                request: request(50, 51),
+                request: Some(request(50, 51)),
                 charges: vec![charge(1)],
                 ..start(&challenge)
             };
@@ -149,7 +149,7 @@ pub(crate) async fn a_refused_start_writes_nothing(place: &impl Place) {
         let mut start = start(&refused);
         start.charges = vec![charge(2), charge(3)];
         start.charges[1].limits = spent;
-        start.request = request(60, 61);
+        start.request = Some(request(60, 61));
         assert!(matches!(
             store.start(start).await.unwrap(),
             Started::OverBudget(_)
@@ -161,7 +161,7 @@ pub(crate) async fn a_refused_start_writes_nothing(place: &impl Place) {
     }
     let mut allowed = start(&refused);
     allowed.charges = vec![charge(2)];
-    allowed.request = request(60, 61);
+    allowed.request = Some(request(60, 61));
     assert!(matches!(store.start(allowed).await.unwrap(), Started::Opened));
 }
 
@@ -480,7 +480,7 @@ pub(crate) async fn budgets_survive_and_are_never_refilled(place: &impl Place) {
 pub(crate) async fn old_challenges_are_forgotten(place: &impl Place) {
     let (store, clock) = open(place).await;
     let with_request = |challenge: &Challenge| Start {
-        request: request(70, 71),
+        request: Some(request(70, 71)),
         ..start(challenge)
     };
     let first = challenge(1, clock.now());

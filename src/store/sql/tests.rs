@@ -1,6 +1,6 @@
 //! SQLite: the suite of contracts, and what only a file can do.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use sqlx::{AssertSqlSafe, Row as _};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ impl File {
     fn settings(&self) -> SqlSettings {
         SqlSettings {
             // On a busy machine the suite must not fail for lack of time.
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
             busy_timeout: Duration::from_secs(50),
             ..SqlSettings::new(format!("sqlite:{}", self.path().display()))
         }
@@ -46,7 +46,7 @@ impl File {
     async fn impatient(&self) -> SqlStore {
         let settings = SqlSettings {
             busy_timeout: Duration::from_millis(200),
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
             ..self.settings()
         };
         self.open_with(&settings).await
