@@ -4,3 +4,4 @@ mod harness;
 
 mod dial;
 mod render;
+mod worker;
