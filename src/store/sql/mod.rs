@@ -238,4 +238,4 @@ fn flag(value: bool) -> i64 {
 
 #[cfg(test)]
 #[path = "tests.rs"]
-mod tests;
+pub(super) mod tests;
