@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{Accepted, Cover, Rendered, Unsent, Withheld, Worker, reply::failure};
+use super::{Accepted, Cover, Rendered, Unsent, Withheld, Worker, insist::insist, reply::failure};
 use crate::{
     domain::{
         account::Account,
@@ -13,7 +13,7 @@ use crate::{
         delivery::{DeliveryState, FailureKind, NextStep, SendFailure, Stage, after_failure},
         message::Mail,
     },
-    store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, Settlement, StoreError, StoreResult},
+    store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, Settlement, StoreResult},
 };
 
 /// What became of a claimed mail.
@@ -287,7 +287,7 @@ impl Step<'_> {
             Outcome::Failed { failure } => (DeliveryState::Failed, Some(failure)),
             Outcome::Expired { failure } => (DeliveryState::Expired, failure.as_ref()),
         };
-        let stage = match state {
+        let reached = match state {
             DeliveryState::Sent => Some(Stage::Accept),
             _ => failure.map(|failure| failure.stage),
         };
@@ -307,7 +307,7 @@ impl Step<'_> {
             Ok(false) => Settled::Lost,
             Err(_) => Settled::Unsettled,
         };
-        count(settled, stage);
+        count(settled, reached);
         match self.attempts.last() {
             Some(attempt) if state != DeliveryState::Sent => tracing::warn!(
                 mail.outcome = state.name(), mail.stage = attempt.stage.name(), mail.account = %attempt.account,
@@ -321,25 +321,12 @@ impl Step<'_> {
         settled
     }
 
-    /// Asks the store again, at growing intervals, as long as the lease lasts.
+    /// Asks the store again while it is away, as long as the lease lasts.
     async fn insist<T, F>(&self, ask: impl Fn() -> F) -> StoreResult<T>
     where
         F: Future<Output = StoreResult<T>>,
     {
-        let mut wait = Duration::from_millis(50);
-        loop {
-            match ask().await {
-                Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => {
-                    if self.now().plus(wait) >= self.claimed.leased_until {
-                        tracing::error!(error = %error, "the store stayed away for as long as a lease lasts");
-                        return Err(error);
-                    }
-                    sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(1));
-                }
-                answer => return answer,
-            }
-        }
+        insist(ask, self.worker.clock.as_ref(), self.claimed.leased_until).await
     }
 
     fn now(&self) -> Timestamp {
@@ -347,9 +334,9 @@ impl Step<'_> {
     }
 }
 
-fn count(settled: Settled, stage: Option<Stage>) {
-    let outcome = match settled {
-        Settled::As(state) => state.name(),
+fn count(became: Settled, stage: Option<Stage>) {
+    let outcome = match became {
+        Settled::As(delivery) => delivery.name(),
         Settled::Lost => "lost",
         Settled::Released => "released",
         Settled::Unsettled => "unsettled",
