@@ -7,3 +7,4 @@ mod dial;
 mod docs;
 mod postfix;
 mod render;
+mod worker;
