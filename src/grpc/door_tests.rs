@@ -130,7 +130,9 @@ async fn a_peer_that_answers_no_ping_is_closed() {
 async fn health_is_followed_over_the_wire() {
     let house = House::open(settings()).await;
     let mut health = HealthClient::new(house.channel().await);
-    let request = HealthCheckRequest { service: "mailfactor.v1.EmailOtpAuthenticator".to_owned() };
+    let request = HealthCheckRequest {
+        service: "mailfactor.v1.EmailOtpAuthenticator".to_owned(),
+    };
     let mut watching = health.watch(request.clone()).await.unwrap().into_inner();
     for store in [true, false, true] {
         house.pulse.send_modify(|pulse| pulse.store = store);
@@ -275,9 +277,7 @@ async fn draining_finishes_calls_ends_streams_and_waits_for_nobody_silent() {
     let (mut client, mut health) = (Client::new(channel.clone()), HealthClient::new(channel.clone()));
     let _silent = house.tcp().await;
     // Speaks HTTP/2 and then never again: its connection is not driven, so it acknowledges nothing.
-    let (_sender, _idle) = h2::client::handshake(house.tcp().await)
-        .await
-        .unwrap();
+    let (_sender, _idle) = h2::client::handshake(house.tcp().await).await.unwrap();
     let watch = house.ask(Role::Endpoint, pb::WatchChallengeRequest::default());
     let mut watching = client.watch_challenge(watch).await.unwrap().into_inner();
     watching.message().await.unwrap().unwrap();
