@@ -126,6 +126,7 @@ proptest! {
                     prop_assert!(allowed_from > now);
                     // What it promises, it keeps.
                     prop_assert!(budget.charge(&limits, allowed_from).is_ok() || per_day <= budget.today);
+                    prop_assert!(budget.charge(&limits, allowed_from.minus(Duration::from_micros(1))).is_err());
                 }
             }
         }

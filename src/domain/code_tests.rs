@@ -62,6 +62,16 @@ fn truncates_at_every_offset() {
     }
 }
 
+#[test]
+fn spells_numbers_with_leading_characters_kept() {
+    let digits = CodeSpec::default();
+    for (number, code) in [(0, "000000"), (42, "000042"), (999_999, "999999")] {
+        assert_eq!(digits.spell(number).reveal(), code);
+    }
+    assert_eq!(letters().spell(0).reveal(), "BBBBBB");
+    assert_eq!(letters().spell(20_u128.pow(6) - 1).reveal(), "ZZZZZZ");
+}
+
 /// The chi-squared statistic of counts that should all be equal.
 fn chi_squared(counts: &[u64]) -> f64 {
     let total: u64 = counts.iter().sum();
@@ -185,6 +195,8 @@ fn finds_exactly_the_numbers_that_are_right() {
         let sent_before = (1..right).any(|number| derive(number).reveal() == derive(right).reveal());
         assert_eq!(before.any_between(1, 32), sent_before);
     }
+    let other = key.matches(&derive(3), &id(1), 32, Purpose::Recovery, &spec);
+    assert_eq!(other, CodeNumbers::default());
     let longer = Code::parse("1234567", &CodeSpec::new(Alphabet::digits(), 7).unwrap()).unwrap();
     let none = key.matches(&longer, &id(1), 32, Purpose::Login, &spec);
     assert_eq!(none, CodeNumbers::default());
