@@ -7,7 +7,7 @@ use mailfactor::{domain::caller::Role, pb::v1 as pb};
 
 use super::harness::{
     client::Client,
-    mailbox::recipient,
+    letter::recipient,
     service::{Home, metrics_page},
     smtp::{Captured, Options, SmtpServer},
 };
@@ -20,13 +20,23 @@ const PASSWORD: &str = "correct-horse-battery-staple";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_flows_at_trace_leave_no_secret_anywhere() {
-    let home = Home::new().with("policy.code.alphabet", "letters").with("policy.code.length", 10);
-    let users: Vec<(String, String)> =
-        (0..FLOWS).map(|n| (format!("user{n}"), format!("user{n}@secret-canary.example"))).collect();
-    let borrowed: Vec<(&str, &str)> = users.iter().map(|(name, email)| (name.as_str(), email.as_str())).collect();
+    let home = Home::new()
+        .with("policy.code.alphabet", "letters")
+        .with("policy.code.length", 10);
+    let users: Vec<(String, String)> = (0..FLOWS)
+        .map(|n| (format!("user{n}"), format!("user{n}@secret-canary.example")))
+        .collect();
+    let borrowed: Vec<(&str, &str)> = users
+        .iter()
+        .map(|(name, email)| (name.as_str(), email.as_str()))
+        .collect();
     home.users(&borrowed);
     let login = Some(("PLAIN LOGIN", "submitter", PASSWORD));
-    let smtp = SmtpServer::start(Options { login, ..Options::default() }).await;
+    let smtp = SmtpServer::start(Options {
+        login,
+        ..Options::default()
+    })
+    .await;
     let process = home.spawn_with(&[("MAILFACTOR_LOG", "trace")]).await;
     let admin_key = home.caller("ops", Role::Admin).await;
     let key = home.caller("idp", Role::Authenticator).await;
@@ -63,16 +73,32 @@ async fn a_thousand_flows_at_trace_leave_no_secret_anywhere() {
         client.verify(challenge, &code).await.unwrap();
     }
     answers.push(outbox(&admin).await);
-    answers.push(format!("{:?}", Client::connect(process.grpc, "mf_0000000000000000_wrong").await.start("x").await));
+    answers.push(format!(
+        "{:?}",
+        Client::connect(process.grpc, "mf_0000000000000000_wrong")
+            .await
+            .start("x")
+            .await
+    ));
     answers.push(metrics_page(process.metrics).await);
 
     let codes: HashSet<String> = mails.iter().map(code).collect();
     assert_eq!(codes.len(), FLOWS);
-    let secrets = [PASSWORD, &key[20..], &admin_key[20..], "c3VibWl0dGVy", "AHN1Ym1pdHRlc"];
+    let secrets = [
+        PASSWORD,
+        &key[20..],
+        &admin_key[20..],
+        "c3VibWl0dGVy",
+        "AHN1Ym1pdHRlc",
+    ];
     let log = process.log();
-    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is not at its most talkative");
-    for (place, bytes) in
-        [("the log", log.as_bytes())].into_iter().chain(answers.iter().map(|answer| ("an answer", answer.as_bytes())))
+    assert!(
+        log.contains("TRACE") || log.contains("DEBUG"),
+        "the log is not at its most talkative"
+    );
+    for (place, bytes) in [("the log", log.as_bytes())]
+        .into_iter()
+        .chain(answers.iter().map(|answer| ("an answer", answer.as_bytes())))
     {
         check(place, bytes, &codes, &secrets);
         check_absent(place, bytes, &["@secret-canary.example"]);
@@ -106,26 +132,55 @@ fn account(smtp: &SmtpServer) -> pb::Account {
 
 /// Everything the outbox and the accounts tell.
 async fn outbox(admin: &Client) -> String {
-    let request = pb::ListEntriesRequest { page_size: 500, ..pb::ListEntriesRequest::default() };
-    let page = admin.outbox.clone().list_entries(request).await.unwrap().into_inner();
+    let request = pb::ListEntriesRequest {
+        page_size: 500,
+        ..pb::ListEntriesRequest::default()
+    };
+    let page = admin
+        .outbox
+        .clone()
+        .list_entries(request)
+        .await
+        .unwrap()
+        .into_inner();
     let mut told = format!("{page:?}");
     for entry in page.entries.iter().take(50) {
-        let request = pb::GetEntryRequest { entry_id: entry.entry_id.clone() };
-        told.push_str(&format!("{:?}", admin.outbox.clone().get_entry(request).await.unwrap()));
+        let request = pb::GetEntryRequest {
+            entry_id: entry.entry_id.clone(),
+        };
+        told.push_str(&format!(
+            "{:?}",
+            admin.outbox.clone().get_entry(request).await.unwrap()
+        ));
     }
-    let accounts = admin.policy.clone().list_accounts(pb::ListAccountsRequest {}).await.unwrap();
+    let accounts = admin
+        .policy
+        .clone()
+        .list_accounts(pb::ListAccountsRequest {})
+        .await
+        .unwrap();
     told.push_str(&format!("{accounts:?}"));
     told
 }
 
 fn code(mail: &Captured) -> String {
     let is_code = |line: &&str| line.len() == LENGTH && line.bytes().all(|byte| ALPHABET.contains(&byte));
-    mail.data.lines().map(str::trim).find(is_code).unwrap_or_else(|| panic!("{}", mail.data)).to_owned()
+    mail.data
+        .lines()
+        .map(str::trim)
+        .find(is_code)
+        .unwrap_or_else(|| panic!("{}", mail.data))
+        .to_owned()
 }
 
 fn files(directory: std::path::PathBuf) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(path) } else { vec![path] }).filter(|path| is_ours(path)).collect()
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { files(path) } else { vec![path] })
+        .filter(|path| is_ours(path))
+        .collect()
 }
 
 /// The key file holds keys, as it must.
@@ -135,7 +190,9 @@ fn is_ours(path: &Path) -> bool {
 
 fn check(place: &str, bytes: &[u8], codes: &HashSet<String>, secrets: &[&str]) {
     for window in bytes.windows(LENGTH) {
-        let letters = window.iter().all(|byte| ALPHABET.contains(&byte.to_ascii_uppercase()));
+        let letters = window
+            .iter()
+            .all(|byte| ALPHABET.contains(&byte.to_ascii_uppercase()));
         if letters {
             let text = String::from_utf8_lossy(window).to_ascii_uppercase();
             assert!(!codes.contains(&text), "a code stands in {place}");

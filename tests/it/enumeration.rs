@@ -5,12 +5,7 @@ use std::time::{Duration, Instant};
 use mailfactor::{domain::caller::Role, pb::v1 as pb};
 use tonic::{Code, Status};
 
-use super::harness::{
-    client::Client,
-    process::Process,
-    service::Home,
-    smtp::SmtpServer,
-};
+use super::harness::{client::Client, process::Process, service::Home, smtp::SmtpServer};
 
 const PAIRS: usize = 5_000;
 
@@ -35,7 +30,9 @@ async fn endpoint(home: &Home) -> (Process, SmtpServer, Client) {
     let process = home.spawn().await;
     let admin = process.client(&home.caller("ops", Role::Admin).await).await;
     admin.mail_through(smtp.address).await;
-    let client = process.client(&home.caller("laptops", Role::Endpoint).await).await;
+    let client = process
+        .client(&home.caller("laptops", Role::Endpoint).await)
+        .await;
     (process, smtp, client)
 }
 
@@ -43,7 +40,10 @@ async fn endpoint(home: &Home) -> (Process, SmtpServer, Client) {
 fn shape(challenge: &pb::Challenge) -> pb::Challenge {
     let began = challenge.created_at.unwrap();
     let distance = |moment: Option<prost_types::Timestamp>| {
-        moment.map(|moment| prost_types::Timestamp { seconds: moment.seconds - began.seconds, nanos: 0 })
+        moment.map(|moment| prost_types::Timestamp {
+            seconds: moment.seconds - began.seconds,
+            nanos: 0,
+        })
     };
     pb::Challenge {
         challenge_id: challenge.challenge_id.len().to_string(),
@@ -77,24 +77,35 @@ async fn experience(client: &Client, user: &str) -> Vec<String> {
     let mut watched = client
         .challenges
         .clone()
-        .watch_challenge(pb::WatchChallengeRequest { challenge_id: id.clone() })
+        .watch_challenge(pb::WatchChallengeRequest {
+            challenge_id: id.clone(),
+        })
         .await
         .unwrap()
         .into_inner();
     let first = watched.message().await.unwrap().unwrap().challenge.unwrap();
     seen.push(format!("{:?}", shape(&first)));
-    let cancel = pb::CancelChallengeRequest { challenge_id: id.clone() };
+    let cancel = pb::CancelChallengeRequest {
+        challenge_id: id.clone(),
+    };
     let cancelled = client.challenges.clone().cancel_challenge(cancel).await.unwrap();
     seen.push(format!("{:?}", shape(&cancelled.into_inner().challenge.unwrap())));
     let last = watched.message().await.unwrap().unwrap().challenge.unwrap();
-    seen.push(format!("{:?} {:?}", shape(&last), watched.message().await.unwrap()));
+    seen.push(format!(
+        "{:?} {:?}",
+        shape(&last),
+        watched.message().await.unwrap()
+    ));
     seen.push(format!("{:?}", client.verify(&id, "000000").await.unwrap()));
     let wait = pb::StartChallengeRequest {
         user: user.to_owned(),
         wait_for_mail_server: true,
         ..pb::StartChallengeRequest::default()
     };
-    seen.push(format!("{:?}", refusal(client.challenges.clone().start_challenge(wait).await)));
+    seen.push(format!(
+        "{:?}",
+        refusal(client.challenges.clone().start_challenge(wait).await)
+    ));
     seen
 }
 
@@ -106,9 +117,17 @@ async fn an_endpoint_sees_the_same_for_known_unknown_mute_and_ambiguous_users() 
     for other in ["nobody", "silent", "twin"] {
         assert_eq!(experience(&client, other).await, known, "{other}");
     }
-    assert!(smtp.wait_for_mails(1).await.iter().all(|mail| mail.recipient.contains("ann@example.com")));
+    assert!(
+        smtp.wait_for_mails(1)
+            .await
+            .iter()
+            .all(|mail| mail.recipient.contains("ann@example.com"))
+    );
     // The same name gives the same mask each time, as a known user's does.
-    let masks = [client.start("nobody").await.unwrap(), client.start("Nobody").await.unwrap()];
+    let masks = [
+        client.start("nobody").await.unwrap(),
+        client.start("Nobody").await.unwrap(),
+    ];
     assert_eq!(masks[0].masked_recipient, masks[1].masked_recipient);
 }
 
@@ -116,9 +135,14 @@ async fn an_endpoint_sees_the_same_for_known_unknown_mute_and_ambiguous_users() 
 async fn a_caller_that_sees_users_is_told_what_is_wrong() {
     let home = home();
     let (process, _smtp, _endpoint) = endpoint(&home).await;
-    let client = process.client(&home.caller("idp", Role::Authenticator).await).await;
-    let cases =
-        [("nobody", Code::NotFound), ("silent", Code::FailedPrecondition), ("twin", Code::FailedPrecondition)];
+    let client = process
+        .client(&home.caller("idp", Role::Authenticator).await)
+        .await;
+    let cases = [
+        ("nobody", Code::NotFound),
+        ("silent", Code::FailedPrecondition),
+        ("twin", Code::FailedPrecondition),
+    ];
     let mut texts = Vec::new();
     for (user, code) in cases {
         let (told, text) = refusal(client.start(user).await);
@@ -141,18 +165,29 @@ async fn medians_over_5000_interleaved_pairs_differ_by_less_than_five_percent() 
     let mut known = Vec::with_capacity(PAIRS);
     let mut unknown = Vec::with_capacity(PAIRS);
     for pair in 0..PAIRS {
-        let order = if pair % 2 == 0 { ["ann", "nobody"] } else { ["nobody", "ann"] };
+        let order = if pair % 2 == 0 {
+            ["ann", "nobody"]
+        } else {
+            ["nobody", "ann"]
+        };
         for user in order {
             let began = Instant::now();
             client.start(user).await.unwrap();
             let took = began.elapsed();
-            if user == "ann" { known.push(took) } else { unknown.push(took) }
+            if user == "ann" {
+                known.push(took)
+            } else {
+                unknown.push(took)
+            }
         }
     }
     let (known, unknown) = (median(known), median(unknown));
     let ratio = known.as_secs_f64() / unknown.as_secs_f64();
     println!("known {known:?}, unknown {unknown:?}, ratio {ratio:.3}");
-    assert!((0.95..1.05).contains(&ratio), "known {known:?}, unknown {unknown:?}");
+    assert!(
+        (0.95..1.05).contains(&ratio),
+        "known {known:?}, unknown {unknown:?}"
+    );
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

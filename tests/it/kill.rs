@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::harness::{
     client::Client,
     in_time,
-    mailbox::recipient,
+    letter::recipient,
     process::Process,
     service::Home,
     smtp::{Captured, SmtpServer},
@@ -30,9 +30,13 @@ const USERS: usize = KILLS * (ACKNOWLEDGED + 2 * PARALLEL);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_kills_under_load_lose_no_acknowledged_mail() {
     let home = Home::new();
-    let users: Vec<(String, String)> =
-        (0..USERS).map(|n| (format!("user{n}"), format!("user{n}@example.com"))).collect();
-    let borrowed: Vec<(&str, &str)> = users.iter().map(|(name, email)| (name.as_str(), email.as_str())).collect();
+    let users: Vec<(String, String)> = (0..USERS)
+        .map(|n| (format!("user{n}"), format!("user{n}@example.com")))
+        .collect();
+    let borrowed: Vec<(&str, &str)> = users
+        .iter()
+        .map(|(name, email)| (name.as_str(), email.as_str()))
+        .collect();
     home.users(&borrowed);
     let smtp = SmtpServer::plain().await;
     let process = home.spawn().await;
@@ -85,7 +89,11 @@ async fn load_until_killed(process: Process, key: &str, next_user: &Arc<AtomicUs
     drop(sender);
     let mut acknowledged = Vec::new();
     while acknowledged.len() < ACKNOWLEDGED {
-        acknowledged.push(in_time(acknowledgements.recv()).await.expect("the load ended before the kill"));
+        acknowledged.push(
+            in_time(acknowledgements.recv())
+                .await
+                .expect("the load ended before the kill"),
+        );
     }
     process.kill();
     // Those whose answer arrived before the connection broke count as well.
@@ -97,10 +105,21 @@ async fn load_until_killed(process: Process, key: &str, next_user: &Arc<AtomicUs
 
 async fn open_entries(admin: &Client) -> usize {
     let request = pb::ListEntriesRequest {
-        states: vec![pb::DeliveryState::Queued.into(), pb::DeliveryState::Deferred.into()],
+        states: vec![
+            pb::DeliveryState::Queued.into(),
+            pb::DeliveryState::Deferred.into(),
+        ],
         ..pb::ListEntriesRequest::default()
     };
-    admin.outbox.clone().list_entries(request).await.unwrap().into_inner().entries.len()
+    admin
+        .outbox
+        .clone()
+        .list_entries(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .entries
+        .len()
 }
 
 fn check_ledger(acknowledged: &[usize], mails: &[Captured]) {
@@ -110,10 +129,16 @@ fn check_ledger(acknowledged: &[usize], mails: &[Captured]) {
     }
     for user in acknowledged {
         let address = format!("user{user}@example.com");
-        assert!(copies.contains_key(&address), "the mail to {address} was acknowledged and lost");
+        assert!(
+            copies.contains_key(&address),
+            "the mail to {address} was acknowledged and lost"
+        );
     }
     for (address, sources) in copies {
         assert!(sources.len() <= 2, "{} copies to {address}", sources.len());
-        assert!(sources.iter().all(|source| *source == sources[0]), "the copies to {address} differ");
+        assert!(
+            sources.iter().all(|source| *source == sources[0]),
+            "the copies to {address} differ"
+        );
     }
 }

@@ -2,9 +2,13 @@
 
 mod harness;
 
+mod canary;
 mod clients;
 mod dial;
 mod docs;
+mod enumeration;
+mod kill;
 mod postfix;
 mod render;
+mod verify;
 mod worker;

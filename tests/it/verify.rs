@@ -1,15 +1,15 @@
 //! Verify: one right code, once; a wrong one costs an attempt, and no more of them are compared than there are.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
 use tonic::Code;
 
 use super::harness::{
+    ManualClock,
     client::Client,
-    clock::ManualClock,
-    mailbox,
+    letter,
     service::{Home, Service},
     smtp::SmtpServer,
 };
@@ -19,18 +19,25 @@ const CHALLENGES: usize = 1_000;
 const CALLS: usize = 64;
 
 fn crowd(count: usize) -> Vec<(String, String)> {
-    (0..count).map(|n| (format!("user{n}"), format!("user{n}@example.com"))).collect()
+    (0..count)
+        .map(|n| (format!("user{n}"), format!("user{n}@example.com")))
+        .collect()
 }
 
 async fn open(users: &[(String, String)]) -> (Home, Service, SmtpServer, Client) {
     let home = Home::new();
-    let users: Vec<(&str, &str)> = users.iter().map(|(name, email)| (name.as_str(), email.as_str())).collect();
+    let users: Vec<(&str, &str)> = users
+        .iter()
+        .map(|(name, email)| (name.as_str(), email.as_str()))
+        .collect();
     home.users(&users);
     let smtp = SmtpServer::plain().await;
     let service = home.serve(Machine::real()).await;
     let admin = service.client(&home.caller("ops", Role::Admin).await).await;
     admin.mail_through(smtp.address).await;
-    let client = service.client(&home.caller("idp", Role::Authenticator).await).await;
+    let client = service
+        .client(&home.caller("idp", Role::Authenticator).await)
+        .await;
     (home, service, smtp, client)
 }
 
@@ -44,8 +51,11 @@ async fn start_all(client: &Client, smtp: &SmtpServer, users: &[(String, String)
         .buffer_unordered(32)
         .collect()
         .await;
-    let codes = mailbox::codes(&smtp.wait_for_mails(users.len()).await);
-    started.into_iter().map(|(challenge, email)| (challenge, codes[&email].clone())).collect()
+    let codes = letter::codes(&smtp.wait_for_mails(users.len()).await);
+    started
+        .into_iter()
+        .map(|(challenge, email)| (challenge, codes[&email].clone()))
+        .collect()
 }
 
 /// How often each result came of the calls that raced for one challenge.
@@ -66,7 +76,11 @@ async fn of_64_parallel_right_codes_exactly_one_verifies_over_1000_challenges() 
     for (challenge, code) in start_all(&client, &smtp, &users).await {
         let counts = race(&client, &challenge, &code).await;
         assert_eq!(counts.get(&pb::VerifyResult::Verified), Some(&1), "{counts:?}");
-        assert_eq!(counts.get(&pb::VerifyResult::AlreadyUsed), Some(&(CALLS - 1)), "{counts:?}");
+        assert_eq!(
+            counts.get(&pb::VerifyResult::AlreadyUsed),
+            Some(&(CALLS - 1)),
+            "{counts:?}"
+        );
     }
     service.stop().await;
 }
@@ -76,9 +90,13 @@ async fn of_64_parallel_wrong_codes_exactly_five_are_compared_over_1000_challeng
     let users = crowd(CHALLENGES);
     let (_home, service, smtp, client) = open(&users).await;
     for (challenge, code) in start_all(&client, &smtp, &users).await {
-        let counts = race(&client, &challenge, &mailbox::another(&code)).await;
+        let counts = race(&client, &challenge, &letter::another(&code)).await;
         assert_eq!(counts.get(&pb::VerifyResult::WrongCode), Some(&5), "{counts:?}");
-        assert_eq!(counts.get(&pb::VerifyResult::ChallengeLocked), Some(&(CALLS - 5)), "{counts:?}");
+        assert_eq!(
+            counts.get(&pb::VerifyResult::ChallengeLocked),
+            Some(&(CALLS - 5)),
+            "{counts:?}"
+        );
         // And the right one comes too late.
         let late = client.verify(&challenge, &code).await.unwrap();
         assert_eq!(late.result(), pb::VerifyResult::ChallengeLocked);
@@ -88,8 +106,11 @@ async fn of_64_parallel_wrong_codes_exactly_five_are_compared_over_1000_challeng
 
 #[tokio::test]
 async fn wrong_codes_over_resends_challenges_and_a_restart_lock_the_user_at_ten() {
-    let clock = ManualClock::new();
-    let machine = || Machine { clock: clock.clone(), ..Machine::real() };
+    let clock = Arc::new(ManualClock::new());
+    let machine = || Machine {
+        clock: clock.clone(),
+        ..Machine::real()
+    };
     let home = Home::new();
     home.users(&[("ann", "ann@example.com")]);
     let smtp = SmtpServer::plain().await;
@@ -101,24 +122,47 @@ async fn wrong_codes_over_resends_challenges_and_a_restart_lock_the_user_at_ten(
 
     // Two wrong ones, a resend, two more: the resend gives no attempts back.
     let first = client.start("ann").await.unwrap();
-    let wrong = mailbox::another(&mailbox::code(&smtp.wait_for_mails(1).await[0]));
+    let wrong = letter::another(&letter::code(&smtp.wait_for_mails(1).await[0].data));
     for left in [4, 3] {
-        assert_eq!(client.verify(&first.challenge_id, &wrong).await.unwrap().attempts_left, left);
+        assert_eq!(
+            client
+                .verify(&first.challenge_id, &wrong)
+                .await
+                .unwrap()
+                .attempts_left,
+            left
+        );
     }
     clock.advance(Duration::from_secs(31));
     assert_eq!(client.resend(&first.challenge_id).await.unwrap().attempts_left, 3);
     let mails = smtp.wait_for_mails(2).await;
-    let fresh = [mailbox::code(&mails[0]), mailbox::code(&mails[1])];
-    let wrong = (0..).map(|n| format!("{n:06}")).find(|code| !fresh.contains(code)).unwrap();
+    let fresh = [letter::code(&mails[0].data), letter::code(&mails[1].data)];
+    let wrong = (0..)
+        .map(|n| format!("{n:06}"))
+        .find(|code| !fresh.contains(code))
+        .unwrap();
     for left in [2, 1] {
-        assert_eq!(client.verify(&first.challenge_id, &wrong).await.unwrap().attempts_left, left);
+        assert_eq!(
+            client
+                .verify(&first.challenge_id, &wrong)
+                .await
+                .unwrap()
+                .attempts_left,
+            left
+        );
     }
     // Five more on a new challenge.
     let second = client.start("ann").await.unwrap();
-    let right = mailbox::code(&smtp.wait_for_mails(3).await[2]);
+    let right = letter::code(&smtp.wait_for_mails(3).await[2].data);
     for left in (0..5).rev() {
-        let answer = client.verify(&second.challenge_id, &mailbox::another(&right)).await.unwrap();
-        assert_eq!((answer.result(), answer.attempts_left), (pb::VerifyResult::WrongCode, left));
+        let answer = client
+            .verify(&second.challenge_id, &letter::another(&right))
+            .await
+            .unwrap();
+        assert_eq!(
+            (answer.result(), answer.attempts_left),
+            (pb::VerifyResult::WrongCode, left)
+        );
     }
     // A restart changes nothing: the tenth locks.
     service.stop().await;
@@ -132,7 +176,7 @@ async fn wrong_codes_over_resends_challenges_and_a_restart_lock_the_user_at_ten(
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
     clock.advance(Duration::from_mins(20));
     let third = client.start("ann").await.unwrap();
-    let right = mailbox::code(&smtp.wait_for_mails(4).await[3]);
+    let right = letter::code(&smtp.wait_for_mails(4).await[3].data);
     let verified = client.verify(&third.challenge_id, &right).await.unwrap();
     assert_eq!(verified.result(), pb::VerifyResult::Verified);
     service.stop().await;
@@ -140,40 +184,61 @@ async fn wrong_codes_over_resends_challenges_and_a_restart_lock_the_user_at_ten(
 
 #[tokio::test]
 async fn a_locked_user_learns_until_when_and_no_code_is_compared() {
-    let clock = ManualClock::new();
+    let clock = Arc::new(ManualClock::new());
     let home = Home::new().with("policy.guesses.lock_after", 3);
     home.users(&[("ann", "ann@example.com")]);
     let smtp = SmtpServer::plain().await;
-    let service = home.serve(Machine { clock: clock.clone(), ..Machine::real() }).await;
+    let service = home
+        .serve(Machine {
+            clock: clock.clone(),
+            ..Machine::real()
+        })
+        .await;
     let admin = service.client(&home.caller("ops", Role::Admin).await).await;
     admin.mail_through(smtp.address).await;
-    let client = service.client(&home.caller("idp", Role::Authenticator).await).await;
+    let client = service
+        .client(&home.caller("idp", Role::Authenticator).await)
+        .await;
     let challenge = client.start("ann").await.unwrap().challenge_id;
-    let right = mailbox::code(&smtp.wait_for_mails(1).await[0]);
+    let right = letter::code(&smtp.wait_for_mails(1).await[0].data);
     for _ in 0..3 {
-        client.verify(&challenge, &mailbox::another(&right)).await.unwrap();
+        client.verify(&challenge, &letter::another(&right)).await.unwrap();
     }
     let locked = client.verify(&challenge, &right).await.unwrap();
     assert_eq!(locked.result(), pb::VerifyResult::UserLocked);
-    assert_eq!(locked.attempts_left, 2, "a code that is not compared costs no attempt");
-    let minutes = (locked.locked_until.unwrap().seconds - 1_700_000_000) / 60;
+    assert_eq!(
+        locked.attempts_left, 2,
+        "a code that is not compared costs no attempt"
+    );
+    let minutes = (locked.locked_until.unwrap().seconds - 1_767_323_045) / 60;
     assert_eq!(minutes, 30);
     service.stop().await;
 }
 
 #[tokio::test]
 async fn verdicts_are_distinct_and_malformed_codes_cost_nothing() {
-    let clock = ManualClock::new();
+    let clock = Arc::new(ManualClock::new());
     let home = Home::new();
-    home.users(&[("ann", "ann@example.com"), ("bo", "bo@example.com"), ("cy", "cy@example.com")]);
+    home.users(&[
+        ("ann", "ann@example.com"),
+        ("bo", "bo@example.com"),
+        ("cy", "cy@example.com"),
+    ]);
     let smtp = SmtpServer::plain().await;
-    let service = home.serve(Machine { clock: clock.clone(), ..Machine::real() }).await;
+    let service = home
+        .serve(Machine {
+            clock: clock.clone(),
+            ..Machine::real()
+        })
+        .await;
     let admin = service.client(&home.caller("ops", Role::Admin).await).await;
     admin.mail_through(smtp.address).await;
-    let client = service.client(&home.caller("idp", Role::Authenticator).await).await;
+    let client = service
+        .client(&home.caller("idp", Role::Authenticator).await)
+        .await;
 
     let ann = client.start("ann").await.unwrap().challenge_id;
-    let right = mailbox::code(&smtp.wait_for_mails(1).await[0]);
+    let right = letter::code(&smtp.wait_for_mails(1).await[0].data);
     for malformed in ["", "12345", "1234567", "abcdef", "１２３４５６"] {
         let refused = client.verify(&ann, malformed).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{malformed:?} {refused:?}");
@@ -181,19 +246,33 @@ async fn verdicts_are_distinct_and_malformed_codes_cost_nothing() {
     // As people type it.
     let typed = format!(" {}-{} ", &right[..3], &right[3..]);
     let verified = client.verify(&ann, &typed).await.unwrap();
-    assert_eq!((verified.result(), verified.attempts_left), (pb::VerifyResult::Verified, 5));
+    assert_eq!(
+        (verified.result(), verified.attempts_left),
+        (pb::VerifyResult::Verified, 5)
+    );
     let again = client.verify(&ann, &right).await.unwrap();
-    assert_eq!((again.result(), again.verified_at), (pb::VerifyResult::AlreadyUsed, verified.verified_at));
+    assert_eq!(
+        (again.result(), again.verified_at),
+        (pb::VerifyResult::AlreadyUsed, verified.verified_at)
+    );
 
     let bo = client.start("bo").await.unwrap().challenge_id;
-    let request = pb::CancelChallengeRequest { challenge_id: bo.clone() };
+    let request = pb::CancelChallengeRequest {
+        challenge_id: bo.clone(),
+    };
     client.challenges.clone().cancel_challenge(request).await.unwrap();
-    assert_eq!(client.verify(&bo, "000000").await.unwrap().result(), pb::VerifyResult::Cancelled);
+    assert_eq!(
+        client.verify(&bo, "000000").await.unwrap().result(),
+        pb::VerifyResult::Cancelled
+    );
 
     let cy = client.start("cy").await.unwrap().challenge_id;
-    let code = mailbox::codes(&smtp.wait_for_mails(2).await)["cy@example.com"].clone();
+    let code = letter::codes(&smtp.wait_for_mails(2).await)["cy@example.com"].clone();
     clock.advance(Duration::from_mins(5));
-    assert_eq!(client.verify(&cy, &code).await.unwrap().result(), pb::VerifyResult::Expired);
+    assert_eq!(
+        client.verify(&cy, &code).await.unwrap().result(),
+        pb::VerifyResult::Expired
+    );
 
     for unknown in ["AAAAAAAAAAAAAAAAAAAAAA", "nonsense"] {
         let code = client.verify(unknown, "000000").await.unwrap_err().code();
