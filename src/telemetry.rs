@@ -196,18 +196,59 @@ fn describe() {
     }
 }
 
-const COUNTERS: [(&str, &str); 0] = [];
+const COUNTERS: [(&str, &str); 6] = [
+    ("mailfactor_rpcs_total", "Calls, by method and status code."),
+    (
+        "mailfactor_connections_refused_total",
+        "Connections that were closed before a call.",
+    ),
+    (
+        "mailfactor_challenges_total",
+        "Challenges asked for, by what became of the request.",
+    ),
+    ("mailfactor_verdicts_total", "Codes judged, by verdict."),
+    (
+        "mailfactor_mails_total",
+        "Mails, by how far an attempt came and what became of it.",
+    ),
+    (
+        "mailfactor_repository_lookups_total",
+        "Users looked up, by repository and outcome.",
+    ),
+];
 
-const GAUGES: [(&str, &str); 3] = [
+const GAUGES: [(&str, &str); 5] = [
     ("mailfactor_outbox_waiting", "Mails not yet sent."),
     (
         "mailfactor_outbox_oldest_seconds",
         "Age of the oldest mail not yet sent.",
     ),
-    ("mailfactor_build_info", "1, with the version as label."),
+    ("mailfactor_connections", "Connections that are open."),
+    (
+        "mailfactor_breaker_open",
+        "1 where an account is spared because it has been failing.",
+    ),
+    (
+        "mailfactor_repository_stale",
+        "1 where a users file is broken and older users are served.",
+    ),
 ];
 
-const HISTOGRAMS: [(&str, &str); 0] = [];
+const HISTOGRAMS: [(&str, &str); 4] = [
+    ("mailfactor_rpc_seconds", "How long calls took, by method."),
+    (
+        "mailfactor_store_operation_seconds",
+        "How long the database took, by operation.",
+    ),
+    (
+        "mailfactor_mail_attempt_seconds",
+        "How long attempts to send took.",
+    ),
+    (
+        "mailfactor_mail_accept_seconds",
+        "From a mail's submission until a mail server took it.",
+    ),
+];
 
 #[cfg(test)]
 mod tests {

@@ -140,7 +140,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
     let lock = Lock::take(&config.store.file)?;
     let (store, keyring) = archive::open(&config, &machine).await?;
     archive::take_over(&store, &config).await?;
-    let parts = parts::assemble(&config, &machine, &store, Arc::new(keyring)).await?;
+    let parts = parts::assemble(&config, &machine, &store, Arc::new(keyring))?;
     parts.door.check()?;
     let door_listener = listen("gRPC", config.server.listen).await?;
     let metrics_listener = match config.metrics {

@@ -47,7 +47,7 @@ pub(super) struct Parts {
 }
 
 /// Puts the parts together.
-pub(super) async fn assemble(
+pub(super) fn assemble(
     config: &Config,
     machine: &Machine,
     store: &SqlStore,

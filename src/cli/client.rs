@@ -29,7 +29,7 @@ pub(super) struct ClientArguments {
     /// The server: `http://` or, with TLS, `https://`.
     #[arg(long, global = true, env = "MAILFACTOR_SERVER", default_value = USUAL, value_name = "URL", help_heading = "Server")]
     server: String,
-    /// The file that holds the API key; or set MAILFACTOR_API_KEY.
+    /// The file that holds the API key; or set `MAILFACTOR_API_KEY`.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     api_key_file: Option<PathBuf>,
     /// The API key. Others on this machine see arguments: prefer the variable or the file.

@@ -156,7 +156,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
     let machine = Machine::real;
     match command {
         Command::Serve => serve::run(here, machine()).await,
-        Command::Demo(demo) => demo.run(machine()).await,
+        Command::Demo(demo) => Box::pin(demo.run(machine())).await,
         Command::Check(check) => check.run(here, machine()).await,
         Command::Migrate => migrate::run(here, machine()).await,
         Command::Health(health) => health.run().await,

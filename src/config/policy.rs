@@ -69,7 +69,7 @@ fn policy(section: &Reader<'_>) -> OtpPolicy {
     let resend = section.section("resend");
     let guesses = section.section("guesses");
     let sends = section.section("sends");
-    let span = |section: &Reader<'_>, key: &str| section.span(key).unwrap_or(Duration::from_secs(60));
+    let span = |section: &Reader<'_>, key: &str| section.span(key).unwrap_or(Duration::from_mins(1));
     let policy = OtpPolicy {
         code: code(&section.section("code")),
         login_lifetime: span(&lifetime, "login"),

@@ -121,7 +121,7 @@ impl Repository {
                 refuse(&section, "file", &["url", "url_file", "query", "columns"]);
                 section
                     .parse("path", required)
-                    .and_then(|_| section.file("path"))
+                    .and_then(|()| section.file("path"))
                     .map(|path| RepositoryKind::File { path })
             }
             "sql" => {

@@ -87,7 +87,7 @@ pub(super) fn key_file(section: &Reader<'_>, store: &Store) -> PathBuf {
 
 impl Retention {
     pub(super) fn read(section: &Reader<'_>) -> Self {
-        let bounds = || Duration::from_secs(3_600)..=Duration::from_secs(10 * 365 * 86_400);
+        let bounds = || Duration::from_hours(1)..=Duration::from_hours(10 * 365 * 24);
         Self {
             challenges: section.duration("challenges", bounds()),
             outbox: section.duration("outbox", bounds()),

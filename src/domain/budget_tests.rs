@@ -2,113 +2,152 @@ use proptest::prelude::*;
 
 use super::*;
 
-const MINUTE: i64 = 60_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const SENDS: SendLimits = SendLimits {
+    burst: 3,
+    refill: Duration::from_mins(10),
+    per_day: 20,
+};
+const GUESSES: GuessLimits = GuessLimits {
+    lock_after: 10,
+    lock_for: Duration::from_mins(30),
+    lock_for_good_after: 100,
+};
 
-fn sends() -> SendLimits {
-    SendLimits {
-        burst: 3,
-        refill: Duration::from_mins(10),
-        per_day: 20,
-    }
-}
-
-fn guesses() -> GuessLimits {
-    GuessLimits {
-        lock_after: 10,
-        lock_for: Duration::from_mins(30),
-        lock_for_good_after: 100,
-    }
-}
-
-fn at(minute: i64) -> Timestamp {
-    Timestamp::from_micros(1_000_000 * MINUTE + minute * MINUTE)
+fn noon() -> Timestamp {
+    Timestamp::from_micros(1_800_000_000_000_000)
 }
 
 #[test]
-fn a_burst_of_three_then_one_every_ten_minutes() {
+fn three_at_once_then_one_every_ten_minutes() {
     let mut budget = SendBudget::default();
     for _ in 0..3 {
-        budget = budget.charge(&sends(), at(0)).unwrap();
+        budget = budget.charge(&SENDS, noon()).unwrap();
     }
-    assert_eq!(budget.charge(&sends(), at(0)), Err(at(10)));
-    assert_eq!(budget.charge(&sends(), at(9)), Err(at(10)));
-    budget = budget.charge(&sends(), at(10)).unwrap();
-    assert_eq!(budget.charge(&sends(), at(10)), Err(at(20)));
-    // An hour of rest fills the burst again, and no more than the burst.
+    let mut now = noon();
+    for _ in 0..10 {
+        let next = now.plus(10 * MINUTE);
+        assert_eq!(budget.charge(&SENDS, now), Err(next));
+        assert_eq!(
+            budget.charge(&SENDS, next.minus(Duration::from_micros(1))),
+            Err(next)
+        );
+        now = next;
+        budget = budget.charge(&SENDS, now).unwrap();
+    }
+    // Left alone it fills up to three again, and no further.
+    now = now.plus(300 * MINUTE);
     for _ in 0..3 {
-        budget = budget.charge(&sends(), at(100)).unwrap();
+        budget = budget.charge(&SENDS, now).unwrap();
     }
-    assert_eq!(budget.charge(&sends(), at(100)), Err(at(110)));
+    assert_eq!(budget.charge(&SENDS, now), Err(now.plus(10 * MINUTE)));
 }
 
 #[test]
 fn twenty_a_day() {
-    let mut budget = SendBudget::default();
-    for n in 0..20 {
-        budget = budget.charge(&sends(), at(n * 15)).unwrap();
+    let (mut budget, mut now, mut sent) = (SendBudget::default(), noon(), 0);
+    let tomorrow = noon().plus(SendBudget::DAY);
+    loop {
+        match budget.charge(&SENDS, now) {
+            Ok(charged) => {
+                budget = charged;
+                sent += 1;
+            }
+            Err(allowed_from) if allowed_from >= tomorrow => break,
+            Err(allowed_from) => now = allowed_from,
+        }
     }
-    let next_day = at(24 * 60);
-    assert_eq!(budget.charge(&sends(), at(20 * 15)), Err(next_day));
-    assert_eq!(budget.charge(&sends(), next_day).unwrap().today, 1);
+    assert_eq!(sent, 20);
+    assert_eq!(budget.charge(&SENDS, now), Err(tomorrow));
+    assert_eq!(budget.charge(&SENDS, tomorrow.minus(SECOND)), Err(tomorrow));
+    assert!(budget.charge(&SENDS, tomorrow).is_ok());
 }
 
 #[test]
-fn ten_failures_lock_for_a_while_each_further_ten_again_a_hundred_for_good() {
-    let mut budget = GuessBudget::default();
-    for _ in 0..9 {
-        budget = budget.fail(&guesses(), at(0));
+fn locks_at_ten_and_at_twenty_and_at_a_hundred_for_good() {
+    let (mut budget, mut now) = (GuessBudget::default(), noon());
+    for failures in 1..=120 {
+        budget = budget.fail(&GUESSES, now);
+        assert_eq!(budget.failures, failures);
+        let expected = match failures {
+            100.. => Some(Lock::ForGood),
+            _ if failures % 10 == 0 => Some(Lock::Until(now.plus(GUESSES.lock_for))),
+            _ => None,
+        };
+        assert_eq!(budget.lock(now), expected, "{failures}");
+        if let Some(Lock::Until(moment)) = expected {
+            assert!(budget.lock(moment.minus(Duration::from_micros(1))).is_some());
+            assert_eq!(budget.lock(moment), None);
+            now = moment;
+        }
     }
-    assert_eq!(budget.lock(at(0)), None);
-    budget = budget.fail(&guesses(), at(0));
-    assert_eq!(budget.lock(at(29)), Some(Lock::Until(at(30))));
-    assert_eq!(budget.lock(at(30)), None);
-    for _ in 0..10 {
-        budget = budget.fail(&guesses(), at(31));
-    }
-    assert_eq!(budget.lock(at(60)), Some(Lock::Until(at(61))));
-    for _ in 20..100 {
-        budget = budget.fail(&guesses(), at(100));
-    }
-    assert_eq!(budget.lock(at(1_000_000)), Some(Lock::ForGood));
+    assert_eq!(budget.lock(Timestamp::from_micros(i64::MAX)), Some(Lock::ForGood));
     assert_eq!(budget.succeed(), GuessBudget::default());
+    assert_eq!(budget.succeed().lock(now), None);
+}
+
+#[test]
+fn a_limit_of_nothing_locks_rather_than_divides() {
+    let limits = GuessLimits {
+        lock_after: 0,
+        ..GUESSES
+    };
+    assert!(
+        GuessBudget::default()
+            .fail(&limits, noon())
+            .lock(noon())
+            .is_some()
+    );
+    let none = SendLimits { burst: 0, ..SENDS };
+    assert!(SendBudget::default().charge(&none, noon()).is_err());
 }
 
 proptest! {
-    /// However calls are spaced: never more than the burst and what time refilled, never more than the day allows.
+    /// Within any span of time no more than the burst and what is refilled in it, and within any one day no more than
+    /// two days' worth: a day begins with the first mail after the last one ended.
     #[test]
-    fn never_more_than_the_limits_allow(gaps in prop::collection::vec(0_i64..20 * MINUTE, 1..200)) {
-        let limits = sends();
-        let mut budget = SendBudget::default();
-        let mut now = at(0);
-        let mut sent: Vec<Timestamp> = Vec::new();
-        for gap in gaps {
-            now = Timestamp::from_micros(now.as_micros() + gap);
+    fn never_more_than_the_limits(
+        burst in 1_u32..6,
+        refill in 1_u64..900,
+        per_day in 1_u32..30,
+        steps in prop::collection::vec(0_u64..4000, 1..200),
+    ) {
+        let limits = SendLimits { burst, refill: Duration::from_secs(refill), per_day };
+        let (mut budget, mut now, mut sent) = (SendBudget::default(), noon(), Vec::new());
+        for step in steps {
+            now = now.plus(Duration::from_secs(step));
             match budget.charge(&limits, now) {
-                Ok(next) => { budget = next; sent.push(now); }
-                Err(from) => prop_assert!(from > now),
+                Ok(charged) => {
+                    sent.push(now);
+                    budget = charged;
+                }
+                Err(allowed_from) => {
+                    prop_assert!(allowed_from > now);
+                    // What it promises, it keeps.
+                    prop_assert!(budget.charge(&limits, allowed_from).is_ok() || per_day <= budget.today);
+                    prop_assert!(budget.charge(&limits, allowed_from.minus(Duration::from_micros(1))).is_err());
+                }
             }
         }
-        for (index, first) in sent.iter().enumerate() {
-            for (count, last) in sent[index..].iter().enumerate() {
-                let refilled = last.since(*first).as_micros() / limits.refill.as_micros();
-                prop_assert!(count as u128 + 1 <= u128::from(limits.burst) + refilled);
+        for (index, from) in sent.iter().enumerate() {
+            for (count, to) in (1_u64..).zip(&sent[index..]) {
+                let refilled = to.since(*from).as_secs() / refill;
+                prop_assert!(count <= u64::from(burst) + refilled);
+                if to.since(*from) < SendBudget::DAY {
+                    prop_assert!(count <= 2 * u64::from(per_day));
+                }
             }
         }
     }
 
+    /// A clock that is set back gives nothing back.
     #[test]
-    fn a_refusal_names_the_first_moment_that_is_allowed(minutes in prop::collection::vec(0_i64..5, 4..40)) {
+    fn a_clock_set_back_refills_nothing(back in 0_u64..100_000) {
         let mut budget = SendBudget::default();
-        let mut minute = 0;
-        for gap in minutes {
-            minute += gap;
-            match budget.charge(&sends(), at(minute)) {
-                Ok(next) => budget = next,
-                Err(from) => {
-                    prop_assert!(budget.charge(&sends(), from).is_ok());
-                    prop_assert!(budget.charge(&sends(), from.minus(Duration::from_micros(1))).is_err());
-                }
-            }
+        for _ in 0..3 {
+            budget = budget.charge(&SENDS, noon()).unwrap();
         }
+        prop_assert!(budget.charge(&SENDS, noon().minus(Duration::from_secs(back))).is_err());
     }
 }

@@ -205,3 +205,7 @@ mod tests {
         assert_eq!(Mask::parse(""), Err(MaskError::Form));
     }
 }
+
+#[cfg(test)]
+#[path = "mask_tests.rs"]
+mod properties;

@@ -51,7 +51,11 @@ async fn connections_beyond_the_bound_are_closed_and_a_closed_one_makes_room() {
     drop(client);
     loop {
         // The server sees the end of the first when it sees it.
-        let mut third = HealthClient::new(house.channel().await);
+        let uri = format!("http://{}", house.address);
+        let lazy = tonic::transport::Channel::from_shared(uri)
+            .unwrap()
+            .connect_lazy();
+        let mut third = HealthClient::new(lazy);
         if third.check(HealthCheckRequest::default()).await.is_ok() {
             break;
         }

@@ -38,11 +38,11 @@ mod status;
 mod tls;
 
 #[cfg(test)]
-#[path = "convert_tests.rs"]
 mod convert_tests;
 #[cfg(test)]
 mod door_tests;
 #[cfg(test)]
+#[path = "testing_tests.rs"]
 mod testing;
 
 pub use tls::{DoorError, TlsFiles};

@@ -11,7 +11,7 @@ const MOST_FAILURES: u32 = 5;
 const SHORTEST: Duration = Duration::from_secs(5);
 
 /// How long it stays open at the most.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// How soon those come back who find a probe under way.
 const PROBE_WAIT: Duration = Duration::from_secs(1);

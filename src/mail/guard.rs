@@ -155,7 +155,12 @@ impl<S: Stream> AsyncRead for Guard<S> {
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
                 let fresh = buffer.filled().get(before..).unwrap_or_default();
-                Poll::Ready(this.check_reply(fresh))
+                let checked = this.check_reply(fresh);
+                if checked.is_err() {
+                    // An error means that nothing was read.
+                    buffer.set_filled(before);
+                }
+                Poll::Ready(checked)
             }
             other => other,
         }

@@ -14,6 +14,7 @@ mod dial;
 mod egress;
 mod exchange;
 mod guard;
+mod insist;
 mod journal;
 mod pass;
 mod pool;

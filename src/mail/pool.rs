@@ -72,8 +72,8 @@ impl Pool {
     }
 
     fn with<T>(&self, account: &Account, work: impl FnOnce(&mut Shelf) -> T) -> T {
-        let mut shelves = self.lock();
-        let shelf = shelves.entry(account.id).or_insert_with(|| self.shelf(account));
+        let mut locked = self.lock();
+        let shelf = locked.entry(account.id).or_insert_with(|| self.shelf(account));
         // Anything but the version at hand: settings that were changed, or are tried out.
         if shelf.version != account.version {
             *shelf = self.shelf(account);

@@ -105,8 +105,11 @@ impl Renderer {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_syntax(syntax());
         environment.set_auto_escape_callback(|name| {
-            let html = name.ends_with(".html");
-            if html { AutoEscape::Html } else { AutoEscape::None }
+            match name.rsplit_once('.') {
+                Some((_, "subject" | "txt")) => AutoEscape::None,
+                // Anything else is escaped: a forgotten name must not open a hole.
+                _ => AutoEscape::Html,
+            }
         });
         for (name, source) in TEMPLATES {
             // They are compiled in, and a test renders each of them.

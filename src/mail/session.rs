@@ -77,17 +77,17 @@ impl Session {
         keyring: &Keyring,
         journal: &mut Journal,
     ) -> Result<Self, SendFailure> {
-        let dialed = dialer.dial(&account.settings.server, journal).await?;
+        let fresh = dialer.dial(&account.settings.server, journal).await?;
         journal.begin(Stage::Ehlo);
         let name = ClientId::Domain(settings.hello_name.clone());
         let nothing = Hidden::default();
-        let connection = AsyncSmtpConnection::connect_with_transport(dialed.stream, &name)
+        let connection = AsyncSmtpConnection::connect_with_transport(fresh.stream, &name)
             .await
             .map_err(|error| nothing.failure(&error, journal))?;
         journal.passed(nothing.clean(connection.server_info().name()));
         let mut session = Self {
             connection,
-            gauge: dialed.gauge,
+            gauge: fresh.gauge,
             used: Instant::now(),
             condition: Condition::Clean,
         };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{Accepted, Cover, Rendered, Unsent, Withheld, Worker, reply::failure};
+use super::{Accepted, Cover, Rendered, Unsent, Withheld, Worker, insist::insist, reply::failure};
 use crate::{
     domain::{
         account::Account,
@@ -13,7 +13,7 @@ use crate::{
         delivery::{DeliveryState, FailureKind, NextStep, SendFailure, Stage, after_failure},
         message::Mail,
     },
-    store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, Settlement, StoreError, StoreResult},
+    store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, Settlement, StoreResult},
 };
 
 /// What became of a claimed mail.
@@ -104,20 +104,20 @@ impl Step<'_> {
             Err(failure) => return self.fail(Some(&account), now, failure).await,
         };
         self.subject = Some(rendered.masked_subject.clone());
-        let lease_end = self.claimed.leased_until.minus(MARGIN);
-        let until = self.claimed.expires_at.min(lease_end);
+        let in_lease = self.claimed.leased_until.minus(MARGIN);
+        let until = self.claimed.expires_at.min(in_lease);
         let begun = Instant::now();
-        let mut leave = self.charged;
+        let mut charged = self.charged;
         let worker = self.worker;
-        let (id, lease) = (self.claimed.id, self.claimed.lease);
-        let asked = &mut leave;
+        let (entry, lease) = (self.claimed.id, self.claimed.lease);
+        let granted = &mut charged;
         let clearance = async move {
-            if *asked {
+            if *granted {
                 return Ok(());
             }
-            match worker.outbox.leave(id, lease).await {
+            match worker.outbox.leave(entry, lease).await {
                 Ok(Leave::Granted) => {
-                    *asked = true;
+                    *granted = true;
                     Ok(())
                 }
                 Ok(refused) => Err(Withheld::Refused(refused)),
@@ -128,7 +128,7 @@ impl Step<'_> {
             .transports
             .send(pass, &account, &rendered, until, clearance)
             .await;
-        self.charged = leave;
+        self.charged = charged;
         metrics::histogram!("mailfactor_mail_attempt_seconds").record(begun.elapsed().as_secs_f64());
         match result {
             Ok(accepted) => self.accepted(&account, now, &accepted).await,
@@ -281,14 +281,15 @@ impl Step<'_> {
 
     /// The last word. A store that is away is asked again while the lease lasts: what is not settled is sent twice.
     async fn settle(self, outcome: Outcome) -> Settled {
-        let (state, stage) = match &outcome {
-            Outcome::Sent { .. } => (DeliveryState::Sent, Some(Stage::Accept)),
-            Outcome::Retry { failure, .. } => (DeliveryState::Deferred, Some(failure.stage)),
-            Outcome::Failed { failure } => (DeliveryState::Failed, Some(failure.stage)),
-            Outcome::Expired { failure } => {
-                let stage = failure.as_ref().map(|failure| failure.stage);
-                (DeliveryState::Expired, stage)
-            }
+        let (state, failure) = match &outcome {
+            Outcome::Sent { .. } => (DeliveryState::Sent, None),
+            Outcome::Retry { failure, .. } => (DeliveryState::Deferred, Some(failure)),
+            Outcome::Failed { failure } => (DeliveryState::Failed, Some(failure)),
+            Outcome::Expired { failure } => (DeliveryState::Expired, failure.as_ref()),
+        };
+        let reached = match state {
+            DeliveryState::Sent => Some(Stage::Accept),
+            _ => failure.map(|failure| failure.stage),
         };
         let settlement = Settlement {
             id: self.claimed.id,
@@ -301,17 +302,12 @@ impl Step<'_> {
         let settled = self
             .insist(|| self.worker.outbox.settle(settlement.clone()))
             .await;
-        metrics::counter!(
-            "mailfactor_mails_total",
-            "outcome" => state.name(),
-            "stage" => stage.map_or("none", Stage::name),
-        )
-        .increment(1);
         let settled = match settled {
             Ok(true) => Settled::As(state),
             Ok(false) => Settled::Lost,
             Err(_) => Settled::Unsettled,
         };
+        count(settled, reached);
         match self.attempts.last() {
             Some(attempt) if state != DeliveryState::Sent => tracing::warn!(
                 mail.outcome = state.name(), mail.stage = attempt.stage.name(), mail.account = %attempt.account,
@@ -325,30 +321,28 @@ impl Step<'_> {
         settled
     }
 
-    /// Asks the store again, at growing intervals, as long as the lease lasts.
+    /// Asks the store again while it is away, as long as the lease lasts.
     async fn insist<T, F>(&self, ask: impl Fn() -> F) -> StoreResult<T>
     where
         F: Future<Output = StoreResult<T>>,
     {
-        let mut wait = Duration::from_millis(50);
-        loop {
-            match ask().await {
-                Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout(_))) => {
-                    if self.now().plus(wait) >= self.claimed.leased_until {
-                        tracing::error!(error = %error, "the store stayed away for as long as a lease lasts");
-                        return Err(error);
-                    }
-                    sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(1));
-                }
-                answer => return answer,
-            }
-        }
+        insist(ask, self.worker.clock.as_ref(), self.claimed.leased_until).await
     }
 
     fn now(&self) -> Timestamp {
         self.worker.clock.now()
     }
+}
+
+fn count(became: Settled, stage: Option<Stage>) {
+    let outcome = match became {
+        Settled::As(delivery) => delivery.name(),
+        Settled::Lost => "lost",
+        Settled::Released => "released",
+        Settled::Unsettled => "unsettled",
+    };
+    let stage = stage.map_or("none", Stage::name);
+    metrics::counter!("mailfactor_mails_total", "outcome" => outcome, "stage" => stage).increment(1);
 }
 
 /// The accounts that mail may go through, in the order they are tried: the default one.

@@ -127,28 +127,24 @@ impl Transports {
         );
         let permits = self.pool.permits(account);
         // Waiting for a turn tells nothing of the server: it counts neither as time of the attempt nor as its failure.
-        let _permit = match timeout(self.left(until), permits.acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(busy.into()),
+        let Ok(Ok(_permit)) = timeout(self.left(until), permits.acquire_owned()).await else {
+            return Err(busy.into());
         };
         let limit = self.settings.attempt_timeout;
         let patience = self.left(until).min(limit);
         let mut journal = Journal::new();
         let attempt = self.attempt(account, mail, until, clearance, &mut journal);
-        match timeout(patience, attempt).await {
-            Ok(result) => {
-                pass.tell(&result);
-                result
-            }
-            Err(_) => {
-                let result = Err(journal.lost("the attempt took too long").into());
-                // Cut short because the mail's time is over: the server may be well.
-                if patience == limit {
-                    pass.tell(&result);
-                }
-                result
-            }
+        let (result, telling) = if let Ok(result) = timeout(patience, attempt).await {
+            (result, true)
+        } else {
+            // Cut short because the mail's time is over, it says nothing: the server may be well.
+            let late = journal.lost("the attempt took too long");
+            (Err(late.into()), patience == limit)
+        };
+        if telling {
+            pass.tell(&result);
         }
+        result
     }
 
     /// Tries an account, stage by stage, up to RSET, with a connection of its own.

@@ -153,13 +153,12 @@ impl Worker {
     }
 
     async fn step_or_give_up(&self, claimed: Claimed) -> Settled {
-        match AssertUnwindSafe(self.step(claimed.clone())).catch_unwind().await {
-            Ok(settled) => settled,
-            Err(_) => {
-                tracing::error!(mail.entry = %claimed.id, "a step panicked: its mail is given up");
-                self.give_up(claimed).await
-            }
+        let step = AssertUnwindSafe(self.step(claimed.clone()));
+        if let Ok(settled) = step.catch_unwind().await {
+            return settled;
         }
+        tracing::error!(mail.entry = %claimed.id, "a step panicked: its mail is given up");
+        self.give_up(claimed).await
     }
 
     /// Ends mails whose time is over, and now and then measures the queue.
@@ -266,19 +265,15 @@ impl Loop {
     }
 
     fn claimed(&mut self, asked: usize, claimed: Option<Vec<Claimed>>) -> Vec<Claimed> {
-        match claimed {
-            Some(mails) => {
-                self.pause = Duration::ZERO;
-                // A full answer: there may be more.
-                self.hungry |= mails.len() >= asked;
-                mails
-            }
-            None => {
-                self.pause = (self.pause * 2).clamp(Duration::from_millis(100), LONGEST_PAUSE);
-                self.pause_until = Instant::now() + self.pause;
-                Vec::new()
-            }
-        }
+        let Some(mails) = claimed else {
+            self.pause = (self.pause * 2).clamp(Duration::from_millis(100), LONGEST_PAUSE);
+            self.pause_until = Instant::now() + self.pause;
+            return Vec::new();
+        };
+        self.pause = Duration::ZERO;
+        // A full answer: there may be more.
+        self.hungry |= mails.len() >= asked;
+        mails
     }
 
     /// Waits for what is under way, then gives back what was leased and not begun.

@@ -66,7 +66,7 @@ impl House {
                 secret_directories: vec!["/run/secrets".into()],
                 message_id_domain: "mf.example.com".into(),
                 mask: Mask::default(),
-                test_lifetime: Duration::from_secs(60),
+                test_lifetime: Duration::from_mins(1),
                 wait: Duration::from_millis(20),
             },
         };
@@ -364,7 +364,7 @@ async fn the_gate_knows_keys_and_forgets_callers_in_time() {
     known.keys = vec![key.digest()];
     let store = Arc::new(house.store.clone());
     house.store.add(known.clone()).await.unwrap();
-    let gate = Gate::new(store, Duration::from_secs(3600));
+    let gate = Gate::new(store, Duration::from_hours(1));
     assert_eq!(
         gate.by_key(&key).await.unwrap().map(|caller| caller.id),
         Some(known.id)
@@ -390,7 +390,7 @@ async fn the_gate_knows_keys_and_forgets_callers_in_time() {
         .unwrap();
     assert!(gate.by_key(&key).await.unwrap().is_some());
     assert!(gate.by_key(&early).await.unwrap().is_none());
-    let fresh = Gate::new(Arc::new(house.store.clone()), Duration::from_secs(3600));
+    let fresh = Gate::new(Arc::new(house.store.clone()), Duration::from_hours(1));
     assert!(fresh.by_key(&key).await.unwrap().is_none());
     assert!(fresh.by_key(&early).await.unwrap().is_some());
 }

@@ -22,10 +22,6 @@ use crate::{
 /// The subject of a test message without one.
 const SUBJECT: &str = "mailfactor test message";
 
-/// The text of a test message without one.
-const TEXT: &str = "This is a test message from mailfactor.\n\n\
-    An administrator asked for it, to see whether mail goes out. If you can read it, it does.\n";
-
 /// How often a test message is looked at while somebody waits for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -136,15 +132,13 @@ impl Office {
 
     /// The checked mail, and the name of the account it goes through.
     async fn test_mail(&self, message: TestMessage) -> Result<(TestMail, String), TestError> {
-        let or = |text: String, built_in: &str| {
-            if text.trim().is_empty() {
-                built_in.to_owned()
-            } else {
-                text
-            }
+        let subject = if message.subject.trim().is_empty() {
+            SUBJECT.to_owned()
+        } else {
+            message.subject
         };
-        let subject = or(message.subject, SUBJECT);
-        let text = or(message.text.replace("\r\n", "\n"), TEXT);
+        // An empty one is the template's to fill.
+        let text = message.text.replace("\r\n", "\n");
         let mut faults = Violations::new();
         let recipient = EmailAddress::parse(&message.recipient, self.settings.local_part);
         let recipient = faults.check("recipient", recipient);

@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// How long a challenge is kept after it expired: callers that ask late are answered from memory still.
-const AFTERWARDS: Duration = Duration::from_secs(60);
+const AFTERWARDS: Duration = Duration::from_mins(1);
 
 /// Challenges in memory, before a store.
 pub struct CachedChallenges {
@@ -80,11 +80,11 @@ impl Challenges for CachedChallenges {
         if let Some(closed) = self.final_copy(resend.id, resend.now) {
             return Ok(Some(Resent::Refused(Box::new(closed))));
         }
-        let resent = self.inner.resend(resend).await?;
-        if let Some(Resent::Opened(challenge) | Resent::Refused(challenge)) = &resent {
+        let answer = self.inner.resend(resend).await?;
+        if let Some(Resent::Opened(challenge) | Resent::Refused(challenge)) = &answer {
             self.keep(challenge);
         }
-        Ok(resent)
+        Ok(answer)
     }
 
     async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>> {
@@ -133,7 +133,9 @@ impl Challenges for CachedChallenges {
                 .filter(|(_, copy)| copy.expires_at < expired_before)
                 .map(|(id, _)| *id)
                 .collect();
-            forgotten.iter().for_each(|id| self.copies.invalidate(id));
+            for id in &forgotten {
+                self.copies.invalidate(id);
+            }
         }
         Ok(purged)
     }

@@ -19,7 +19,7 @@ mod callers;
 mod challenges;
 pub mod changes;
 #[cfg(test)]
-pub mod contract;
+pub(crate) mod contract;
 pub mod handoff;
 mod outbox;
 pub mod sql;

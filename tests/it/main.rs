@@ -2,9 +2,14 @@
 
 mod harness;
 
+mod canary;
 mod clients;
 mod dial;
 mod docs;
+mod enumeration;
+mod kill;
 mod postfix;
 mod render;
 mod restart;
+mod verify;
+mod worker;

@@ -81,6 +81,7 @@ impl Fields {
 
 /// Where the secret comes from.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "named as the options are")]
 pub(super) struct Secret {
     /// Reads the password from this file and sends it; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["secret_file", "secret_environment"])]

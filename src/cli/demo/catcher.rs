@@ -18,7 +18,7 @@ const LINE: u64 = 1_000;
 const MAIL: usize = 1024 * 1024;
 
 /// How long a client may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// A mail as it came in.
 #[derive(Clone, Debug)]

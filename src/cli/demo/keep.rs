@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr};
 
 use tokio::sync::mpsc;
 
-use super::{Keys, catcher::Caught, sandbox::Sandbox, story};
+use super::{Keys, catcher::Caught, sandbox::Sandbox, telling};
 use crate::cli::out::{self, Style, styled};
 
 /// Shows mails until it is dropped: the caller waits for the signal.
@@ -27,7 +27,7 @@ pub(super) async fn serve(
             Style::Heading,
             &format!("A mail for {}", mail.recipients.join(", ")),
         ));
-        story::show_mail(&mail);
+        telling::show_mail(&mail);
         if kept.is_ok() {
             out::say(styled(
                 Style::Faint,

@@ -27,6 +27,7 @@ mod keep;
 mod reading;
 mod sandbox;
 mod story;
+mod telling;
 
 use catcher::{Catcher, Caught};
 use sandbox::Sandbox;
@@ -109,7 +110,7 @@ impl Demo {
             }
             Ok(())
         };
-        let outcome = perform(app, &shutdown, act).await;
+        let outcome = Box::pin(perform(app, &shutdown, act)).await;
         catching.end(END).await;
         outcome
     }

@@ -116,33 +116,30 @@ fn quoted_printable(text: &str) -> Vec<u8> {
 /// Encoded words (RFC 2047) of UTF-8, as headers of ours may hold.
 fn decode_words(value: &str) -> String {
     let mut shown = String::new();
-    for word in value.split(' ') {
-        let inner = word
-            .strip_prefix("=?utf-8?")
-            .or_else(|| word.strip_prefix("=?UTF-8?"))
-            .and_then(|rest| rest.strip_suffix("?="));
-        let decoded = inner.and_then(|inner| match inner.split_once('?')? {
-            ("b" | "B", text) => STANDARD.decode(text).ok(),
-            ("q" | "Q", text) => Some(quoted_printable(&text.replace('_', " "))),
-            _ => None,
-        });
-        match decoded {
-            // The space between two encoded words belongs to neither (RFC 2047, 6.2); one before the first does.
-            Some(bytes) => {
-                if shown.ends_with(|last: char| last.is_ascii_punctuation()) || shown.is_empty() {
-                    shown.push_str(if shown.is_empty() { "" } else { " " });
-                }
-                shown.push_str(&String::from_utf8_lossy(&bytes));
-            }
-            None => {
-                if !shown.is_empty() {
-                    shown.push(' ');
-                }
-                shown.push_str(word);
-            }
+    let mut after_encoded = false;
+    for word in value.split_ascii_whitespace() {
+        let decoded = decode_word(word);
+        // The space between two encoded words belongs to neither (RFC 2047, 6.2).
+        let joined = after_encoded && decoded.is_some();
+        if !joined && !shown.is_empty() {
+            shown.push(' ');
         }
+        after_encoded = decoded.is_some();
+        shown.push_str(decoded.as_deref().unwrap_or(word));
     }
     shown
+}
+
+fn decode_word(word: &str) -> Option<String> {
+    let inner = word
+        .strip_prefix("=?utf-8?")
+        .or_else(|| word.strip_prefix("=?UTF-8?"))?;
+    let bytes = match inner.strip_suffix("?=")?.split_once('?')? {
+        ("b" | "B", text) => STANDARD.decode(text).ok()?,
+        ("q" | "Q", text) => quoted_printable(&text.replace('_', " ")),
+        _ => return None,
+    };
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn shorten(line: &str) -> String {

@@ -6,7 +6,12 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Stage, catcher::Caught, reading};
+use super::{
+    Stage,
+    catcher::Caught,
+    reading,
+    telling::{bad, call, good, note, show_mail, step},
+};
 use crate::{
     cli::{
         Failure, Outcome,
@@ -244,9 +249,9 @@ async fn report(stage: &mut Stage) -> Outcome {
         .list_entries(pb::ListEntriesRequest::default())
         .await?;
     for entry in answer.into_inner().entries {
-        let state = show::word(entry.state().as_str_name(), "DELIVERY_STATE_");
+        let standing = show::word(entry.state().as_str_name(), "DELIVERY_STATE_");
         note(&format!(
-            "{state}  {}  \"{}\"",
+            "{standing}  {}  \"{}\"",
             entry.masked_recipient, entry.subject
         ));
     }
@@ -269,18 +274,6 @@ async fn verify(
 async fn next_mail(stage: &mut Stage) -> Result<Caught, Failure> {
     let mail = timeout(MAIL, stage.mails.recv()).await;
     mail.ok().flatten().ok_or_else(|| unexpected("no mail arrived"))
-}
-
-/// A mail, indented, as a mail program would show it.
-pub(super) fn show_mail(mail: &Caught) {
-    let edge = styled(Style::Faint, "|");
-    for header in reading::headers(&mail.message) {
-        out::say(format_args!("   {edge} {}", styled(Style::Faint, &header)));
-    }
-    out::say(format_args!("   {edge}"));
-    for line in reading::text(&mail.message).unwrap_or_default().lines() {
-        out::say(format_args!("   {edge} {line}").to_string().trim_end());
-    }
 }
 
 /// The first word of the mail that can be a code of this challenge.
@@ -333,25 +326,4 @@ fn unexpected(what: &str) -> Failure {
         format!("the demo went wrong: {what}"),
         "run `mailfactor demo --verbose` and see what the service says",
     )
-}
-
-fn step(title: &str) {
-    out::say("");
-    out::say(styled(Style::Heading, &format!("* {title}")));
-}
-
-fn call(text: &str) {
-    out::say(format_args!("   {}", styled(Style::Faint, text)));
-}
-
-fn good(text: &str) {
-    out::say(format_args!("   -> {}", styled(Style::Good, text)));
-}
-
-fn bad(text: &str) {
-    out::say(format_args!("   -> {}", styled(Style::Bad, text)));
-}
-
-fn note(text: &str) {
-    out::say(format_args!("   -> {text}"));
 }

@@ -106,15 +106,15 @@ pub(super) async fn charge(
             day_began: columns.time("day_began")?,
             today: columns.count("today")?,
         };
-        let charged = match budget.charge(&charge.limits, now) {
-            Ok(charged) => charged,
+        let after = match budget.charge(&charge.limits, now) {
+            Ok(after) => after,
             Err(allowed_from) => return Ok(Err(allowed_from)),
         };
         sqlx::query("UPDATE send_budgets SET full_at = $2, day_began = $3, today = $4 WHERE subject = $1")
             .bind(charge.subject.as_bytes().as_slice())
-            .bind(charged.full_at.as_micros())
-            .bind(charged.day_began.as_micros())
-            .bind(i64::from(charged.today))
+            .bind(after.full_at.as_micros())
+            .bind(after.day_began.as_micros())
+            .bind(i64::from(after.today))
             .execute(&mut *connection)
             .await?;
     }

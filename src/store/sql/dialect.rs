@@ -111,4 +111,4 @@ pub(super) fn leaves_connections_whole(error: &sqlx::Error) -> bool {
 }
 
 /// How long a connection may be waited for: longer than any operation's deadline, which then speaks first.
-pub(super) const ACQUIRE: Duration = Duration::from_secs(60);
+pub(super) const ACQUIRE: Duration = Duration::from_mins(1);

@@ -7,7 +7,7 @@
 use std::{
     fmt,
     future::Future,
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -109,7 +109,7 @@ impl SqlStore {
         self.0.writer.close().await;
     }
 
-    fn open(path: &PathBuf, settings: &SqlSettings, clock: Arc<dyn Clock>) -> Self {
+    fn open(path: &Path, settings: &SqlSettings, clock: Arc<dyn Clock>) -> Self {
         let broken = Broken::default();
         let writing = dialect::writing(path, settings);
         let reading = dialect::reading(path, settings);
@@ -238,4 +238,4 @@ fn flag(value: bool) -> i64 {
 
 #[cfg(test)]
 #[path = "tests.rs"]
-mod tests;
+pub(super) mod tests;

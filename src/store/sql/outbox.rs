@@ -57,9 +57,9 @@ impl Outbox for SqlStore {
         self.operation("outbox.leave", async {
             let mut write = self.write().await?;
             let now = self.now(&mut write).await?;
-            let leave = work::leave(&mut write, id, lease, now).await?;
+            let answer = work::leave(&mut write, id, lease, now).await?;
             write.commit().await?;
-            Ok(leave)
+            Ok(answer)
         })
         .await
     }

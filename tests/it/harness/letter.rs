@@ -1,6 +1,10 @@
 //! What a mail says, as a mail program reads it.
 
+use std::collections::HashMap;
+
 use mail_parser::MessageParser;
+
+use super::smtp::Captured;
 
 /// The code of six digits that a mail carries: alone on a line of its text.
 pub fn code(mail: &str) -> String {
@@ -9,4 +13,38 @@ pub fn code(mail: &str) -> String {
     let code = text.lines().map(|line| line.replace(' ', "").trim().to_owned());
     let mut codes = code.filter(|line| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit()));
     codes.next().unwrap_or_else(|| panic!("no code in:\n{text}"))
+}
+
+/// The address that a mail went to.
+pub fn recipient(mail: &Captured) -> String {
+    let path = mail
+        .recipient
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'));
+    path.map_or(mail.recipient.as_str(), |(path, _)| path).to_owned()
+}
+
+/// The newest code of each recipient.
+pub fn codes(mails: &[Captured]) -> HashMap<String, String> {
+    mails
+        .iter()
+        .map(|mail| (recipient(mail), code(&mail.data)))
+        .collect()
+}
+
+/// A code of six digits that is not this one.
+pub fn another(code: &str) -> String {
+    let number: u32 = code.parse().unwrap();
+    format!("{:06}", (number + 1) % 1_000_000)
+}
+
+/// A header's value as it stands in the source; empty where there is none.
+pub fn header(mail: &Captured, name: &str) -> String {
+    let prefix = format!("{}:", name.to_ascii_lowercase());
+    let line = mail
+        .data
+        .lines()
+        .find(|line| line.to_ascii_lowercase().starts_with(&prefix));
+    line.map(|line| line[prefix.len()..].trim().to_owned())
+        .unwrap_or_default()
 }

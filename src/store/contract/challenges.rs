@@ -1,0 +1,505 @@
+//! Challenges and budgets.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::{
+    domain::{budget::Lock, challenge::Verdict},
+    store::{Guessed, RequestKey, Resend, Resent, Started},
+};
+
+async fn open(place: &impl Place) -> (impl Store, Arc<ManualClock>) {
+    let clock = ManualClock::new();
+    (place.open(Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
+}
+
+/// Writes a fresh challenge of a user.
+async fn opened(store: &impl Store, user: u8, now: Timestamp) -> Challenge {
+    let challenge = challenge(user, now);
+    let started = store.start(start(&challenge)).await.unwrap();
+    assert!(matches!(started, Started::Opened), "{started:?}");
+    challenge
+}
+
+async fn verdict(store: &impl Store, id: ChallengeId, number: u32, now: Timestamp) -> Verdict {
+    store
+        .guess(guess(id, number, now))
+        .await
+        .unwrap()
+        .unwrap()
+        .verdict
+}
+
+fn resend(challenge: &Challenge, number: u32, now: Timestamp) -> Resend {
+    Resend {
+        id: challenge.id,
+        number,
+        resend_at: now.plus(30 * SECOND),
+        entry: entry(Some(challenge.id), now),
+        charges: Vec::new(),
+        now,
+    }
+}
+
+fn request(id: u8, contents: u8) -> RequestKey {
+    RequestKey {
+        id: subject(id),
+        contents: subject(contents),
+    }
+}
+
+pub(crate) async fn a_start_is_written_whole(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let challenge = challenge(1, clock.now());
+    let mut start = start(&challenge);
+    start.entry.lease = Some(lease());
+    start.charges = vec![charge(1)];
+    let entry = start.entry.clone();
+    assert!(matches!(store.start(start).await.unwrap(), Started::Opened));
+    let again = place.open(clock).await;
+    assert_eq!(
+        Challenges::find(&again, challenge.id).await.unwrap(),
+        Some(challenge.clone())
+    );
+    let newest = again.newest(challenge.id).await.unwrap().unwrap();
+    assert_eq!((newest.id, newest.message_id), (entry.id, entry.message_id));
+    let unknown = ChallengeId::from_bytes(unique());
+    assert_eq!(Challenges::find(&again, unknown).await.unwrap(), None);
+    assert!(
+        again
+            .guess(guess(unknown, 0, challenge.created_at))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        again
+            .cancel(unknown, challenge.created_at)
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+pub(crate) async fn a_repeated_request_is_answered_with_what_it_started(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let first = challenge(1, clock.now());
+    let with = |challenge: &Challenge, contents| Start {
+        request: Some(request(50, contents)),
+        charges: vec![charge(1)],
+        ..start(challenge)
+    };
+    assert!(matches!(
+        store.start(with(&first, 51)).await.unwrap(),
+        Started::Opened
+    ));
+    // Before locks and budgets: neither refuses what was granted already.
+    Budgets::lock(&store, first.user).await.unwrap();
+    for _ in 0..5 {
+        let started = store.start(with(&challenge(1, clock.now()), 51)).await.unwrap();
+        assert!(
+            matches!(&started, Started::Repeated(known) if **known == first),
+            "{started:?}"
+        );
+    }
+    let other = store.start(with(&challenge(1, clock.now()), 52)).await.unwrap();
+    assert!(matches!(other, Started::RequestReused));
+    assert_eq!(store.depth().await.unwrap().waiting, 1);
+}
+
+pub(crate) async fn of_many_equal_requests_one_starts(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..16 {
+        let (store, now) = (store.clone(), clock.now());
+        calls.spawn(async move {
+            let challenge = challenge(1, now);
+            let start = Start {
+                request: Some(request(50, 51)),
+                charges: vec![charge(1)],
+                ..start(&challenge)
+            };
+            match store.start(start).await.unwrap() {
+                Started::Opened => (true, challenge.id),
+                Started::Repeated(known) => (false, known.id),
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+    let answers = calls.join_all().await;
+    let opened: Vec<_> = answers.iter().filter(|(opened, _)| *opened).collect();
+    assert_eq!(opened.len(), 1);
+    assert!(answers.iter().all(|(_, id)| *id == opened[0].1));
+    assert_eq!(store.depth().await.unwrap().waiting, 1);
+}
+
+pub(crate) async fn a_refused_start_writes_nothing(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let locked = challenge(1, now);
+    Budgets::lock(&store, locked.user).await.unwrap();
+    let refused = store.start(start(&locked)).await.unwrap();
+    assert!(matches!(refused, Started::UserLocked(Lock::ForGood)));
+    // The second budget is spent: the first must not be charged either.
+    let spent = SendLimits { per_day: 0, ..SENDS };
+    let refused = challenge(2, now);
+    for _ in 0..5 {
+        let mut start = start(&refused);
+        start.charges = vec![charge(2), charge(3)];
+        start.charges[1].limits = spent;
+        start.request = Some(request(60, 61));
+        assert!(matches!(
+            store.start(start).await.unwrap(),
+            Started::OverBudget(_)
+        ));
+    }
+    for id in [locked.id, refused.id] {
+        assert_eq!(Challenges::find(&store, id).await.unwrap(), None);
+        assert!(store.newest(id).await.unwrap().is_none());
+    }
+    let mut allowed = start(&refused);
+    allowed.charges = vec![charge(2)];
+    allowed.request = Some(request(60, 61));
+    assert!(matches!(store.start(allowed).await.unwrap(), Started::Opened));
+}
+
+pub(crate) async fn a_right_code_verifies_once(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let challenge = opened(&store, 1, clock.now()).await;
+    let at = clock.now().plus(SECOND);
+    let guessed = store.guess(guess(challenge.id, 1, at)).await.unwrap().unwrap();
+    assert_eq!(guessed.verdict, Verdict::Verified { at });
+    assert_eq!(guessed.challenge.state, State::Verified);
+    assert_eq!(guessed.challenge.verified_at, Some(at));
+    let later = at.plus(SECOND);
+    for number in [1, 0] {
+        assert_eq!(
+            verdict(&store, challenge.id, number, later).await,
+            Verdict::Used { at }
+        );
+    }
+    assert_eq!(
+        Challenges::find(&store, challenge.id).await.unwrap(),
+        Some(guessed.challenge)
+    );
+}
+
+async fn all_at_once(store: &impl Store, id: ChallengeId, number: u32, now: Timestamp) -> Vec<Verdict> {
+    let mut calls = JoinSet::new();
+    for _ in 0..64 {
+        let store = store.clone();
+        calls.spawn(async move { verdict(&store, id, number, now).await });
+    }
+    calls.join_all().await
+}
+
+pub(crate) async fn of_many_right_codes_one_verifies(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let challenge = opened(&store, 1, now).await;
+    let verdicts = all_at_once(&store, challenge.id, 1, now).await;
+    let verified = Verdict::Verified { at: now };
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == verified).count(), 1);
+    let used = Verdict::Used { at: now };
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == used).count(), 63);
+}
+
+pub(crate) async fn of_many_wrong_codes_as_many_are_compared_as_there_are_attempts(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let challenge = opened(&store, 1, now).await;
+    let verdicts = all_at_once(&store, challenge.id, 0, now).await;
+    for attempts_left in 0..5 {
+        let wrong = Verdict::Wrong { attempts_left };
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == wrong).count(), 1);
+    }
+    let locked = verdicts.iter().filter(|verdict| **verdict == Verdict::Locked);
+    assert_eq!(locked.count(), 59);
+    assert_eq!(verdict(&store, challenge.id, 1, now).await, Verdict::Locked);
+    assert_eq!(store.guesses(challenge.user, now).await.unwrap(), (5, None));
+}
+
+pub(crate) async fn an_expired_or_cancelled_challenge_verifies_nothing(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let challenge = opened(&store, 1, clock.now()).await;
+    let late = challenge.expires_at;
+    assert_eq!(verdict(&store, challenge.id, 1, late).await, Verdict::Expired);
+    let kept = store.cancel(challenge.id, late).await.unwrap().unwrap();
+    assert_eq!(kept.state, State::Pending);
+    let cancelled = store.cancel(challenge.id, clock.now()).await.unwrap().unwrap();
+    assert_eq!(cancelled.state, State::Cancelled);
+    assert_eq!(
+        verdict(&store, challenge.id, 1, clock.now()).await,
+        Verdict::Cancelled
+    );
+    let again = store.cancel(challenge.id, clock.now()).await.unwrap().unwrap();
+    assert_eq!(again, cancelled);
+    assert_eq!(
+        store.guesses(challenge.user, clock.now()).await.unwrap(),
+        (0, None)
+    );
+}
+
+pub(crate) async fn a_decoy_never_verifies(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let decoy = Challenge {
+        decoy: true,
+        ..challenge(1, clock.now())
+    };
+    store.start(start(&decoy)).await.unwrap();
+    let wrong = Verdict::Wrong { attempts_left: 4 };
+    assert_eq!(verdict(&store, decoy.id, 1, clock.now()).await, wrong);
+    assert_eq!(store.guesses(decoy.user, clock.now()).await.unwrap().0, 1);
+}
+
+pub(crate) async fn older_codes_count_as_long_as_the_policy_says(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let challenge = opened(&store, 1, clock.now()).await;
+    for number in [2, 3] {
+        clock.pass(30 * SECOND);
+        store
+            .resend(resend(&challenge, number, clock.now()))
+            .await
+            .unwrap();
+    }
+    let now = clock.now();
+    assert_eq!(
+        verdict(&store, challenge.id, 1, now).await,
+        Verdict::Wrong { attempts_left: 4 }
+    );
+    assert_eq!(
+        verdict(&store, challenge.id, 2, now).await,
+        Verdict::Verified { at: now }
+    );
+}
+
+pub(crate) async fn a_resend_moves_on_and_withdraws(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let challenge = opened(&store, 1, clock.now()).await;
+    let first = store.newest(challenge.id).await.unwrap().unwrap().id;
+    clock.pass(30 * SECOND);
+    let now = clock.now();
+    let resent = store.resend(resend(&challenge, 2, now)).await.unwrap();
+    let Some(Resent::Opened(moved_on)) = resent else {
+        panic!("{resent:?}")
+    };
+    let expected = Challenge {
+        code_number: 2,
+        resend_at: now.plus(30 * SECOND),
+        ..challenge.clone()
+    };
+    assert_eq!(*moved_on, expected);
+    let old = Outbox::find(&store, first).await.unwrap().unwrap();
+    assert_eq!(old.state, crate::domain::delivery::DeliveryState::Withdrawn);
+    let newest = store.newest(challenge.id).await.unwrap().unwrap();
+    assert_ne!(newest.id, first);
+    assert_eq!(newest.submitted_at, now);
+    assert_eq!(store.depth().await.unwrap().waiting, 1);
+}
+
+pub(crate) async fn a_resend_out_of_turn_changes_nothing(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let first = opened(&store, 1, clock.now()).await;
+    let now = clock.now();
+    let early = now.plus(29 * SECOND);
+    let due = now.plus(30 * SECOND);
+    for refused in [
+        resend(&first, 2, early),
+        resend(&first, 3, due),
+        resend(&first, 1, due),
+        resend(&first, 2, first.expires_at),
+    ] {
+        let resent = store.resend(refused).await.unwrap();
+        assert!(
+            matches!(&resent, Some(Resent::Refused(challenge)) if **challenge == first),
+            "{resent:?}"
+        );
+    }
+    let unknown = challenge(1, now);
+    assert!(store.resend(resend(&unknown, 2, due)).await.unwrap().is_none());
+    // Over budget: nothing is charged elsewhere, nothing is withdrawn.
+    let mut spent = resend(&first, 2, due);
+    spent.charges = vec![charge(1)];
+    spent.charges[0].limits.per_day = 0;
+    assert!(matches!(
+        store.resend(spent).await.unwrap(),
+        Some(Resent::OverBudget(_))
+    ));
+    Budgets::lock(&store, first.user).await.unwrap();
+    let locked = store.resend(resend(&first, 2, due)).await.unwrap();
+    assert!(matches!(locked, Some(Resent::UserLocked(Lock::ForGood))));
+    assert!(store.newest(first.id).await.unwrap().unwrap().state.is_open());
+    assert_eq!(Challenges::find(&store, first.id).await.unwrap(), Some(first));
+}
+
+pub(crate) async fn of_many_resends_one_is_written(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let challenge = opened(&store, 1, clock.now()).await;
+    clock.pass(30 * SECOND);
+    let mut calls = JoinSet::new();
+    for _ in 0..16 {
+        let (store, resend) = (store.clone(), resend(&challenge, 2, clock.now()));
+        calls.spawn(async move { store.resend(resend).await.unwrap().unwrap() });
+    }
+    let answers = calls.join_all().await;
+    let opened = answers
+        .iter()
+        .filter(|answer| matches!(answer, Resent::Opened(_)));
+    assert_eq!(opened.count(), 1);
+    assert_eq!(store.depth().await.unwrap().waiting, 1);
+}
+
+/// Spends `count` wrong codes of a user on fresh challenges, five each.
+async fn fail(store: &impl Store, user: u8, count: u32, now: Timestamp) {
+    let mut current = challenge(user, now);
+    for index in 0..count {
+        if index % 5 == 0 {
+            current = opened(store, user, now).await;
+        }
+        let Guessed { verdict, .. } = store.guess(guess(current.id, 0, now)).await.unwrap().unwrap();
+        assert!(matches!(verdict, Verdict::Wrong { .. }), "{index}: {verdict:?}");
+    }
+}
+
+pub(crate) async fn wrong_codes_lock_the_user_over_all_challenges(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let open_one = opened(&store, 1, clock.now()).await;
+    let other = opened(&store, 2, clock.now()).await;
+    fail(&store, 1, 10, clock.now()).await;
+    // Opened again, nothing is forgotten.
+    let store = {
+        drop(store);
+        place.open(Arc::clone(&clock) as Arc<dyn Clock>).await
+    };
+    let until = clock.now().plus(GUESSES.lock_for);
+    let locked = Verdict::UserLocked { until: Some(until) };
+    assert_eq!(verdict(&store, open_one.id, 1, clock.now()).await, locked);
+    let kept = Challenges::find(&store, open_one.id).await.unwrap().unwrap();
+    assert_eq!((kept.attempts, kept.state), (0, State::Pending));
+    let refused = store.start(start(&challenge(1, clock.now()))).await.unwrap();
+    assert!(matches!(refused, Started::UserLocked(Lock::Until(moment)) if moment == until));
+    let verified = Verdict::Verified { at: clock.now() };
+    assert_eq!(verdict(&store, other.id, 1, clock.now()).await, verified);
+    // After the lock the count goes on, to the next ten.
+    clock.pass(GUESSES.lock_for);
+    fail(&store, 1, 10, clock.now()).await;
+    let (failures, lock) = store.guesses(subject(1), clock.now()).await.unwrap();
+    assert_eq!(
+        (failures, lock),
+        (20, Some(Lock::Until(clock.now().plus(GUESSES.lock_for))))
+    );
+}
+
+pub(crate) async fn a_hundred_wrong_codes_lock_for_good(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    for _ in 0..10 {
+        fail(&store, 1, 10, clock.now()).await;
+        clock.pass(GUESSES.lock_for);
+    }
+    clock.pass(1000 * MINUTE);
+    let store = place.open(Arc::clone(&clock) as Arc<dyn Clock>).await;
+    assert_eq!(
+        store.guesses(subject(1), clock.now()).await.unwrap(),
+        (100, Some(Lock::ForGood))
+    );
+    assert!(store.unlock(subject(1)).await.unwrap());
+    opened(&store, 1, clock.now()).await;
+}
+
+pub(crate) async fn a_right_code_clears_the_failures(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    fail(&store, 1, 9, now).await;
+    let challenge = opened(&store, 1, now).await;
+    assert_eq!(
+        verdict(&store, challenge.id, 1, now).await,
+        Verdict::Verified { at: now }
+    );
+    assert_eq!(store.guesses(subject(1), now).await.unwrap(), (0, None));
+    fail(&store, 1, 9, now).await;
+    assert_eq!(store.guesses(subject(1), now).await.unwrap(), (9, None));
+}
+
+pub(crate) async fn an_administrator_locks_and_unlocks(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    assert!(!store.unlock(subject(1)).await.unwrap());
+    fail(&store, 1, 3, clock.now()).await;
+    Budgets::lock(&store, subject(1)).await.unwrap();
+    assert_eq!(
+        store.guesses(subject(1), clock.now()).await.unwrap(),
+        (3, Some(Lock::ForGood))
+    );
+    assert!(store.unlock(subject(1)).await.unwrap());
+    assert_eq!(store.guesses(subject(1), clock.now()).await.unwrap(), (0, None));
+}
+
+pub(crate) async fn budgets_survive_and_are_never_refilled(place: &impl Place) {
+    let clock = ManualClock::new();
+    let mut last = None;
+    for _ in 0..3 {
+        // Each start in a store opened afresh.
+        let store = place.open(Arc::clone(&clock) as Arc<dyn Clock>).await;
+        let challenge = challenge(1, clock.now());
+        let mut start = start(&challenge);
+        start.charges = vec![charge(1), charge(101)];
+        assert!(matches!(store.start(start).await.unwrap(), Started::Opened));
+        last = Some(challenge);
+    }
+    let store = place.open(Arc::clone(&clock) as Arc<dyn Clock>).await;
+    let allowed_from = clock.now().plus(SENDS.refill);
+    let mut fourth = start(&challenge(1, clock.now()));
+    fourth.charges = vec![charge(1), charge(101)];
+    let refused = store.start(fourth).await.unwrap();
+    assert!(matches!(refused, Started::OverBudget(moment) if moment == allowed_from));
+    // A resend draws on the same budget, and closing challenges or purging gives nothing back.
+    let last = last.unwrap();
+    clock.pass(30 * SECOND);
+    let mut resend = resend(&last, 2, clock.now());
+    resend.charges = vec![charge(101)];
+    let refused = store.resend(resend).await.unwrap();
+    assert!(matches!(refused, Some(Resent::OverBudget(moment)) if moment == allowed_from));
+    assert!(matches!(
+        verdict(&store, last.id, 1, clock.now()).await,
+        Verdict::Verified { .. }
+    ));
+    Challenges::purge(&store, clock.now(), 100).await.unwrap();
+    let mut fifth = start(&challenge(1, clock.now()));
+    fifth.charges = vec![charge(1)];
+    assert!(matches!(
+        store.start(fifth).await.unwrap(),
+        Started::OverBudget(_)
+    ));
+    clock.pass(SENDS.refill);
+    let mut sixth = start(&challenge(1, clock.now()));
+    sixth.charges = vec![charge(1)];
+    assert!(matches!(store.start(sixth).await.unwrap(), Started::Opened));
+}
+
+pub(crate) async fn old_challenges_are_forgotten(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let with_request = |challenge: &Challenge| Start {
+        request: Some(request(70, 71)),
+        ..start(challenge)
+    };
+    let first = challenge(1, clock.now());
+    store.start(with_request(&first)).await.unwrap();
+    for _ in 0..4 {
+        opened(&store, 1, clock.now()).await;
+    }
+    clock.pass(MINUTE);
+    let young = opened(&store, 1, clock.now()).await;
+    let moment = young.expires_at;
+    assert_eq!(Challenges::purge(&store, moment, 3).await.unwrap(), 3);
+    assert_eq!(Challenges::purge(&store, moment, 3).await.unwrap(), 2);
+    assert_eq!(Challenges::purge(&store, moment, 3).await.unwrap(), 0);
+    assert_eq!(Challenges::find(&store, first.id).await.unwrap(), None);
+    assert!(Challenges::find(&store, young.id).await.unwrap().is_some());
+    // Its request id is free again.
+    let second = challenge(1, clock.now());
+    assert!(matches!(
+        store.start(with_request(&second)).await.unwrap(),
+        Started::Opened
+    ));
+}
