@@ -72,13 +72,13 @@ impl Pool {
     }
 
     fn with<T>(&self, account: &Account, work: impl FnOnce(&mut Shelf) -> T) -> T {
-        let mut locked = self.lock();
-        let shelf = locked.entry(account.id).or_insert_with(|| self.shelf(account));
+        let mut shelves = self.lock();
+        let its = shelves.entry(account.id).or_insert_with(|| self.shelf(account));
         // Anything but the version at hand: settings that were changed, or are tried out.
-        if shelf.version != account.version {
-            *shelf = self.shelf(account);
+        if its.version != account.version {
+            *its = self.shelf(account);
         }
-        work(shelf)
+        work(its)
     }
 
     fn shelf(&self, account: &Account) -> Shelf {
