@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Accepted, Cover, Rendered, Unsent, Withheld, Worker, compose::refuse, insist::insist, reply::failure,
+    Accepted, Cover, Rendered, Settled, Unsent, Withheld, Worker, compose::refuse, insist::insist,
+    reply::failure,
 };
 use crate::{
     domain::{
@@ -17,19 +18,6 @@ use crate::{
     },
     store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, Settlement, StoreResult},
 };
-
-/// What became of a claimed mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It was settled, and this is where it stands.
-    As(DeliveryState),
-    /// The lease was somebody else's by then: nothing was changed.
-    Lost,
-    /// Given back unbegun: too little of its lease was left.
-    Released,
-    /// The store could not be written: the lease runs out, and somebody takes the mail over.
-    Unsettled,
-}
 
 /// What is left of a lease when an attempt must be over: time to settle it in.
 const MARGIN: Duration = Duration::from_secs(5);
