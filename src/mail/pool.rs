@@ -73,12 +73,12 @@ impl Pool {
 
     fn with<T>(&self, account: &Account, work: impl FnOnce(&mut Shelf) -> T) -> T {
         let mut locked = self.lock();
-        let shelf = locked.entry(account.id).or_insert_with(|| self.shelf(account));
+        let found = locked.entry(account.id).or_insert_with(|| self.shelf(account));
         // Anything but the version at hand: settings that were changed, or are tried out.
-        if shelf.version != account.version {
-            *shelf = self.shelf(account);
+        if found.version != account.version {
+            *found = self.shelf(account);
         }
-        work(shelf)
+        work(found)
     }
 
     fn shelf(&self, account: &Account) -> Shelf {
