@@ -11,14 +11,14 @@ use super::{Failure, Outcome, client, out};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mailfactor health\n  mailfactor health --address https://factor.example.com:50051 --ca ca.pem\n  \
-                        mailfactor health --service mailfactor.v1.MailDelivery   whether mail goes out\n\n\
+    after_help = "Examples:\n  mailfactor health\n  mailfactor health --server https://factor.example.com:50051 --ca ca.pem\n  \
+                        mailfactor health --service mail         whether mail goes out\n\n\
                         Needs no API key. Exit code 0: serving; 1: not serving, or no answer within --timeout."
 )]
 pub(super) struct Health {
     /// The server.
     #[arg(long, env = "MAILFACTOR_SERVER", default_value = client::USUAL, value_name = "URL")]
-    address: String,
+    server: String,
     /// The service asked for; empty: the whole server's readiness.
     #[arg(long, default_value = "")]
     service: String,
@@ -32,7 +32,7 @@ pub(super) struct Health {
 impl Health {
     pub(super) async fn run(self) -> Outcome {
         let timeout = Duration::from_secs(self.timeout);
-        let channel = client::connect(&self.address, &self.tls, timeout, Some(timeout)).await?;
+        let channel = client::connect(&self.server, &self.tls, timeout, Some(timeout)).await?;
         let request = HealthCheckRequest {
             service: self.service,
         };

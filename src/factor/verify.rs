@@ -54,7 +54,7 @@ impl Desk {
             None => self.judge(&challenge, &code).await?,
         };
         let verdict = judged.0.name();
-        metrics::counter!("mailfactor_verdicts_total", "verdict" => verdict).increment(1);
+        metrics::counter!("mailfactor_verifications_total", "verdict" => verdict).increment(1);
         tracing::info!(verdict, "judged");
         Ok(judged)
     }

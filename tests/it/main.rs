@@ -10,5 +10,6 @@ mod enumeration;
 mod kill;
 mod postfix;
 mod render;
+mod restart;
 mod verify;
 mod worker;

@@ -6,7 +6,7 @@ use crate::harness::{
     client::Client,
     letter,
     postfix::{PASSWORD, Postfix, USERNAME},
-    service::{Home, Service},
+    service::{Home, Service, metrics_page},
 };
 
 struct Scene {
@@ -131,7 +131,7 @@ async fn a_connection_test_says_how_far_it_came() {
     let last = report.stages.last().unwrap();
     assert!(!report.succeeded && !last.passed, "{report:?}");
     assert_eq!(last.stage(), pb::Stage::Auth, "{report:?}");
-    assert!(last.reply.contains("535"), "{report:?}");
+    assert!(last.reply.contains("5.7.8"), "{report:?}");
     // Without encryption Postfix takes no mail from strangers.
     let mut open = scene.account("open", pb::ConnectionSecurity::None, PASSWORD);
     (open.authentication, open.username, open.secret) = (false, String::new(), None);
@@ -142,6 +142,33 @@ async fn a_connection_test_says_how_far_it_came() {
         pb::Stage::Rcpt,
         "{report:?}"
     );
+    scene.service.stop().await;
+    drop(scene.home);
+}
+
+#[tokio::test]
+async fn what_postfix_refuses_is_reported_and_not_tried_for_ever() {
+    let Some(scene) = Scene::set().await else { return };
+    let account = scene.account("bad", pb::ConnectionSecurity::Starttls, "wrong");
+    scene.admin.create_account(account).await;
+    let challenge = scene.idp.start("ann").await.unwrap();
+    scene
+        .idp
+        .wait_until(&challenge.challenge_id, pb::DeliveryState::Deferred)
+        .await;
+    let listed = scene
+        .admin
+        .outbox
+        .clone()
+        .list_entries(pb::ListEntriesRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let entry = &listed.entries[0];
+    assert!(entry.last_error.contains("authentication failed"), "{entry:?}");
+    assert!(!entry.masked_recipient.contains("ann"), "{entry:?}");
+    let page = metrics_page(scene.service.metrics).await;
+    assert!(page.contains("mailfactor_breaker_open"), "{page}");
     scene.service.stop().await;
     drop(scene.home);
 }

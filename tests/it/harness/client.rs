@@ -110,6 +110,29 @@ impl Client {
         Ok(self.challenges.clone().verify_code(request).await?.into_inner())
     }
 
+    /// Watches a challenge until its mail has come so far.
+    pub async fn wait_until(&self, challenge_id: &str, delivery: pb::DeliveryState) {
+        let request = pb::WatchChallengeRequest {
+            challenge_id: challenge_id.to_owned(),
+        };
+        let mut updates = self
+            .challenges
+            .clone()
+            .watch_challenge(request)
+            .await
+            .unwrap()
+            .into_inner();
+        let reached = timeout(PATIENCE, async {
+            while let Some(update) = updates.message().await.unwrap() {
+                if update.challenge.unwrap().delivery() == delivery {
+                    return true;
+                }
+            }
+            false
+        });
+        assert_eq!(reached.await, Ok(true), "the mail does not become {delivery:?}");
+    }
+
     /// Asks for a further code.
     pub async fn resend(&self, challenge_id: &str) -> Result<pb::Challenge, Status> {
         let request = pb::ResendCodeRequest {
