@@ -99,7 +99,9 @@ impl File {
     }
 
     fn is_test(&self) -> bool {
-        self.name.ends_with("tests.rs") || self.name.ends_with("contract.rs")
+        self.name.ends_with("tests.rs")
+            || self.name.ends_with("contract.rs")
+            || self.name.contains("/contract/")
     }
 
     /// The text before its tests.

@@ -33,6 +33,5 @@ pub use egress::{IpRange, IpRangeError};
 pub use pass::Pass;
 pub use render::{Cover, Rendered, Renderer};
 pub use settings::{MailError, MailSettings};
-pub use step::Settled;
 pub use transport::{Accepted, Clearance, Transports, Unsent, Withheld};
-pub use worker::{Worker, WorkerSettings};
+pub use worker::{Settled, Worker, WorkerSettings};

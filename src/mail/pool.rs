@@ -72,13 +72,13 @@ impl Pool {
     }
 
     fn with<T>(&self, account: &Account, work: impl FnOnce(&mut Shelf) -> T) -> T {
-        let mut shelves = self.lock();
-        let its = shelves.entry(account.id).or_insert_with(|| self.shelf(account));
+        let mut locked = self.lock();
+        let found = locked.entry(account.id).or_insert_with(|| self.shelf(account));
         // Anything but the version at hand: settings that were changed, or are tried out.
-        if its.version != account.version {
-            *its = self.shelf(account);
+        if found.version != account.version {
+            *found = self.shelf(account);
         }
-        work(its)
+        work(found)
     }
 
     fn shelf(&self, account: &Account) -> Shelf {

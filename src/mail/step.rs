@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Accepted, Cover, Rendered, Unsent, Withheld, Worker, insist::insist, reply::failure};
+use super::{
+    Accepted, Cover, Rendered, Settled, Unsent, Withheld, Worker, compose::refuse, insist::insist,
+    reply::failure,
+};
 use crate::{
     domain::{
         account::Account,
@@ -15,19 +18,6 @@ use crate::{
     },
     store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, Settlement, StoreResult},
 };
-
-/// What became of a claimed mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It was settled, and this is where it stands.
-    As(DeliveryState),
-    /// The lease was somebody else's by then: nothing was changed.
-    Lost,
-    /// Given back unbegun: too little of its lease was left.
-    Released,
-    /// The store could not be written: the lease runs out, and somebody takes the mail over.
-    Unsettled,
-}
 
 /// What is left of a lease when an attempt must be over: time to settle it in.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -46,32 +36,31 @@ impl Worker {
     /// Delivers one mail as far as it goes now.
     #[tracing::instrument(name = "mail.step", skip_all, fields(mail.entry = %claimed.id))]
     pub async fn step(&self, claimed: Claimed) -> Settled {
-        let charged = claimed.charged;
-        let step = Step {
-            worker: self,
-            claimed,
-            subject: None,
-            attempts: Vec::new(),
-            charged,
-        };
-        step.run().await
+        Step::of(self, claimed).run().await
     }
 
     /// Ends a mail whose step broke down: it must neither loop nor block.
     pub(super) async fn give_up(&self, claimed: Claimed) -> Settled {
-        let step = Step {
-            worker: self,
-            claimed,
-            subject: None,
-            attempts: Vec::new(),
-            charged: false,
-        };
-        let failure = failure(Stage::Render, FailureKind::Permanent, "an internal error");
+        let mut step = Step::of(self, claimed);
+        // How far it came is not known: what was counted stays counted.
+        step.charged = false;
+        let failure = refuse("an internal error");
         step.settle(Outcome::Failed { failure }).await
     }
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    fn of(worker: &'a Worker, claimed: Claimed) -> Self {
+        let charged = claimed.charged;
+        Self {
+            worker,
+            claimed,
+            subject: None,
+            attempts: Vec::new(),
+            charged,
+        }
+    }
+
     async fn run(mut self) -> Settled {
         let now = self.now();
         if now >= self.claimed.expires_at {
@@ -139,10 +128,9 @@ impl Step<'_> {
 
     fn open(&self) -> Result<Mail, SendFailure> {
         let place = NewEntry::place(&self.claimed.id);
-        let poison = |text: String| failure(Stage::Render, FailureKind::Permanent, text);
         let opened = self.worker.keyring.open(&place, &self.claimed.mail);
-        let bytes = opened.map_err(|error| poison(format!("the mail {error}")))?;
-        Mail::from_bytes(&bytes).map_err(|error| poison(format!("the outbox entry {error}")))
+        let bytes = opened.map_err(|error| refuse(format!("the mail {error}")))?;
+        Mail::from_bytes(&bytes).map_err(|error| refuse(format!("the outbox entry {error}")))
     }
 
     /// The account a mail goes through: a test mail names its own, enabled or not; the others take the default.
@@ -240,9 +228,8 @@ impl Step<'_> {
             // It stays counted: a copy may be out.
             self.charged = false;
         }
-        let name = account.map(|account| account.settings.name.clone());
         self.note(
-            name.unwrap_or_default(),
+            account.map_or_else(String::new, |account| account.settings.name.clone()),
             began,
             failure.stage,
             failure.code,

@@ -9,10 +9,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Renderer, Settled, Transports};
+use super::{Renderer, Transports};
 use crate::{
     domain::{
         clock::Clock,
+        delivery::DeliveryState,
         entropy::Entropy,
         id::{EntryId, LeaseId},
         keyring::Keyring,
@@ -61,6 +62,19 @@ pub struct Worker {
     pub changes: Changes,
     /// The rest.
     pub settings: WorkerSettings,
+}
+
+/// What became of a claimed mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It was settled, and this is where it stands.
+    As(DeliveryState),
+    /// The lease was somebody else's by then: nothing was changed.
+    Lost,
+    /// Given back unbegun: too little of its lease was left.
+    Released,
+    /// The store could not be written: the lease runs out, and somebody takes the mail over.
+    Unsettled,
 }
 
 /// What a task of the loop comes back with.

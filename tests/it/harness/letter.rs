@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mail_parser::MessageParser;
 
-use super::smtp::Captured;
+use super::smtp::{Captured, SmtpServer};
 
 /// The code of six digits that a mail carries: alone on a line of its text.
 pub fn code(mail: &str) -> String {
@@ -30,6 +30,18 @@ pub fn codes(mails: &[Captured]) -> HashMap<String, String> {
         .iter()
         .map(|mail| (recipient(mail), code(&mail.data)))
         .collect()
+}
+
+/// Waits for a mail to this address; the code of the newest.
+pub async fn newest_to(smtp: &SmtpServer, address: &str) -> String {
+    let mut seen = 0;
+    loop {
+        let mails = smtp.wait_for_mails(seen + 1).await;
+        if let Some(code) = codes(&mails).remove(address) {
+            return code;
+        }
+        seen = mails.len();
+    }
 }
 
 /// A code of six digits that is not this one.
