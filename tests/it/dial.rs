@@ -131,7 +131,7 @@ impl Post {
             .transports
             .enter(&self.account)
             .expect("the breaker is closed");
-        let until = self.clock.now().plus(Duration::from_secs(300));
+        let until = self.clock.now().plus(Duration::from_mins(5));
         let mail = self.rendered();
         in_time(self.transports.send(pass, &self.account, &mail, until, clearance)).await
     }

@@ -1,6 +1,12 @@
 //! Black-box tests: real servers on ports the system gives, real clients, no sleeps.
 
 #![cfg(test)] // Says to clippy that every function here belongs to tests.
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::format_push_string,
+    reason = "tests say what they skip and measure, and build texts plainly"
+)]
 
 mod harness;
 
@@ -13,5 +19,6 @@ mod kill;
 mod postfix;
 mod render;
 mod restart;
+mod tls;
 mod verify;
 mod worker;

@@ -31,7 +31,7 @@ use crate::harness::{
     smtp::{Act, At, SmtpServer},
 };
 
-const LIFETIME: Duration = Duration::from_secs(300);
+const LIFETIME: Duration = Duration::from_mins(5);
 
 struct PostRoom {
     server: SmtpServer,

@@ -49,14 +49,3 @@ pub fn another(code: &str) -> String {
     let number: u32 = code.parse().unwrap();
     format!("{:06}", (number + 1) % 1_000_000)
 }
-
-/// A header's value as it stands in the source; empty where there is none.
-pub fn header(mail: &Captured, name: &str) -> String {
-    let prefix = format!("{}:", name.to_ascii_lowercase());
-    let line = mail
-        .data
-        .lines()
-        .find(|line| line.to_ascii_lowercase().starts_with(&prefix));
-    line.map(|line| line[prefix.len()..].trim().to_owned())
-        .unwrap_or_default()
-}

@@ -116,8 +116,7 @@ where
         let swallowed = current == Fault::BlackHole || (current == Fault::HalfOpen && down);
         if length == 0 {
             // A cable that is cut carries no FIN either: hold the end back until the fault is over.
-            let over =
-                |fault: &Fault| !matches!(fault, Fault::BlackHole) && !(*fault == Fault::HalfOpen && down);
+            let over = |fault: &Fault| *fault != Fault::BlackHole && !(down && *fault == Fault::HalfOpen);
             let _ = fault.wait_for(over).await;
             return to.shutdown().await;
         }

@@ -23,7 +23,7 @@ use mailfactor::{
         local::{Local, NewCaller},
     },
     config::Config,
-    domain::caller::Role,
+    domain::caller::{CertificateDigest, Role},
     lifecycle::Shutdown,
 };
 use tempfile::TempDir;
@@ -120,7 +120,20 @@ impl Home {
         key.unwrap().reveal().to_string()
     }
 
-    /// Starts the service in this process.
+    /// Adds a caller that is known by its client certificate, in DER.
+    pub async fn certified_caller(&self, name: &str, role: Role, certificate: &[u8]) {
+        let local = Local::open(&self.config(), &Machine::real()).await.unwrap();
+        let new = NewCaller {
+            name: name.to_owned(),
+            role,
+            see_users: None,
+            certificate: Some(CertificateDigest::of(certificate)),
+        };
+        local.add_caller(new).await.unwrap();
+        local.close().await;
+    }
+
+    /// Starts the service in this process. With TLS, whoever calls waits until it is ready.
     pub async fn serve(&self, machine: Machine) -> Service {
         Service::start(self.config(), machine).await
     }
@@ -171,6 +184,7 @@ pub struct Service {
 
 impl Service {
     async fn start(config: Config, machine: Machine) -> Self {
+        let has_tls = config.server.tls.is_some();
         let shutdown = Shutdown::new();
         let (started, waiting) = oneshot::channel();
         let (end, ended) = mpsc::channel();
@@ -199,7 +213,9 @@ impl Service {
             shutdown,
             ended: Some(ended),
         };
-        Client::wait_until_serving(grpc, || {}).await;
+        if !has_tls {
+            Client::wait_until_serving(grpc, || {}).await;
+        }
         service
     }
 

@@ -332,10 +332,11 @@ impl Dialogue {
             lines.push(format!("AUTH {mechanisms}"));
         }
         let last = lines.pop().unwrap();
-        let mut reply: String = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
-        reply.push_str("250 ");
-        reply.push_str(&last);
-        reply
+        let mut reply = String::new();
+        for line in lines {
+            reply += &format!("250-{line}\r\n");
+        }
+        reply + "250 " + &last
     }
 
     async fn encrypt(&mut self) -> io::Result<()> {
@@ -356,20 +357,17 @@ impl Dialogue {
             return self.say("503 5.5.1 no\r\n").await;
         };
         let mut words = line.split(' ').skip(1);
-        let right = match words.next() {
-            Some("PLAIN") => {
-                let given = STANDARD
-                    .decode(words.next().unwrap_or_default())
-                    .unwrap_or_default();
-                given == format!("\0{user}\0{password}").into_bytes()
-            }
-            _ => {
-                self.say("334 VXNlcm5hbWU6\r\n").await?;
-                let given_user = self.line().await?.unwrap_or_default();
-                self.say("334 UGFzc3dvcmQ6\r\n").await?;
-                let given_password = self.line().await?.unwrap_or_default();
-                given_user == STANDARD.encode(user) && given_password == STANDARD.encode(password)
-            }
+        let right = if words.next() == Some("PLAIN") {
+            let given = STANDARD
+                .decode(words.next().unwrap_or_default())
+                .unwrap_or_default();
+            given == format!("\0{user}\0{password}").into_bytes()
+        } else {
+            self.say("334 VXNlcm5hbWU6\r\n").await?;
+            let given_user = self.line().await?.unwrap_or_default();
+            self.say("334 UGFzc3dvcmQ6\r\n").await?;
+            let given_password = self.line().await?.unwrap_or_default();
+            given_user == STANDARD.encode(user) && given_password == STANDARD.encode(password)
         };
         let usual = if right {
             "235 2.7.0 welcome"
