@@ -10,15 +10,23 @@
 
 mod harness;
 
+mod access;
+mod accounts;
 mod canary;
+mod cancel;
 mod clients;
 mod dial;
 mod docs;
 mod enumeration;
+mod get;
 mod kill;
 mod postfix;
 mod render;
+mod requests;
+mod resend;
 mod restart;
+mod start;
 mod tls;
 mod verify;
+mod watch;
 mod worker;
