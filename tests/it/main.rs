@@ -14,6 +14,7 @@ mod access;
 mod accounts;
 mod canary;
 mod cancel;
+mod cli;
 mod clients;
 mod dial;
 mod docs;

@@ -5,6 +5,7 @@
 pub mod certs;
 pub mod client;
 pub mod clients;
+pub mod command;
 pub mod letter;
 pub mod postfix;
 pub mod process;
