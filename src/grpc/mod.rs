@@ -1,10 +1,10 @@
 //! The door: protobuf in, protobuf out. It lets in whom the gate knows, turns messages into checked requests, answers
 //! into messages and errors into statuses. It decides nothing else.
 //!
-//! A connection passes [`accept`] (TLS, the whole preface, in time) and is served by [`connection`] until it ends or the
-//! process does. A request passes [`porch`], step by step: its headers ([`request`]), its method ([`methods`]), room for it
-//! ([`load`]), its caller ([`caller`]), its one message. Then tonic decodes it, and one of the services ([`authenticator`],
-//! [`policy`], [`outbox`]) parses ([`convert`]), calls, and maps ([`status`]). [`observe`] sees it begin and end.
+//! A connection passes `accept` (TLS, the whole preface, in time) and is served by `connection` until it ends or the
+//! process does. A request passes `porch`, step by step: its headers (`request`), its method (`methods`), room for it
+//! (`load`), its caller (`caller`), its one message. Then tonic decodes it, and one of the services (`authenticator`,
+//! `policy`, `outbox`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
