@@ -91,7 +91,7 @@ impl PostRoom {
             outbox: Arc::new(store.clone()),
             accounts: Arc::new(store.clone()),
             transports: Arc::new(transports),
-            renderer: Arc::new(Renderer::new()),
+            renderer: Arc::new(Renderer::default()),
             changes: Changes::new(),
             settings: WorkerSettings {
                 concurrency: 4,
