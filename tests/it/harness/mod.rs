@@ -9,6 +9,7 @@ pub mod letter;
 pub mod postfix;
 pub mod process;
 pub mod proxy;
+pub mod scene;
 pub mod service;
 pub mod smtp;
 
