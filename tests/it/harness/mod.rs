@@ -6,6 +6,7 @@ pub mod certs;
 pub mod client;
 pub mod clients;
 pub mod command;
+pub mod ground;
 pub mod letter;
 pub mod postfix;
 pub mod process;
