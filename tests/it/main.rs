@@ -5,6 +5,9 @@
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::format_push_string,
+    clippy::too_many_lines,
+    clippy::unnecessary_wraps,
+    clippy::duration_suboptimal_units,
     reason = "tests say what they skip and measure, and build texts plainly"
 )]
 
