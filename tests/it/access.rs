@@ -1,6 +1,6 @@
 //! Access: which role may call what, and which key is nobody's.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
 use tonic::{Code, Status, transport::Channel};
@@ -112,7 +112,7 @@ async fn whoever_is_not_known_gets_one_answer() {
 
 /// Asks until the answer is this one, for as long as callers may be remembered and some.
 async fn soon(channel: &Channel, key: &str, known: bool) {
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let authorization = format!("Bearer {key}");
     loop {
         let answer = list(channel, Some(&authorization)).await;

@@ -195,6 +195,26 @@ async fn an_account_is_created_read_listed_changed_and_deleted() {
     };
     let whole = update(admin, whole, &[]).await.unwrap();
     assert_eq!((whole.reply_to.as_str(), &whole.secret), ("", &changed.secret));
+    assert_eq!(names(admin).await.len(), 2);
+    delete(admin, "work", "").await.unwrap();
+    let gone = (Code::NotFound, "ACCOUNT_UNKNOWN".to_owned());
+    assert_eq!(refused(get(admin, "work").await), gone);
+    assert_eq!(refused(delete(admin, "work", "").await), gone);
+    assert_eq!(find_in_files(&scene.home.path(""), &[PASSWORD]), None);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_changed_exists_and_fits_what_stays() {
+    let scene = Scene::set().await;
+    let admin = &scene.admin;
+    let given = pb::Account {
+        authentication: true,
+        username: "mailer".to_owned(),
+        secret: password(),
+        ..account("work", &scene.smtp)
+    };
+    let whole = create(admin, given).await.unwrap();
     let unknown = pb::Account {
         account_id: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
         ..whole.clone()
@@ -235,13 +255,6 @@ async fn an_account_is_created_read_listed_changed_and_deleted() {
         fields(update(admin, again, &["authentication"]).await),
         ["account.username", "account.secret"]
     );
-
-    assert_eq!(names(admin).await.len(), 2);
-    delete(admin, "work", "").await.unwrap();
-    let gone = (Code::NotFound, "ACCOUNT_UNKNOWN".to_owned());
-    assert_eq!(refused(get(admin, "work").await), gone);
-    assert_eq!(refused(delete(admin, "work", "").await), gone);
-    assert_eq!(find_in_files(&scene.home.path(""), &[PASSWORD]), None);
     scene.end().await;
 }
 

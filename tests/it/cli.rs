@@ -1,10 +1,6 @@
 //! The command line: every command, what it says, and how it ends.
 
-use std::{
-    collections::VecDeque,
-    fs,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, fs, time::Duration};
 
 use mailfactor::{domain::caller::Role, pb::v1 as pb};
 use serde_json::Value;
@@ -127,7 +123,7 @@ async fn a_wrong_configuration_ends_with_78_and_every_fault_has_its_name() {
     )
     .unwrap();
     for command in ["check", "serve", "migrate", "caller list", "user show ann"] {
-        let began = Instant::now();
+        let began = tokio::time::Instant::now();
         let line = format!("{command} --config {}", file.display());
         let variables = [("MAILFACTOR__LOG__FORMAT", "xml")];
         let err = mailfactor(&line, &variables, "").await.failed(78);

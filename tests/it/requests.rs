@@ -41,11 +41,7 @@ fn named<T: std::fmt::Debug>(result: Result<T, Status>) -> Vec<String> {
 #[tokio::test]
 async fn everything_that_is_wrong_is_named_at_once() {
     let scene = Scene::set().await;
-    let (mut challenges, mut policy, mut outbox) = (
-        scene.admin.challenges.clone(),
-        scene.admin.policy.clone(),
-        scene.admin.outbox.clone(),
-    );
+    let (mut challenges, mut policy) = (scene.admin.challenges.clone(), scene.admin.policy.clone());
     let bad_start = pb::StartChallengeRequest {
         user: "x".repeat(257),
         repository: "\n".to_owned(),
@@ -129,6 +125,13 @@ async fn everything_that_is_wrong_is_named_at_once() {
     assert!(faults.contains(&"recipient".to_owned()), "{faults:?}");
     let empty = pb::TestConnectionRequest::default();
     assert_eq!(named(policy.test_connection(empty).await), ["target"]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_about_mails_is_named_at_once() {
+    let scene = Scene::set().await;
+    let (mut policy, mut outbox) = (scene.admin.policy.clone(), scene.admin.outbox.clone());
     let send = pb::SendTestMessageRequest {
         account: "\u{7}".to_owned(),
         recipient: String::new(),

@@ -147,7 +147,8 @@ async fn resends_are_counted_with_starts_and_end_with_the_challenge() {
         exhausted("SEND_BUDGET_SPENT")
     );
     // The third mail of three, and then there is none for a fourth, neither for the old challenge nor a new one.
-    let next = scene.idp.start("ann").await.unwrap();
+    // Out before the clock moves on: a lease that ran out would wait for a clock that stands.
+    let next = start(&scene.idp, waiting("ann")).await.unwrap();
     let spent = scene.idp.start("ann").await.unwrap_err();
     assert!(retry_after(&spent).unwrap() > Duration::from_mins(5));
     assert_eq!(
