@@ -170,13 +170,15 @@ async fn an_account_is_created_read_listed_changed_and_deleted() {
         etag: saved.etag.clone(),
         host: "relay.example.com".to_owned(),
         port: 2_525,
-        display_name: "not this".to_owned(),
+        reply_to: "help@example.org".to_owned(),
         ..pb::Account::default()
     };
-    let changed = update(admin, wanted.clone(), &["host", "port"]).await.unwrap();
+    let changed = update(admin, wanted.clone(), &["port", "reply_to"])
+        .await
+        .unwrap();
     let expected = pb::Account {
-        host: "relay.example.com".to_owned(),
         port: 2_525,
+        reply_to: "help@example.org".to_owned(),
         updated_at: changed.updated_at,
         etag: changed.etag.clone(),
         ..saved.clone()
@@ -186,7 +188,7 @@ async fn an_account_is_created_read_listed_changed_and_deleted() {
     assert_ne!(changed.etag, saved.etag);
     // What was read before the change does not overwrite it.
     let stale = (Code::Aborted, "ETAG_STALE".to_owned());
-    assert_eq!(refused(update(admin, wanted, &["host"]).await), stale);
+    assert_eq!(refused(update(admin, wanted, &["port"]).await), stale);
     assert_eq!(refused(delete(admin, "work", &saved.etag).await), stale);
     // Without a mask all is changed, and the secret stays where none is given.
     let whole = pb::Account {

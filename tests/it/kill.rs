@@ -64,7 +64,8 @@ async fn fifty_kills_under_load_lose_no_acknowledged_mail() {
     })
     .await;
     assert!(acknowledged.len() >= KILLS * ACKNOWLEDGED);
-    check_ledger(&acknowledged, &smtp.mails());
+    let given_up = given_up(&admin).await;
+    check_ledger(&acknowledged, &smtp.mails(), given_up);
     last.kill();
 }
 
@@ -122,7 +123,32 @@ async fn open_entries(admin: &Client) -> usize {
         .len()
 }
 
-fn check_ledger(acknowledged: &[usize], mails: &[Captured]) {
+/// Mails that a kill overtook twice between the leave to transmit and the record of the answer: two copies may be out, so a
+/// third is not sent, and the outbox says so (promise R2). Rare: each needs two kills in windows of a few milliseconds.
+async fn given_up(admin: &Client) -> usize {
+    let request = pb::ListEntriesRequest {
+        page_size: 500,
+        states: vec![pb::DeliveryState::Failed.into()],
+        ..pb::ListEntriesRequest::default()
+    };
+    let failed = admin
+        .outbox
+        .clone()
+        .list_entries(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .entries;
+    for entry in &failed {
+        assert!(
+            entry.last_error.contains("two copies whose fate is unknown"),
+            "{entry:?}"
+        );
+    }
+    failed.len()
+}
+
+fn check_ledger(acknowledged: &[usize], mails: &[Captured], given_up: usize) {
     let mut copies: HashMap<String, Vec<&str>> = HashMap::new();
     for mail in mails {
         copies.entry(recipient(mail)).or_default().push(&mail.data);
