@@ -5,7 +5,6 @@
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::format_push_string,
-    clippy::too_many_lines,
     clippy::unnecessary_wraps,
     clippy::duration_suboptimal_units,
     clippy::unchecked_time_subtraction,
