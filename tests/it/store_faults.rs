@@ -204,9 +204,17 @@ struct Frozen(Vec<String>);
 
 impl Frozen {
     fn freeze(database: &Path) -> Option<Self> {
-        let files = ["", "-wal", "-shm"].map(|suffix| format!("{}{suffix}", database.display()));
-        let frozen = Self(files.to_vec());
-        let done = frozen.0.iter().all(|file| run("chattr", &["+i", file]));
+        let mut files = ["", "-wal", "-shm", ".probe"]
+            .map(|suffix| format!("{}{suffix}", database.display()))
+            .to_vec();
+        let mut probe = File::create(files.last().unwrap()).unwrap();
+        // The probe freezes first: where a file that is open can be written all the same, nothing else is touched.
+        files.reverse();
+        let frozen = Self(files);
+        let done = frozen
+            .0
+            .iter()
+            .all(|file| run("chattr", &["+i", file]) && probe.write_all(b"?").is_err());
         if !done {
             eprintln!("SKIPPED: files cannot be made immutable here; that takes a privilege");
         }
@@ -224,10 +232,15 @@ impl Drop for Frozen {
 
 #[tokio::test]
 async fn a_read_only_database_fails_closed_and_comes_back() {
-    let scene = Ground::set(Home::new()).await;
+    // On the disk: a file system in memory lets open files be written that are immutable.
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let database = directory.path().join("mailfactor.db");
+    let mut home = Home::new();
+    home.set("store.url", format!("sqlite:{}", database.display()));
+    let scene = Ground::set(home).await;
     let (service, idp) = scene.serve(Machine::real()).await;
     let (open, code) = open_challenge(&scene, &idp).await;
-    let Some(frozen) = Frozen::freeze(&scene.home.path("mailfactor.db")) else {
+    let Some(frozen) = Frozen::freeze(&database) else {
         service.stop().await;
         return;
     };
