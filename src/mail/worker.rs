@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,9 @@ const SURVEY_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a store that failed is left alone, at the most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long calls that end have to hand over their mails, at the end.
+const LAST_MAILS: Duration = Duration::from_millis(500);
 
 /// How the worker works.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +139,8 @@ impl Worker {
         }
         tray.receiver.close();
         let mut unbegun = Vec::new();
-        while let Ok(claimed) = tray.receiver.try_recv() {
+        // Places that were taken before are still filled, or given back, by calls that end now.
+        while let Ok(Some(claimed)) = timeout(LAST_MAILS, tray.receiver.recv()).await {
             unbegun.push((claimed.id, claimed.lease));
         }
         work.finish(unbegun).await;
