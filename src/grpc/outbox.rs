@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{convert, status};
+use super::{caller, convert, status};
 use crate::{pb::v1 as pb, policy::Office};
 
 /// The service over the office.
@@ -22,11 +22,11 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
             convert::list_entries(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
         let page = self
             .office
-            .list_entries(&listing.filter, listing.after, listing.size)
+            .list_entries(&listing.search, listing.after, listing.size)
             .await
             .map_err(|error| status::outbox(&error))?;
         Ok(Response::new(pb::ListEntriesResponse {
-            next_page_token: convert::page_token(page.next, &listing.filter),
+            next_page_token: convert::page_token(page.next, &listing.search),
             entries: page.entries.into_iter().map(convert::entry).collect(),
         }))
     }
@@ -42,6 +42,20 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
         Ok(Response::new(pb::GetEntryResponse {
             entry: Some(convert::entry(entry)),
             attempts: attempts.into_iter().map(convert::attempt).collect(),
+        }))
+    }
+
+    async fn requeue_entry(
+        &self,
+        request: Request<pb::RequeueEntryRequest>,
+    ) -> Result<Response<pb::RequeueEntryResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let id = convert::id("entry_id", &request.get_ref().entry_id)
+            .map_err(|faults| status::invalid(&faults))?;
+        let requeued = self.office.requeue_entry(&caller, id).await;
+        let entry = requeued.map_err(|error| status::requeue(&error))?;
+        Ok(Response::new(pb::RequeueEntryResponse {
+            entry: Some(convert::entry(entry)),
         }))
     }
 }

@@ -48,6 +48,11 @@ pub fn handoff(room: usize) -> (Handoff, Tray) {
 }
 
 impl Handoff {
+    /// Tells the worker that a mail is due which was not handed over.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// Takes a place, if there is one.
     #[must_use]
     pub fn slot(&self, entropy: &dyn Entropy) -> Slot {

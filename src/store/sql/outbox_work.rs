@@ -106,7 +106,11 @@ pub(super) async fn leave(
 
 /// Records what became of a mail and gives its lease up. `false`: the lease is lost. A mail that was withdrawn
 /// meanwhile stays so, unless it had been sent.
-pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement) -> Result<bool, Failure> {
+pub(super) async fn settle(
+    connection: &mut Connection,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Result<bool, Failure> {
     let (state, sent_at, next_attempt_at, failure) = match &settlement.outcome {
         Outcome::Sent { at } => (DeliveryState::Sent, Some(*at), None, None),
         Outcome::Retry { at, failure } => (DeliveryState::Deferred, None, Some(*at), Some(failure)),
@@ -120,7 +124,7 @@ pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement)
          next_attempt_at = CASE WHEN state = 7 THEN NULL ELSE $5 END, \
          last_error = $6, subject = COALESCE($7, subject), account = COALESCE($8, account), \
          attempts = attempts + $9, unsure = CASE WHEN unsure > $10 THEN unsure - $10 ELSE 0 END, \
-         charged = 0, lease = NULL, leased_until = 0 \
+         sender = COALESCE($11, sender), changed_at = $12, charged = 0, lease = NULL, leased_until = 0 \
          WHERE id = $1 AND lease = $2 RETURNING attempts",
     )
     .bind(settlement.id.as_bytes().as_slice())
@@ -133,6 +137,8 @@ pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement)
     .bind(account)
     .bind(i64::try_from(settlement.attempts.len()).unwrap_or(i64::MAX))
     .bind(super::flag(settlement.fate_known))
+    .bind(settlement.sender.as_deref())
+    .bind(now.as_micros())
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(false) };
@@ -209,7 +215,8 @@ pub(super) async fn expire(
     limit: u32,
 ) -> Result<Vec<Option<ChallengeId>>, Failure> {
     let rows = sqlx::query(
-        "UPDATE outbox SET state = 6, next_attempt_at = NULL, lease = NULL, leased_until = 0 WHERE id IN (\
+        "UPDATE outbox SET state = 6, next_attempt_at = NULL, lease = NULL, leased_until = 0, changed_at = $2 \
+         WHERE id IN (\
          SELECT id FROM outbox WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 AND leased_until <= $2 \
          ORDER BY expires_at LIMIT $3) RETURNING challenge",
     )
@@ -241,8 +248,8 @@ pub(super) async fn purge(
     limit: u32,
 ) -> Result<u64, Failure> {
     let rows = sqlx::query(
-        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE submitted_at < $1 \
-         AND (state NOT IN (1, 3) OR decoy = 1) ORDER BY submitted_at LIMIT $2) RETURNING 1",
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE decoy IN (0, 1) AND submitted_at < $1 \
+         AND (state NOT IN (1, 3) OR decoy = 1) LIMIT $2) RETURNING 1",
     )
     .bind(submitted_before.as_micros())
     .bind(i64::from(limit))
