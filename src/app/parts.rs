@@ -68,7 +68,7 @@ pub(super) fn assemble(
         outbox: shared.clone(),
         accounts: shared.clone(),
         transports: transports.clone(),
-        renderer: Arc::new(Renderer::new()),
+        renderer: Arc::new(Renderer::new(&config.delivery.default_locale)),
         changes: changes.clone(),
         settings: WorkerSettings {
             concurrency: config.delivery.concurrency,

@@ -79,12 +79,12 @@ impl List {
             let request = pb::ListEntriesRequest {
                 page_size: i32::try_from(missing.min(PAGE)).unwrap_or_default(),
                 page_token,
-                filter: Some(self.filters.message()),
                 order: if self.oldest_first {
                     pb::EntryOrder::OldestFirst.into()
                 } else {
                     pb::EntryOrder::NewestFirst.into()
                 },
+                ..self.filters.request()
             };
             let page = client.outbox.list_entries(request).await?.into_inner();
             entries.extend(page.entries);

@@ -187,10 +187,7 @@ fn pages_go_on_under_the_same_filters_alone() {
     let list = |page_token: &str, states: &[pb::DeliveryState], page_size| {
         convert::list_entries(pb::ListEntriesRequest {
             page_token: page_token.to_owned(),
-            filter: Some(pb::EntryFilter {
-                states: states.iter().map(|state| i32::from(*state)).collect(),
-                ..pb::EntryFilter::default()
-            }),
+            states: states.iter().map(|state| i32::from(*state)).collect(),
             page_size,
             ..Default::default()
         })

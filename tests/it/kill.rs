@@ -105,13 +105,10 @@ async fn load_until_killed(process: Process, key: &str, next_user: &Arc<AtomicUs
 
 async fn open_entries(admin: &Client) -> usize {
     let request = pb::ListEntriesRequest {
-        filter: Some(pb::EntryFilter {
-            states: vec![
-                pb::DeliveryState::Queued.into(),
-                pb::DeliveryState::Deferred.into(),
-            ],
-            ..pb::EntryFilter::default()
-        }),
+        states: vec![
+            pb::DeliveryState::Queued.into(),
+            pb::DeliveryState::Deferred.into(),
+        ],
         ..pb::ListEntriesRequest::default()
     };
     admin

@@ -19,11 +19,7 @@ async fn house(server: &SmtpServer) -> (Home, Service, Client) {
     (home, service, admin)
 }
 
-async fn list(client: &Client, filter: pb::EntryFilter) -> Vec<pb::OutboxEntry> {
-    let request = pb::ListEntriesRequest {
-        filter: Some(filter),
-        ..pb::ListEntriesRequest::default()
-    };
+async fn list(client: &Client, request: pb::ListEntriesRequest) -> Vec<pb::OutboxEntry> {
     let answer = client.outbox.clone().list_entries(request).await.unwrap();
     answer.into_inner().entries
 }
@@ -51,14 +47,14 @@ async fn the_report_finds_mails_by_recipient_text_kind_and_order() {
         ..pb::SendTestMessageRequest::default()
     };
     admin.policy.clone().send_test_message(test).await.unwrap();
-    let all = list(&admin, pb::EntryFilter::default()).await;
+    let all = list(&admin, pb::ListEntriesRequest::default()).await;
     let [test, to_bob, to_ann] = ids(&all)[..] else {
         panic!("three mails were sent: {all:?}")
     };
-    let by = |recipient: &str, text: &str| pb::EntryFilter {
+    let by = |recipient: &str, text: &str| pb::ListEntriesRequest {
         recipient: recipient.to_owned(),
         text: text.to_owned(),
-        ..pb::EntryFilter::default()
+        ..pb::ListEntriesRequest::default()
     };
     assert_eq!(
         ids(&list(&admin, by("ann@example.com", "")).await),
@@ -67,9 +63,9 @@ async fn the_report_finds_mails_by_recipient_text_kind_and_order() {
     assert_eq!(ids(&list(&admin, by("B*****@", "")).await), [to_bob]);
     assert_eq!(ids(&list(&admin, by("", "QUARTERLY")).await), [test]);
     assert!(list(&admin, by("eve@example.com", "")).await.is_empty());
-    let tests = pb::EntryFilter {
+    let tests = pb::ListEntriesRequest {
         kind: pb::MailKind::Test.into(),
-        ..pb::EntryFilter::default()
+        ..pb::ListEntriesRequest::default()
     };
     assert_eq!(ids(&list(&admin, tests).await), [test]);
     let request = pb::ListEntriesRequest {
@@ -97,7 +93,7 @@ async fn a_failed_mail_is_requeued_while_its_code_lives() {
     let (home, service, admin) = house(&server).await;
     server.times(1, At::Rcpt, Act::Reply("550 5.1.1 no such mailbox"));
     let challenge = send(&admin, "ann", pb::DeliveryState::Failed).await;
-    let entry = list(&admin, pb::EntryFilter::default()).await.remove(0);
+    let entry = list(&admin, pb::ListEntriesRequest::default()).await.remove(0);
     let requeue = async |client: &Client, entry_id: &str| {
         let request = pb::RequeueEntryRequest {
             entry_id: entry_id.to_owned(),

@@ -34,8 +34,8 @@ pub(super) struct Filters {
 
 impl Filters {
     /// As the protocol has them.
-    pub(super) fn message(&self) -> pb::EntryFilter {
-        pb::EntryFilter {
+    pub(super) fn request(&self) -> pb::ListEntriesRequest {
+        pb::ListEntriesRequest {
             states: self.state.iter().map(|state| i32::from(*state)).collect(),
             account: self.account.clone(),
             kind: self.kind.unwrap_or_default().into(),
@@ -43,6 +43,7 @@ impl Filters {
             submitted_until: self.until,
             recipient: self.recipient.clone(),
             text: self.text.clone(),
+            ..pb::ListEntriesRequest::default()
         }
     }
 }

@@ -25,10 +25,9 @@ pub(in crate::grpc) struct Listing {
 pub(in crate::grpc) fn list_entries(request: pb::ListEntriesRequest) -> Result<Listing, Violations> {
     let mut faults = Violations::new();
     let size = faults.check("page_size", page_size(request.page_size));
-    let order = faults.check("order", order(request.order));
-    let mut search = search(request.filter.unwrap_or_default(), &mut faults);
-    search.filter.order = order.unwrap_or_default();
-    let after = match request.page_token.as_str() {
+    let page_token = request.page_token.clone();
+    let search = search(request, &mut faults);
+    let after = match page_token.as_str() {
         "" => None,
         token => faults.check("page_token", page::open(token, &search)),
     };
@@ -38,28 +37,27 @@ pub(in crate::grpc) fn list_entries(request: pb::ListEntriesRequest) -> Result<L
     }
 }
 
-/// A filter; what is wrong with it is noted.
-fn search(given: pb::EntryFilter, faults: &mut Violations) -> EntrySearch {
+/// Which entries a request asks for; what is wrong with it is noted.
+fn search(given: pb::ListEntriesRequest, faults: &mut Violations) -> EntrySearch {
     let mut states = Vec::new();
     for (index, number) in given.states.into_iter().enumerate() {
-        let field = format!("filter.states[{index}]");
-        let state = faults.check(&field, delivery::filtered_state(number));
+        let state = faults.check(&format!("states[{index}]"), delivery::filtered_state(number));
         states.extend(state.filter(|state| !states.contains(state)));
     }
-    faults.check("filter.account", check_line(&given.account, 64));
-    faults.check("filter.recipient", check_line(&given.recipient, 320));
-    faults.check("filter.text", check_line(&given.text, 200));
+    faults.check("account", check_line(&given.account, 64));
+    faults.check("recipient", check_line(&given.recipient, 320));
+    faults.check("text", check_line(&given.text, 200));
     let from = given.submitted_from.as_ref().map(field::moment).transpose();
     let until = given.submitted_until.as_ref().map(field::moment).transpose();
     EntrySearch {
         filter: EntryFilter {
             states,
             account: Some(given.account).filter(|name| !name.is_empty()),
-            kind: faults.check("filter.kind", kind(given.kind)).flatten(),
+            kind: faults.check("kind", kind(given.kind)).flatten(),
             recipient: None,
-            from: faults.check("filter.submitted_from", from).flatten(),
-            until: faults.check("filter.submitted_until", until).flatten(),
-            order: EntryOrder::default(),
+            from: faults.check("submitted_from", from).flatten(),
+            until: faults.check("submitted_until", until).flatten(),
+            order: faults.check("order", order(given.order)).unwrap_or_default(),
         },
         recipient: given.recipient,
         text: given.text,
