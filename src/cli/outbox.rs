@@ -1,5 +1,6 @@
 //! `outbox`: the mails of a server.
 
+mod export;
 mod filters;
 
 use clap::{Args, Subcommand};
@@ -21,6 +22,11 @@ pub(super) enum Command {
     List(List),
     /// Shows one mail with every attempt to send it.
     Show(Show),
+    /// Writes mails as CSV.
+    #[command(
+        after_help = "Example:\n  mailfactor outbox export --from 2026-01-01 --until 2026-02-01 --output january.csv"
+    )]
+    Export(export::Export),
     /// Tries a failed mail again, while its code lives.
     #[command(after_help = "Example:\n  mailfactor outbox requeue 5vQ2Jx0v0u2bqUn5mXf0Wg")]
     Requeue(Show),
@@ -59,6 +65,7 @@ impl Command {
         match self {
             Self::List(list) => list.run().await,
             Self::Show(show) => show.run().await,
+            Self::Export(export) => export.run().await,
             Self::Requeue(requeue) => requeue.requeue().await,
         }
     }

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{caller, convert, status};
+use super::{BoxStream, caller, convert, status};
 use crate::{pb::v1 as pb, policy::Office};
 
 /// The service over the office.
 pub(super) struct Outbox {
     pub(super) office: Arc<Office>,
+    pub(super) soft: CancellationToken,
 }
 
 #[tonic::async_trait]
@@ -57,5 +60,22 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
         Ok(Response::new(pb::RequeueEntryResponse {
             entry: Some(convert::entry(entry)),
         }))
+    }
+
+    type ExportEntriesStream = BoxStream<pb::ExportEntriesResponse>;
+
+    async fn export_entries(
+        &self,
+        request: Request<pb::ExportEntriesRequest>,
+    ) -> Result<Response<Self::ExportEntriesStream>, Status> {
+        let search =
+            convert::export_entries(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
+        let pages = self.office.export_entries(search).map(|page| match page {
+            Ok(page) => Ok(convert::csv(&page.entries)),
+            Err(error) => Err(status::outbox(&error)),
+        });
+        let chunks = stream::once(future::ready(Ok(convert::csv_headings()))).chain(pages);
+        let chunks = chunks.map_ok(|csv: String| pb::ExportEntriesResponse { csv: csv.into() });
+        Ok(Response::new(super::until(self.soft.clone(), chunks)))
     }
 }

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod accounts;
+mod export;
 mod gate;
 mod outbox;
 mod requeue;

@@ -88,6 +88,60 @@ async fn the_report_finds_mails_by_recipient_text_kind_and_order() {
 }
 
 #[tokio::test]
+async fn the_export_is_csv_that_runs_nothing() {
+    let server = SmtpServer::plain().await;
+    let (_home, _service, admin) = house(&server).await;
+    let test = pb::SendTestMessageRequest {
+        recipient: "ann@example.com".to_owned(),
+        subject: "=HYPERLINK(\"http://evil.example\",1)".to_owned(),
+        wait_for_mail_server: true,
+        ..pb::SendTestMessageRequest::default()
+    };
+    admin.policy.clone().send_test_message(test).await.unwrap();
+    send(&admin, "bob", pb::DeliveryState::Sent).await;
+    let export = async |entries: pb::ListEntriesRequest| {
+        let request = pb::ExportEntriesRequest {
+            entries: Some(pb::ListEntriesRequest {
+                order: pb::EntryOrder::OldestFirst.into(),
+                ..entries
+            }),
+        };
+        let mut chunks = admin
+            .outbox
+            .clone()
+            .export_entries(request)
+            .await
+            .unwrap()
+            .into_inner();
+        let mut text = Vec::new();
+        while let Some(chunk) = chunks.message().await.unwrap() {
+            text.extend(chunk.csv);
+        }
+        String::from_utf8(text).unwrap()
+    };
+    let all = export(pb::ListEntriesRequest::default()).await;
+    let lines: Vec<&str> = all.split_terminator("\r\n").collect();
+    assert_eq!(lines.len(), 3, "{all}");
+    assert!(
+        lines[0].starts_with("submitted,sent,account,sender,recipient,subject,type,status,"),
+        "{all}"
+    );
+    assert!(
+        lines[1].contains(",\"'=HYPERLINK(\"\"http://evil.example\"\",1)\",test,sent,"),
+        "{all}"
+    );
+    assert!(
+        lines[2].contains("b*****@e*****.net") && lines[2].contains(",code,sent,"),
+        "{all}"
+    );
+    let tests = pb::ListEntriesRequest {
+        kind: pb::MailKind::Test.into(),
+        ..pb::ListEntriesRequest::default()
+    };
+    assert_eq!(export(tests).await, format!("{}\r\n{}\r\n", lines[0], lines[1]));
+}
+
+#[tokio::test]
 async fn a_failed_mail_is_requeued_while_its_code_lives() {
     let server = SmtpServer::plain().await;
     let (home, service, admin) = house(&server).await;

@@ -37,6 +37,13 @@ pub(in crate::grpc) fn list_entries(request: pb::ListEntriesRequest) -> Result<L
     }
 }
 
+/// What to export.
+pub(in crate::grpc) fn export_entries(request: pb::ExportEntriesRequest) -> Result<EntrySearch, Violations> {
+    let mut faults = Violations::new();
+    let search = search(request.entries.unwrap_or_default(), &mut faults);
+    faults.into_result().map(|()| search)
+}
+
 /// Which entries a request asks for; what is wrong with it is noted.
 fn search(given: pb::ListEntriesRequest, faults: &mut Violations) -> EntrySearch {
     let mut states = Vec::new();

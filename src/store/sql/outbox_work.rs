@@ -5,7 +5,7 @@ use sqlx::Row as _;
 
 use super::{
     Failure,
-    dialect::{Connection, Row, SKIP_LOCKED},
+    dialect::{Connection, Row, SKIP_LOCKED, by_index},
     rows::Columns,
 };
 use crate::{
@@ -26,13 +26,21 @@ pub(super) async fn due(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<EntryId>, Failure> {
-    const STATEMENT: &str = "SELECT id FROM outbox WHERE state IN (1, 3) AND decoy = 0 \
+    const STATEMENT: &str = " WHERE state IN (1, 3) AND decoy = 0 \
         AND next_attempt_at <= $1 AND leased_until <= $1 AND expires_at > $1 ORDER BY next_attempt_at LIMIT $2";
-    let rows = sqlx::query(sqlx::AssertSqlSafe([STATEMENT, SKIP_LOCKED].concat()))
-        .bind(now.as_micros())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(
+        [
+            "SELECT id FROM outbox",
+            &by_index("outbox_due"),
+            STATEMENT,
+            SKIP_LOCKED,
+        ]
+        .concat(),
+    ))
+    .bind(now.as_micros())
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
     let id = |row: &Row| Ok(EntryId::from_bytes(Columns::new(TABLE, row).bytes("id")?));
     rows.iter().map(id).collect()
 }
@@ -199,11 +207,12 @@ pub(super) async fn release_all(connection: &mut Connection) -> Result<u64, Fail
 }
 
 pub(super) async fn any_expired(connection: &mut Connection, now: Timestamp) -> Result<bool, Failure> {
-    let any =
-        sqlx::query("SELECT 1 FROM outbox WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 LIMIT 1")
-            .bind(now.as_micros())
-            .fetch_optional(connection)
-            .await?;
+    const CONDITION: &str = " WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 LIMIT 1";
+    let statement = ["SELECT 1 FROM outbox", &by_index("outbox_expiring"), CONDITION].concat();
+    let any = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(now.as_micros())
+        .fetch_optional(connection)
+        .await?;
     Ok(any.is_some())
 }
 
@@ -214,17 +223,17 @@ pub(super) async fn expire(
     leases_at: Timestamp,
     limit: u32,
 ) -> Result<Vec<Option<ChallengeId>>, Failure> {
-    let rows = sqlx::query(
-        "UPDATE outbox SET state = 6, next_attempt_at = NULL, lease = NULL, leased_until = 0, changed_at = $2 \
-         WHERE id IN (\
-         SELECT id FROM outbox WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 AND leased_until <= $2 \
-         ORDER BY expires_at LIMIT $3) RETURNING challenge",
-    )
-    .bind(now.as_micros())
-    .bind(leases_at.as_micros())
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
+    const UPDATE: &str = "UPDATE outbox SET state = 6, next_attempt_at = NULL, lease = NULL, leased_until = 0, \
+         changed_at = $2 WHERE id IN (SELECT id FROM outbox";
+    const CONDITION: &str = " WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 AND leased_until <= $2 \
+         ORDER BY expires_at LIMIT $3) RETURNING challenge";
+    let statement = [UPDATE, &by_index("outbox_expiring"), CONDITION].concat();
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(now.as_micros())
+        .bind(leases_at.as_micros())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
     let challenge = |row: &Row| {
         Ok(Columns::new(TABLE, row)
             .bytes_if_any("challenge")?
@@ -248,8 +257,8 @@ pub(super) async fn purge(
     limit: u32,
 ) -> Result<u64, Failure> {
     let rows = sqlx::query(
-        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE decoy IN (0, 1) AND submitted_at < $1 \
-         AND (state NOT IN (1, 3) OR decoy = 1) LIMIT $2) RETURNING 1",
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE submitted_at < $1 \
+         AND (state NOT IN (1, 3) OR decoy = 1) ORDER BY submitted_at LIMIT $2) RETURNING 1",
     )
     .bind(submitted_before.as_micros())
     .bind(i64::from(limit))

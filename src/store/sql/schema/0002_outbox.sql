@@ -11,7 +11,7 @@ UPDATE outbox SET
 
 DROP INDEX outbox_report;
 -- Decoys are in this one: they are purged by it.
-CREATE INDEX outbox_report ON outbox (decoy, submitted_at, id);
+CREATE INDEX outbox_report ON outbox (submitted_at, id, decoy);
 CREATE INDEX outbox_states ON outbox (state, submitted_at, id)
     WHERE decoy = 0;
 CREATE INDEX outbox_accounts ON outbox (account, state, submitted_at, id)
