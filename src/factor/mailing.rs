@@ -44,6 +44,7 @@ impl Desk {
             submitted_at: now,
             expires_at: challenge.expires_at,
             masked_recipient: challenge.masked_recipient.clone(),
+            recipient: challenge.address,
             message_id: message_id(&id, &self.settings.message_id_domain),
             mail: self
                 .keyring

@@ -48,7 +48,7 @@ const fn method(path: &'static str, access: Access, kind: Kind) -> Method {
     Method { path, access, kind }
 }
 
-static METHODS: [Method; 18] = [
+static METHODS: [Method; 20] = [
     call("/mailfactor.v1.EmailOtpAuthenticator/StartChallenge", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/ResendCode", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/VerifyCode", USERS),
@@ -69,6 +69,8 @@ static METHODS: [Method; 18] = [
     call("/mailfactor.v1.MailSenderPolicy/SendTestMessage", ADMINS),
     call("/mailfactor.v1.MailOutbox/ListEntries", READERS),
     call("/mailfactor.v1.MailOutbox/GetEntry", READERS),
+    call("/mailfactor.v1.MailOutbox/RequeueEntry", ADMINS),
+    method("/mailfactor.v1.MailOutbox/ExportEntries", READERS, Kind::Watch),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),
     method("/grpc.health.v1.Health/Watch", Access::Public, Kind::Watch),
 ];

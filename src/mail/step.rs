@@ -27,6 +27,8 @@ struct Step<'a> {
     worker: &'a Worker,
     claimed: Claimed,
     subject: Option<String>,
+    /// The address it was rendered to come from.
+    sender: Option<String>,
     attempts: Vec<AttemptRecord>,
     /// Whether a copy of unknown fate is counted at present.
     charged: bool,
@@ -56,6 +58,7 @@ impl<'a> Step<'a> {
             worker,
             claimed,
             subject: None,
+            sender: None,
             attempts: Vec::new(),
             charged,
         }
@@ -93,6 +96,7 @@ impl<'a> Step<'a> {
             Err(failure) => return self.fail(Some(&account), now, failure).await,
         };
         self.subject = Some(rendered.masked_subject.clone());
+        self.sender = Some(account.settings.sender.address.as_str().to_owned());
         let in_lease = self.claimed.leased_until.minus(MARGIN);
         let until = self.claimed.expires_at.min(in_lease);
         let begun = Instant::now();
@@ -283,6 +287,7 @@ impl<'a> Step<'a> {
             lease: self.claimed.lease,
             outcome,
             subject: self.subject.clone(),
+            sender: self.sender.clone(),
             attempts: self.attempts.clone(),
             fate_known: self.charged,
         };

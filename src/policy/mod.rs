@@ -12,15 +12,21 @@ use crate::{
 };
 
 mod accounts;
+mod export;
 mod gate;
 mod outbox;
+mod requeue;
 mod secrets;
 mod test;
 mod vitals;
 
 pub use accounts::{AccountError, AccountInput, AccountRef, UPDATABLE};
 pub use gate::Gate;
-pub use outbox::{AttemptRecord, Entry, EntryFilter, EntryPage, MailKind, OutboxError, PageKey, StoreError};
+pub use outbox::{
+    AttemptRecord, Entry, EntryFilter, EntryOrder, EntryPage, EntrySearch, MailKind, OutboxError, PageKey,
+    StoreError,
+};
+pub use requeue::RequeueError;
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
 

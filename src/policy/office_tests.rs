@@ -355,9 +355,9 @@ async fn a_test_message_goes_through_the_outbox() {
         assert_eq!(mail.subject, "mailfactor test message");
         sent.push(entry.id);
     }
-    let filter = EntryFilter::default();
-    let page = house.office.list_entries(&filter, None, 2).await.unwrap();
-    let rest = house.office.list_entries(&filter, page.next, 2).await.unwrap();
+    let search = EntrySearch::default();
+    let page = house.office.list_entries(&search, None, 2).await.unwrap();
+    let rest = house.office.list_entries(&search, page.next, 2).await.unwrap();
     assert!(page.next.is_some() && rest.next.is_none());
     let listed: Vec<_> = page
         .entries

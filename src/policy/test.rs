@@ -110,6 +110,7 @@ impl Office {
         let now = self.clock.now();
         let id = EntryId::random(&*self.entropy);
         let masked_recipient = self.settings.mask.apply(&mail.recipient);
+        let recipient = self.recipient_hash(&mail.recipient);
         let mail = Mail::Test(mail).to_bytes();
         let slot = self.handoff.slot(&*self.entropy, &*self.clock);
         let entry = NewEntry {
@@ -120,6 +121,7 @@ impl Office {
             submitted_at: now,
             expires_at: now.plus(self.settings.test_lifetime),
             masked_recipient,
+            recipient,
             message_id: message_id(&id, &self.settings.message_id_domain),
             mail: self.keyring.seal(&NewEntry::place(&id), &mail, &*self.entropy),
             lease: slot.lease(),

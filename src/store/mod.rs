@@ -30,8 +30,8 @@ pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
 };
 pub use outbox::{
-    AttemptRecord, Claimed, Entry, EntryFilter, LEASE, Leave, MailKind, NewEntry, Outbox, Outcome, PageKey,
-    QueueDepth, Settlement,
+    AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
+    Outcome, PageKey, QueueDepth, Requeued, Settlement,
 };
 
 /// The store did not answer, or not in time, or answered what it never wrote.

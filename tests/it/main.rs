@@ -28,6 +28,7 @@ mod docs;
 mod enumeration;
 mod get;
 mod kill;
+mod outbox;
 mod overload;
 mod postfix;
 mod render;

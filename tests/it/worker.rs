@@ -12,7 +12,7 @@ use mailfactor::{
         code::CodeSpec,
         delivery::{DeliveryState, Stage},
         id::{AccountId, ChallengeId, EntryId, LeaseId},
-        keyring::{KeyId, Sealed},
+        keyring::{KeyId, Sealed, SubjectKind},
         message::{CodeMail, Mail, MailContext},
     },
     mail::{MailSettings, Renderer, Settled, Transports, Worker, WorkerSettings},
@@ -135,6 +135,7 @@ impl PostRoom {
             submitted_at: self.clock.now(),
             expires_at: self.clock.now().plus(LIFETIME),
             masked_recipient: "a*****@e*****.org".into(),
+            recipient: self.worker.keyring.subject(SubjectKind::Address, &[recipient]),
             message_id: format!("<{id}@mailfactor.example.com>"),
             mail: self
                 .worker

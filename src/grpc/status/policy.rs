@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 
 use super::{invalid, refuse, store};
-use crate::policy::{AccountError, OutboxError, TestError};
+use crate::policy::{AccountError, OutboxError, RequeueError, TestError};
 
 /// Why an account was not saved or found.
 pub(in crate::grpc) fn account(error: &AccountError) -> Status {
@@ -53,5 +53,22 @@ pub(in crate::grpc) fn outbox(error: &OutboxError) -> Status {
     match error {
         OutboxError::Unknown => refuse(Code::NotFound, "ENTRY_UNKNOWN", "no such outbox entry"),
         OutboxError::Store(cause) => store(cause),
+    }
+}
+
+/// Why an entry is not tried again.
+pub(in crate::grpc) fn requeue(error: &RequeueError) -> Status {
+    match error {
+        RequeueError::Entry(cause) => outbox(cause),
+        RequeueError::NotFailed => refuse(
+            Code::FailedPrecondition,
+            "ENTRY_NOT_FAILED",
+            "the entry has not failed; see its state",
+        ),
+        RequeueError::Expired => refuse(
+            Code::FailedPrecondition,
+            "ENTRY_EXPIRED",
+            "the code of the entry is no longer good; start a new challenge or resend its code",
+        ),
     }
 }

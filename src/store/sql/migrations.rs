@@ -17,11 +17,18 @@ struct Migration {
     script: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "start",
-    script: include_str!("schema/0001_start.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "start",
+        script: include_str!("schema/0001_start.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "outbox",
+        script: include_str!("schema/0002_outbox.sql"),
+    },
+];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\
     version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)";
