@@ -16,6 +16,7 @@ mod dial;
 mod docs;
 mod enumeration;
 mod kill;
+mod policy;
 mod postfix;
 mod render;
 mod restart;

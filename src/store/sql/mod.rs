@@ -31,6 +31,7 @@ mod migrations;
 mod outbox;
 mod outbox_report;
 mod outbox_work;
+mod policies;
 mod probe;
 mod rows;
 
