@@ -71,7 +71,7 @@ pub(super) fn assemble(
         outbox: shared.clone(),
         accounts: shared.clone(),
         transports: transports.clone(),
-        renderer: Arc::new(Renderer::new()),
+        renderer: Arc::new(Renderer::new(&config.delivery.default_locale)),
         policies: policies.clone(),
         changes: changes.clone(),
         settings: WorkerSettings {

@@ -82,7 +82,7 @@ impl Post {
             account,
             clock,
             keyring,
-            renderer: Renderer::new(),
+            renderer: Renderer::default(),
             recipient: address("ann@example.org"),
         }
     }

@@ -93,7 +93,7 @@ impl PostRoom {
             outbox: Arc::new(store.clone()),
             accounts: Arc::new(store.clone()),
             transports: Arc::new(transports),
-            renderer: Arc::new(Renderer::new()),
+            renderer: Arc::new(Renderer::default()),
             policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             changes: Changes::new(),
             settings: WorkerSettings {
@@ -172,11 +172,11 @@ impl PostRoom {
 
     /// Hands a fresh mail over as a use case does.
     async fn hand_over(&self, handoff: &Handoff, recipient: &str) -> EntryId {
-        let slot = handoff.slot(self.entropy.as_ref());
+        let slot = handoff.slot(self.entropy.as_ref(), self.clock.as_ref());
         let entry = self.entry(recipient, slot.lease());
         let id = entry.id;
         self.store.enqueue(entry.clone()).await.unwrap();
-        slot.deliver(&entry, self.clock.as_ref());
+        slot.deliver(&entry);
         id
     }
 
