@@ -82,9 +82,14 @@ impl Command {
             Self::Set(set) => set.run().await?,
             Self::Reset(reset) => {
                 let mut client = reset.client.connect().await?;
+                let paths = if reset.all {
+                    vec!["*".to_owned()]
+                } else {
+                    reset.fields
+                };
                 let request = pb::ResetOtpPolicyRequest {
                     event: reset.event,
-                    reset_mask: Some(FieldMask { paths: reset.fields }),
+                    reset_mask: Some(FieldMask { paths }),
                     etag: String::new(),
                 };
                 let answer = client.policy.reset_otp_policy(request).await?.into_inner();

@@ -41,7 +41,9 @@ impl Command {
             Some(enabled) => {
                 let answer = client
                     .policy
-                    .set_sending(pb::SetSendingRequest { enabled })
+                    .set_sending(pb::SetSendingRequest {
+                        enabled: Some(enabled),
+                    })
                     .await?;
                 answer.into_inner().sending
             }

@@ -95,7 +95,9 @@ impl Stage {
     }
 
     async fn switch(&self, enabled: bool) {
-        let request = pb::SetSendingRequest { enabled };
+        let request = pb::SetSendingRequest {
+            enabled: Some(enabled),
+        };
         let answer = self.admin.policy.clone().set_sending(request).await.unwrap();
         let sending = answer.into_inner().sending.unwrap();
         assert_eq!((sending.enabled, sending.changed_by.as_str()), (enabled, "ops"));
@@ -223,9 +225,13 @@ async fn how_codes_look_and_live_follows_the_policy_at_once() {
     let mut policies = admin.policy.clone();
     let kept = policies.get_otp_policy(pb::GetOtpPolicyRequest::default()).await;
     assert_eq!(kept.unwrap().into_inner().policy.unwrap().attempts, 2);
-    let reset = policies
-        .reset_otp_policy(pb::ResetOtpPolicyRequest::default())
-        .await;
+    let all = pb::ResetOtpPolicyRequest {
+        reset_mask: Some(FieldMask {
+            paths: vec!["*".into()],
+        }),
+        ..pb::ResetOtpPolicyRequest::default()
+    };
+    let reset = policies.reset_otp_policy(all).await;
     let reset = reset.unwrap().into_inner().policy.unwrap();
     assert_eq!((reset.attempts, reset.overridden.len()), (5, 0));
     drop(smtp);

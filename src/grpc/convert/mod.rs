@@ -18,7 +18,7 @@ pub(super) use challenge::{challenge, resend, start, verdict, verify};
 pub(super) use delivery::{report, test_connection, test_message};
 pub(super) use entry::{attempt, entry, list_entries, page_token};
 pub(super) use otp_policy::{
-    delete_event, event, policy, policy_event, reset_policy, sending, update_policy,
+    delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,
 };
 
 /// Reads the one field of a request that is an identifier.

@@ -58,7 +58,15 @@ pub(in crate::grpc) fn reset_policy(request: pb::ResetOtpPolicyRequest) -> Resul
     let mut faults = Violations::new();
     faults.check("event", event_or_none(&request.event));
     let version = faults.check("etag", parse_etag(&request.etag));
-    let paths = paths(request.reset_mask, "reset_mask", &mut faults);
+    let mask = request.reset_mask.unwrap_or_default();
+    let paths = if mask.paths.is_empty() {
+        faults.add("reset_mask", "is required; `*` is all fields");
+        Vec::new()
+    } else if mask.paths == ["*"] {
+        PolicyDraft::PATHS.to_vec()
+    } else {
+        paths(Some(mask), "reset_mask", &mut faults)
+    };
     faults.into_result()?;
     Ok(Target {
         event: request.event,
@@ -151,6 +159,13 @@ pub(in crate::grpc) fn event(view: PolicyView) -> pb::Event {
         configured: view.configured,
         policy: Some(policy(view)),
     }
+}
+
+/// Where the master switch is to be. Not said is not off.
+pub(in crate::grpc) fn set_sending(request: &pb::SetSendingRequest) -> Result<bool, Violations> {
+    let mut faults = Violations::new();
+    let enabled = faults.check("enabled", request.enabled.ok_or("is required"));
+    enabled.ok_or(faults)
 }
 
 /// The master switch.
