@@ -23,5 +23,6 @@ pub mod keyring;
 pub mod mask;
 pub mod message;
 pub mod otp_policy;
+pub mod policy_draft;
 pub mod text;
 pub mod violation;

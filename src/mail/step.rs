@@ -69,6 +69,10 @@ impl<'a> Step<'a> {
         if now >= self.claimed.expires_at {
             return self.settle(Outcome::Expired { failure: None }).await;
         }
+        // The master switch: the mail waits until it is on again, or expires.
+        if !self.worker.policies.current().sending {
+            return self.release().await;
+        }
         let attempt = self.worker.transports.settings().attempt_timeout;
         if now.plus(attempt + MARGIN) > self.claimed.leased_until {
             return self.release().await;
@@ -137,14 +141,15 @@ impl<'a> Step<'a> {
         Mail::from_bytes(&bytes).map_err(|error| refuse(format!("the outbox entry {error}")))
     }
 
-    /// The account a mail goes through: a test mail names its own, enabled or not; the others take the default.
+    /// The account a mail goes through: a test mail names its own, enabled or not; the others take the one that their
+    /// event's policy named when they were written, or the default.
     async fn choose_account(&self, mail: &Mail) -> StoreResult<Option<Account>> {
         let accounts = &self.worker.accounts;
         match mail {
             Mail::Test(mail) => self.insist(|| accounts.find(mail.account)).await,
-            Mail::Code(_) => {
+            Mail::Code(mail) => {
                 let all = self.insist(|| accounts.list()).await?;
-                Ok(candidates(all).next())
+                Ok(candidates(all, mail.account.as_deref()).into_iter().next())
             }
         }
     }
@@ -337,9 +342,13 @@ fn count(became: Settled, stage: Option<Stage>) {
     metrics::counter!("mailfactor_mails_total", "outcome" => outcome, "stage" => stage).increment(1);
 }
 
-/// The accounts that mail may go through, in the order they are tried: the default one.
-fn candidates(accounts: Vec<Account>) -> impl Iterator<Item = Account> {
-    accounts
+/// The accounts that mail may go through, in the order they are tried: the one that is wanted, then the default one.
+fn candidates(accounts: Vec<Account>, wanted: Option<&str>) -> Vec<Account> {
+    let is_wanted = |account: &Account| Some(account.settings.name.as_str()) == wanted;
+    let mut found: Vec<Account> = accounts
         .into_iter()
-        .filter(|account| account.is_default && account.settings.enabled)
+        .filter(|account| account.settings.enabled && (account.is_default || is_wanted(account)))
+        .collect();
+    found.sort_by_key(|account| !is_wanted(account));
+    found
 }

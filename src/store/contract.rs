@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Probe, Start,
+    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe, Start,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -26,14 +26,15 @@ use crate::domain::{
 pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
+pub(crate) mod policies;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Probe + Clone + 'static> Store for T {}
+impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static> Store for T {}
 
 /// A fresh place for a store. Opened twice, it is the same store opened again.
 pub(crate) trait Place {
@@ -67,6 +68,9 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@people $place;
             exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);
+        $crate::store::contract::keeps_every_contract!(@policies $place;
+            a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
+            the_master_switch_stays_where_it_was_put);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

@@ -30,6 +30,7 @@ mod get;
 mod kill;
 mod outbox;
 mod overload;
+mod policy;
 mod postfix;
 mod render;
 mod requests;

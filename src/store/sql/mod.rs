@@ -33,6 +33,7 @@ mod outbox_pages;
 mod outbox_report;
 mod outbox_requeue;
 mod outbox_work;
+mod policies;
 mod probe;
 mod rows;
 
