@@ -24,6 +24,7 @@ pub fn parse(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Writes one, in its largest whole unit.
+#[must_use]
 pub fn write(span: Duration) -> String {
     let milliseconds = span.as_millis();
     [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]

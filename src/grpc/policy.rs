@@ -199,7 +199,7 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
         request: Request<pb::SetSendingRequest>,
     ) -> Result<Response<pb::SetSendingResponse>, Status> {
         let caller = caller::of(&request)?;
-        let enabled = convert::set_sending(request.get_ref()).map_err(invalid)?;
+        let enabled = convert::set_sending(*request.get_ref()).map_err(invalid)?;
         let set = self.office.set_sending(&caller, enabled).await;
         let sending = Some(convert::sending(set.map_err(|error| status::store(&error))?));
         Ok(Response::new(pb::SetSendingResponse { sending }))

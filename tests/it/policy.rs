@@ -341,7 +341,7 @@ async fn an_event_has_its_account_its_repositories_and_its_word_on_users() {
     .await;
     assert_eq!(faults(refused)[0].0, "repository");
     start(&stage.idp, "dee", "meeting", |request| {
-        request.repository = "board".into()
+        request.repository = "board".into();
     })
     .await
     .unwrap();

@@ -162,7 +162,7 @@ pub(in crate::grpc) fn event(view: PolicyView) -> pb::Event {
 }
 
 /// Where the master switch is to be. Not said is not off.
-pub(in crate::grpc) fn set_sending(request: &pb::SetSendingRequest) -> Result<bool, Violations> {
+pub(in crate::grpc) fn set_sending(request: pb::SetSendingRequest) -> Result<bool, Violations> {
     let mut faults = Violations::new();
     let enabled = faults.check("enabled", request.enabled.ok_or("is required"));
     enabled.ok_or(faults)
