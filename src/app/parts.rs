@@ -8,7 +8,7 @@ use crate::{
     domain::{account::Security, address::ascii_domain, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
-    mail::{MailSettings, Renderer, Transports, Worker, WorkerSettings},
+    mail::{Library, MailSettings, Renderer, Transports, Worker, WorkerSettings},
     policy::{Gate, Office, OfficeSettings, Vitals},
     repository::{
         Directory, SharedRepository,
@@ -61,6 +61,9 @@ pub(super) fn assemble(
     let transports = Arc::new(transports);
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();
+    let library = Arc::new(Library::new(shared.clone(), &config.delivery.default_locale));
+    let renderer =
+        Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
     let worker = Worker {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -68,7 +71,8 @@ pub(super) fn assemble(
         outbox: shared.clone(),
         accounts: shared.clone(),
         transports: transports.clone(),
-        renderer: Arc::new(Renderer::new(&config.delivery.default_locale)),
+        renderer: Arc::new(renderer),
+        library: library.clone(),
         changes: changes.clone(),
         settings: WorkerSettings {
             concurrency: config.delivery.concurrency,
@@ -104,12 +108,15 @@ pub(super) fn assemble(
         accounts: shared.clone(),
         outbox: shared.clone(),
         transports: transports.clone(),
+        templates: shared.clone(),
+        library,
         handoff,
         settings: OfficeSettings {
             local_part: config.users.local_part,
             secret_directories: config.secret_directories.clone(),
             message_id_domain,
             mask: config.policies.default.mask.clone(),
+            code_in_subject: config.delivery.code_in_subject,
             test_lifetime: config.delivery.test_lifetime,
             wait: config.delivery.wait,
         },

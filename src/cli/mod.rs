@@ -29,6 +29,7 @@ mod outbox;
 mod secret;
 mod serve;
 mod show;
+mod template;
 mod user;
 
 use failure::Failure;
@@ -79,6 +80,9 @@ enum Command {
     /// The mail accounts of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Account(account::Command),
+    /// What mails say: shows, writes, tries and resets templates. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Template(template::Command),
     /// The mails of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Outbox(outbox::Command),
@@ -164,6 +168,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::User(command) => command.run(here, machine()).await,
         Command::Account(command) => command.run().await,
         Command::Outbox(command) => command.run().await,
+        Command::Template(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
     }
 }

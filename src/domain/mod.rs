@@ -22,5 +22,6 @@ pub mod keyring;
 pub mod mask;
 pub mod message;
 pub mod otp_policy;
+pub mod template;
 pub mod text;
 pub mod violation;

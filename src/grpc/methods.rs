@@ -48,7 +48,7 @@ const fn method(path: &'static str, access: Access, kind: Kind) -> Method {
     Method { path, access, kind }
 }
 
-static METHODS: [Method; 18] = [
+static METHODS: [Method; 23] = [
     call("/mailfactor.v1.EmailOtpAuthenticator/StartChallenge", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/ResendCode", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/VerifyCode", USERS),
@@ -67,6 +67,11 @@ static METHODS: [Method; 18] = [
     call("/mailfactor.v1.MailSenderPolicy/SetDefaultAccount", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/TestConnection", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/SendTestMessage", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/ListTemplates", READERS),
+    call("/mailfactor.v1.MailSenderPolicy/GetTemplate", READERS),
+    call("/mailfactor.v1.MailSenderPolicy/UpdateTemplate", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/ResetTemplate", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/PreviewTemplate", READERS),
     call("/mailfactor.v1.MailOutbox/ListEntries", READERS),
     call("/mailfactor.v1.MailOutbox/GetEntry", READERS),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),

@@ -1,11 +1,11 @@
 //! One step: what a worker does with one claimed mail, from opening it to settling it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Accepted, Cover, Rendered, Settled, Unsent, Withheld, Worker, compose::refuse, insist::insist,
+    Accepted, Cover, Own, Rendered, Settled, Unsent, Withheld, Worker, compose::refuse, insist::insist,
     reply::failure,
 };
 use crate::{
@@ -30,6 +30,8 @@ struct Step<'a> {
     attempts: Vec<AttemptRecord>,
     /// Whether a copy of unknown fate is counted at present.
     charged: bool,
+    /// What is to be said beside the reply of the attempt; may be empty.
+    remark: String,
 }
 
 impl Worker {
@@ -58,6 +60,7 @@ impl<'a> Step<'a> {
             subject: None,
             attempts: Vec::new(),
             charged,
+            remark: String::new(),
         }
     }
 
@@ -88,10 +91,17 @@ impl<'a> Step<'a> {
             Ok(pass) => pass,
             Err(until) => return self.hold_back(&account, until).await,
         };
-        let rendered = match self.render(&mail, &account) {
+        let Ok(own) = self.template(&mail).await else {
+            return Settled::Unsettled;
+        };
+        let rendered = match self.render(&mail, own.as_deref(), &account) {
             Ok(rendered) => rendered,
             Err(failure) => return self.fail(Some(&account), now, failure).await,
         };
+        if let Some(broken) = &rendered.broken_template {
+            tracing::error!(template.fault = %broken, "the built-in template stands in for a broken one");
+            self.remark = format!(" [{broken}]");
+        }
         self.subject = Some(rendered.masked_subject.clone());
         let in_lease = self.claimed.leased_until.minus(MARGIN);
         let until = self.claimed.expires_at.min(in_lease);
@@ -145,13 +155,26 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn render(&self, mail: &Mail, account: &Account) -> Result<Rendered, SendFailure> {
+    /// The administrator's template that the mail is made of, if there is one.
+    async fn template(&self, mail: &Mail) -> StoreResult<Option<Arc<Own>>> {
+        let Mail::Code(mail) = mail else {
+            return Ok(None);
+        };
+        let context = &mail.context;
+        let library = &self.worker.library;
+        self.insist(|| library.find(mail.purpose, &context.event, &context.locale))
+            .await
+    }
+
+    fn render(&self, mail: &Mail, own: Option<&Own>, account: &Account) -> Result<Rendered, SendFailure> {
         let cover = Cover {
             sender: &account.settings.sender,
             submitted_at: self.claimed.submitted_at,
             message_id: &self.claimed.message_id,
         };
-        self.worker.renderer.render(mail, cover, &self.worker.keyring)
+        self.worker
+            .renderer
+            .render_from(mail, own, cover, &self.worker.keyring)
     }
 
     async fn accepted(mut self, account: &Account, began: Timestamp, accepted: &Accepted) -> Settled {
@@ -245,9 +268,14 @@ impl<'a> Step<'a> {
         started_at: Timestamp,
         stage: Stage,
         reply_code: Option<u16>,
-        reply: String,
+        mut reply: String,
         outcome: DeliveryState,
     ) {
+        if !self.remark.is_empty() {
+            // Replies are kept up to 512 bytes: the remark is not what is cut.
+            reply.truncate(reply.floor_char_boundary(200));
+            reply.push_str(&self.remark);
+        }
         self.attempts.push(AttemptRecord {
             number: 0,
             started_at,

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Renderer, Transports};
+use super::{Library, Renderer, Transports};
 use crate::{
     domain::{
         clock::Clock,
@@ -58,6 +58,8 @@ pub struct Worker {
     pub transports: Arc<Transports>,
     /// Makes the messages.
     pub renderer: Arc<Renderer>,
+    /// The templates that administrators wrote.
+    pub library: Arc<Library>,
     /// Rung for every challenge whose mail changed.
     pub changes: Changes,
     /// The rest.

@@ -7,20 +7,22 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     domain::{address::LocalPart, clock::Clock, entropy::Entropy, keyring::Keyring, mask::Mask},
-    mail::Transports,
-    store::{Accounts, Outbox, handoff::Handoff},
+    mail::{Library, Transports},
+    store::{Accounts, Outbox, Templates, handoff::Handoff},
 };
 
 mod accounts;
 mod gate;
 mod outbox;
 mod secrets;
+mod templates;
 mod test;
 mod vitals;
 
 pub use accounts::{AccountError, AccountInput, AccountRef, UPDATABLE};
 pub use gate::Gate;
 pub use outbox::{AttemptRecord, Entry, EntryFilter, EntryPage, MailKind, OutboxError, PageKey, StoreError};
+pub use templates::{Sample, Shown, TemplateError};
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
 
@@ -38,6 +40,10 @@ pub struct Office {
     pub outbox: Arc<dyn Outbox>,
     /// The worker's connections.
     pub transports: Arc<Transports>,
+    /// Templates in place of built-in ones.
+    pub templates: Arc<dyn Templates>,
+    /// The same, as the worker knows them.
+    pub library: Arc<Library>,
     /// The way to this instance's worker.
     pub handoff: Handoff,
     /// The rest.
@@ -55,6 +61,8 @@ pub struct OfficeSettings {
     pub message_id_domain: String,
     /// How recipients of test messages are shown.
     pub mask: Mask,
+    /// Whether subjects of mails may show the code.
+    pub code_in_subject: bool,
     /// How long a test message is tried.
     pub test_lifetime: Duration,
     /// How long a caller that waits for the mail server waits at the most.

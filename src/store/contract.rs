@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Probe, Start,
+    Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -26,14 +27,18 @@ use crate::domain::{
 pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
+pub(crate) mod templates;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Templates + Probe + Clone + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Probe + Clone + 'static> Store for T {}
+impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Templates + Probe + Clone + 'static> Store
+    for T
+{
+}
 
 /// A fresh place for a store. Opened twice, it is the same store opened again.
 pub(crate) trait Place {
@@ -66,6 +71,8 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@people $place;
             exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);
+        $crate::store::contract::keeps_every_contract!(@templates $place;
+            a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

@@ -23,6 +23,7 @@ pub(crate) mod contract;
 pub mod handoff;
 mod outbox;
 pub mod sql;
+mod templates;
 
 pub use accounts::{AccountWrite, Accounts};
 pub use callers::{CallerWrite, Callers};
@@ -33,6 +34,7 @@ pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, LEASE, Leave, MailKind, NewEntry, Outbox, Outcome, PageKey,
     QueueDepth, Settlement,
 };
+pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.
 #[derive(Debug, thiserror::Error)]

@@ -19,6 +19,7 @@ mod kill;
 mod postfix;
 mod render;
 mod restart;
+mod templates;
 mod tls;
 mod verify;
 mod worker;

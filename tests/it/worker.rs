@@ -15,7 +15,7 @@ use mailfactor::{
         keyring::{KeyId, Sealed},
         message::{CodeMail, Mail, MailContext},
     },
-    mail::{MailSettings, Renderer, Settled, Transports, Worker, WorkerSettings},
+    mail::{Library, MailSettings, Renderer, Settled, Transports, Worker, WorkerSettings},
     store::{
         Accounts as _, Claimed, Entry, LEASE, MailKind, NewEntry, Outbox,
         changes::Changes,
@@ -92,6 +92,7 @@ impl PostRoom {
             accounts: Arc::new(store.clone()),
             transports: Arc::new(transports),
             renderer: Arc::new(Renderer::default()),
+            library: Arc::new(Library::new(Arc::new(store.clone()), "")),
             changes: Changes::new(),
             settings: WorkerSettings {
                 concurrency: 4,

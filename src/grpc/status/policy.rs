@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 
 use super::{invalid, refuse, store};
-use crate::policy::{AccountError, OutboxError, TestError};
+use crate::policy::{AccountError, OutboxError, TemplateError, TestError};
 
 /// Why an account was not saved or found.
 pub(in crate::grpc) fn account(error: &AccountError) -> Status {
@@ -53,5 +53,28 @@ pub(in crate::grpc) fn outbox(error: &OutboxError) -> Status {
     match error {
         OutboxError::Unknown => refuse(Code::NotFound, "ENTRY_UNKNOWN", "no such outbox entry"),
         OutboxError::Store(cause) => store(cause),
+    }
+}
+
+/// Why a template was not saved or found.
+pub(in crate::grpc) fn template(error: &TemplateError) -> Status {
+    match error {
+        TemplateError::Invalid(faults) => invalid(faults),
+        TemplateError::Unknown => refuse(
+            Code::NotFound,
+            "TEMPLATE_UNKNOWN",
+            "nobody wrote a template for exactly these mails",
+        ),
+        TemplateError::Stale => refuse(
+            Code::Aborted,
+            "ETAG_STALE",
+            "the template was changed in between; read it again",
+        ),
+        TemplateError::Full => refuse(
+            Code::ResourceExhausted,
+            "TOO_MANY_TEMPLATES",
+            "there are too many templates; reset some",
+        ),
+        TemplateError::Store(cause) => store(cause),
     }
 }
