@@ -1,10 +1,10 @@
 //! The door: protobuf in, protobuf out. It lets in whom the gate knows, turns messages into checked requests, answers
 //! into messages and errors into statuses. It decides nothing else.
 //!
-//! A connection passes [`accept`] (TLS, the whole preface, in time) and is served by [`connection`] until it ends or the
-//! process does. A request passes [`porch`], step by step: its headers ([`request`]), its method ([`methods`]), room for it
-//! ([`load`]), its caller ([`caller`]), its one message. Then tonic decodes it, and one of the services ([`authenticator`],
-//! [`policy`], [`outbox`]) parses ([`convert`]), calls, and maps ([`status`]). [`observe`] sees it begin and end.
+//! A connection passes `accept` (TLS, the whole preface, in time) and is served by `connection` until it ends or the
+//! process does. A request passes `porch`, step by step: its headers (`request`), its method (`methods`), room for it
+//! (`load`), its caller (`caller`), its one message. Then tonic decodes it, and one of the services (`authenticator`,
+//! `policy`, `outbox`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -86,6 +86,9 @@ pub struct DoorSettings {
     pub keepalive_interval: Duration,
     /// How long it has to answer before it is closed.
     pub keepalive_timeout: Duration,
+    /// How long a connection may go without a call, twice that at the most, until it is told to leave: answering pings
+    /// alone holds no place. Clients connect again by themselves.
+    pub most_idle: Duration,
     /// Which local parts addresses may have.
     pub local_part: LocalPart,
 }
@@ -104,6 +107,7 @@ impl Default for DoorSettings {
             header_limit: 8 * 1024,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            most_idle: Duration::from_mins(15),
             local_part: LocalPart::default(),
         }
     }

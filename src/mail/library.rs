@@ -74,21 +74,12 @@ impl Library {
             self.forget().await;
             return Ok(None);
         };
-        match Own::compile(key.clone(), &template.parts) {
-            Ok(own) => {
-                let own = Arc::new(own);
-                self.compiled.insert((key, template.version), Arc::clone(&own));
-                Ok(Some(own))
-            }
-            Err((field, error)) => {
-                // It was checked when it was saved: another version of this program did that, or the database was changed.
-                tracing::error!(
-                    template.purpose = key.purpose.name(), template.field = field, fault = %error.kind(),
-                    "the built-in template stands in for a broken one"
-                );
-                Ok(None)
-            }
-        }
+        let compiled = Own::compile(key.clone(), &template.parts);
+        let own = compiled
+            .unwrap_or_else(|(field, error)| Own::broken(key.clone(), field, error.kind().to_string()));
+        let own = Arc::new(own);
+        self.compiled.insert((key, template.version), Arc::clone(&own));
+        Ok(Some(own))
     }
 
     /// The template that mails for an event and a language are made of at present.

@@ -1,9 +1,9 @@
 //! The post room: the only way out by mail.
 //!
-//! [`worker`] takes mails from the outbox, one [`step`] each: [`render`] makes the message, [`Transports`] hands it to the
-//! account's mail server, the outcome is settled. Under a transport lie the [`pool`] of warm connections, the
-//! [`breaker`] that spares a failing server, a [`session`] (one SMTP dialogue, each stage known), the [`dial`]er, which
-//! alone opens connections, and the [`guard`] round every stream: no server hangs us, floods us or speaks out of turn.
+//! `worker` takes mails from the outbox, one `step` each: `render` makes the message, [`Transports`] hands it to the
+//! account's mail server, the outcome is settled. Under a transport lie the `pool` of warm connections, the
+//! `breaker` that spares a failing server, a `session` (one SMTP dialogue, each stage known), the `dial`er, which
+//! alone opens connections, and the `guard` round every stream: no server hangs us, floods us or speaks out of turn.
 //!
 //! `lettre` builds messages and speaks SMTP; what it leaves open (deadlines, bounded replies, the STARTTLS exchange)
 //! is closed here. A connection test and a test message take the very same way.

@@ -28,6 +28,8 @@ pub struct Own {
     /// What it is for.
     pub(super) key: TemplateKey,
     has_html: bool,
+    /// The part that does not compile, and why.
+    pub(super) fault: Option<(&'static str, String)>,
 }
 
 /// What a template makes of values.
@@ -57,7 +59,18 @@ impl Own {
             environment,
             key,
             has_html,
+            fault: None,
         })
+    }
+
+    /// One that was saved and does not compile: another version of this program saved it, or somebody else did.
+    pub(super) fn broken(key: TemplateKey, field: &'static str, why: String) -> Self {
+        Self {
+            environment: Environment::empty(),
+            key,
+            has_html: false,
+            fault: Some((field, why)),
+        }
     }
 
     /// Renders the parts; an error tells which failed.

@@ -86,6 +86,12 @@ impl Breakers {
         }
     }
 
+    /// The account got through by another way than an attempt to send: what it failed at before is forgiven. Says
+    /// nothing of an account that was changed since, or never used.
+    pub(super) fn recovered(&self, account: &Account) {
+        self.update(account.id, account.version, Breaker::succeeded);
+    }
+
     /// Whether none is open.
     pub(super) fn all_closed(&self) -> bool {
         self.lock().values().all(|known| !known.breaker.is_open())

@@ -172,6 +172,9 @@ impl Renderer {
                 "the template ({name}, event {event:?}, language {language:?}) broke in its {field}: {what}"
             )
         };
+        if let Some((field, why)) = &own.fault {
+            return Err(told(field, why));
+        }
         // The kind of the error alone: its details may show values.
         let sample = own
             .render(values)

@@ -147,7 +147,8 @@ impl Transports {
         result
     }
 
-    /// Tries an account, stage by stage, up to RSET, with a connection of its own.
+    /// Tries an account, stage by stage, up to RSET, with a connection of its own. Where every stage passed, the breaker
+    /// of the account as it was tried closes.
     pub async fn test(&self, account: &Account, recipient: &EmailAddress) -> ConnectionReport {
         let mut journal = Journal::new();
         let probe = self.probe(account, recipient, &mut journal);
@@ -157,8 +158,9 @@ impl Transports {
             Ok(Err(failure)) => Some(failure),
             Err(_) => Some(journal.lost("the test took too long")),
         };
-        if let Some(failure) = failure {
-            journal.failed(&failure);
+        match failure {
+            Some(failure) => journal.failed(&failure),
+            None => self.breakers.recovered(account),
         }
         journal.into_report()
     }

@@ -25,7 +25,7 @@ pub struct AccountInput {
 /// An account, named either way.
 #[derive(Clone, Debug)]
 pub enum AccountRef {
-    /// By identifier.
+    /// By identifier; or by a name that reads like one, where no account has that identifier.
     Id(AccountId),
     /// By name.
     Name(String),
@@ -94,13 +94,18 @@ impl Office {
     #[tracing::instrument(name = "policy.account", skip_all)]
     pub async fn account(&self, account: &AccountRef) -> Result<Account, AccountError> {
         let found = match account {
-            AccountRef::Id(id) => self.accounts.find(*id).await?,
-            AccountRef::Name(name) => {
-                let all = self.accounts.list().await?;
-                all.into_iter().find(|account| account.settings.name == *name)
-            }
+            AccountRef::Id(id) => match self.accounts.find(*id).await? {
+                Some(account) => Some(account),
+                None => self.named(&id.to_string()).await?,
+            },
+            AccountRef::Name(name) => self.named(name).await?,
         };
         found.ok_or(AccountError::Unknown)
+    }
+
+    async fn named(&self, name: &str) -> Result<Option<Account>, StoreError> {
+        let all = self.accounts.list().await?;
+        Ok(all.into_iter().find(|account| account.settings.name == name))
     }
 
     /// All accounts, by name.
@@ -128,6 +133,8 @@ impl Office {
             let current = self.accounts.find(id).await?.ok_or(AccountError::Unknown)?;
             let draft = merge(&current.settings, &input, mask);
             let settings = draft.check("account.", self.settings.local_part)?;
+            let secret_given = input.secret.is_some() && names(mask, "secret");
+            keep_secret_at_home(&current.settings, &settings, secret_given)?;
             if current.is_default && current.settings.enabled && !settings.enabled {
                 return Err(AccountError::IsDefault);
             }
@@ -156,7 +163,7 @@ impl Office {
         account: &AccountRef,
         version: Option<i64>,
     ) -> Result<(), AccountError> {
-        let id = self.account_id(account).await?;
+        let id = self.account(account).await?.id;
         let account = written(self.accounts.delete(id, version).await?)?;
         tell(caller, &account, "account deleted");
         Ok(())
@@ -169,17 +176,10 @@ impl Office {
         caller: &Caller,
         account: &AccountRef,
     ) -> Result<Account, AccountError> {
-        let id = self.account_id(account).await?;
+        let id = self.account(account).await?.id;
         let account = written(self.accounts.set_default(id, self.clock.now()).await?)?;
         tell(caller, &account, "default account set");
         Ok(account)
-    }
-
-    async fn account_id(&self, account: &AccountRef) -> Result<AccountId, AccountError> {
-        match account {
-            AccountRef::Id(id) => Ok(*id),
-            AccountRef::Name(_) => Ok(self.account(account).await?.id),
-        }
     }
 
     /// The settings of an input for the account of this name, its password sealed; or all that is wrong with them.
@@ -269,12 +269,31 @@ fn check_mask(mask: &[String]) -> Result<(), Violations> {
     faults.into_result()
 }
 
+/// Whether a mask names a field; an empty one names all.
+fn names(mask: &[String], field: &str) -> bool {
+    mask.is_empty() || mask.iter().any(|path| path == field)
+}
+
+/// A secret belongs to one server: whoever names another gives the secret again, so that nobody can have a kept one
+/// carried to a server of theirs.
+fn keep_secret_at_home(
+    current: &AccountSettings,
+    new: &AccountSettings,
+    secret_given: bool,
+) -> Result<(), Violations> {
+    let moved = !current.server.host.eq_ignore_ascii_case(&new.server.host);
+    let mut faults = Violations::new();
+    if moved && !secret_given && current.login.is_some() && new.login.is_some() {
+        faults.add("account.secret", "is required again when the host changes");
+    }
+    faults.into_result()
+}
+
 /// The account as it is, with the fields that `mask` names as they are in `new`.
 fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[String]) -> AccountDraft {
     let mut draft = AccountDraft::from(current);
-    let named = |name: &str| mask.is_empty() || mask.iter().any(|path| path == name);
     let mut set = |name: &str, change: &dyn Fn(&mut AccountDraft)| {
-        if named(name) {
+        if names(mask, name) {
             change(&mut draft);
         }
     };

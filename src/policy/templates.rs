@@ -42,10 +42,7 @@ impl Office {
     /// The template that mails of this purpose, event and language are made of.
     #[tracing::instrument(name = "policy.template", skip_all)]
     pub async fn template(&self, key: &TemplateKey) -> Result<Shown, TemplateError> {
-        Ok(self
-            .library
-            .layer(key.purpose, &key.event, &key.language)
-            .await?)
+        Ok(self.library.layer(key.purpose, &key.event, &key.language).await?)
     }
 
     /// Writes a template. What is wrong with it is told with line and column.

@@ -1,6 +1,6 @@
 //! The directory: where users and their addresses live. Read, never written.
 //!
-//! [`UserRepository`] is what a directory must answer; [`file`] and [`sql`] are the kinds there are. A [`Directory`] holds the
+//! [`UserRepository`] is what a directory must answer; [`mod@file`] and [`sql`] are the kinds there are. A [`Directory`] holds the
 //! configured ones and searches them in order, or the one that is named.
 
 use std::{sync::Arc, time::Duration};

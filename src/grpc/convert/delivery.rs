@@ -27,7 +27,11 @@ pub(in crate::grpc) fn test_connection(
         Some(Target::Account(text)) => faults
             .check("account", account::reference(&text))
             .map(TestTarget::Saved),
-        Some(Target::Settings(settings)) => {
+        Some(Target::Settings(mut settings)) => {
+            if settings.name.is_empty() {
+                // A name is only for keeping settings, and these are not kept.
+                "unsaved".clone_into(&mut settings.name);
+            }
             let secret_of = match settings.account_id.as_str() {
                 "" => None,
                 id => faults.check("settings.account_id", super::field::id(id)),
