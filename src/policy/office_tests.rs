@@ -62,7 +62,7 @@ impl House {
             outbox: Arc::new(store.clone()),
             transports: Arc::new(transports),
             templates: Arc::new(store.clone()),
-            library: Arc::new(crate::mail::Library::new(Arc::new(store.clone()), "")),
+            library: Arc::new(Library::new(Arc::new(store.clone()), "")),
             handoff,
             settings: OfficeSettings {
                 local_part: LocalPart::Ascii,

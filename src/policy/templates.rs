@@ -74,7 +74,7 @@ impl Office {
         key: TemplateKey,
         version: Option<i64>,
     ) -> Result<Shown, TemplateError> {
-        let write = self.templates.remove(key.clone(), version).await?;
+        let write = self.templates.reset(key.clone(), version).await?;
         self.library.forget().await;
         tell(caller, &written(write)?, "template reset");
         self.template(&key).await

@@ -33,8 +33,8 @@ pub trait Templates: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<TemplateWrite>;
 
-    /// Removes one.
-    async fn remove(&self, key: TemplateKey, version: Option<i64>) -> StoreResult<TemplateWrite>;
+    /// Removes one, so that the built-in one counts again.
+    async fn reset(&self, key: TemplateKey, version: Option<i64>) -> StoreResult<TemplateWrite>;
 
     /// Looks one up.
     async fn find(&self, key: TemplateKey) -> StoreResult<Option<Template>>;

@@ -7,6 +7,7 @@ use tonic_types::StatusExt as _;
 
 use super::harness::{
     client::Client,
+    command::mailfactor,
     service::{Home, Service},
     smtp::SmtpServer,
 };
@@ -243,4 +244,55 @@ async fn a_code_in_the_subject_is_masked_in_the_outbox() {
     for entry in entries.into_inner().entries {
         assert!(!entry.subject.contains(code) && !entry.subject.contains(own.trim_start_matches("Code ")));
     }
+}
+
+#[tokio::test]
+async fn the_command_line_shows_writes_tries_and_resets() {
+    let home = Home::new();
+    let (service, _smtp, _admin, _caller) = open(&home).await;
+    let key = home.caller("operator", Role::Admin).await;
+    let server = format!("http://{}", service.grpc);
+    let variables = [
+        ("MAILFACTOR_SERVER", server.as_str()),
+        ("MAILFACTOR_API_KEY", key.as_str()),
+    ];
+    let run = |line: String| async move { mailfactor(&line, &variables, "").await };
+    let (text, html) = (home.path("own.txt"), home.path("own.html"));
+    let (text, html) = (text.display().to_string(), html.display().to_string());
+    let shown = run(format!(
+        "template show login --language fr-CA --text {text} --html {html}"
+    ))
+    .await;
+    assert!(shown.done().contains("Votre code de connexion"));
+    let files = format!("--subject Bonjour --text {text} --html {html}");
+    let preview = run(format!("template preview login --language fr {files} --json"))
+        .await
+        .json();
+    assert_eq!(preview["subject"], "Bonjour");
+    let saved = run(format!("template set login --language fr {files} --json"))
+        .await
+        .json();
+    assert_eq!(
+        (&saved["built_in"], &saved["language"]),
+        (&false.into(), &"fr".into())
+    );
+    let list = run("template list".to_owned()).await.done();
+    assert!(
+        list.lines().nth(1).is_some_and(|line| line.ends_with("own")),
+        "{list}"
+    );
+    let reset = run("template reset login --language fr --json".to_owned())
+        .await
+        .json();
+    assert_eq!(reset["built_in"], true);
+    let again = run("template reset login --language fr".to_owned())
+        .await
+        .failed(1);
+    assert!(
+        again.contains("TEMPLATE_UNKNOWN") && again.contains("template list"),
+        "{again}"
+    );
+    std::fs::write(&text, "{{ nobody }}").unwrap();
+    let wrong = run(format!("template set login {files}")).await.failed(1);
+    assert!(wrong.contains("template.text: line 1, column 4"), "{wrong}");
 }

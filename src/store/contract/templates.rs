@@ -64,8 +64,8 @@ pub(crate) async fn a_template_is_written_changed_and_removed(place: &impl Place
         .map(|(key, _)| key)
         .collect();
     assert_eq!(keys, [other, key.clone()]);
-    assert_eq!(saved(store.remove(key.clone(), None).await.unwrap()), second);
-    assert_eq!(store.remove(key, None).await.unwrap(), TemplateWrite::Unknown);
+    assert_eq!(saved(store.reset(key.clone(), None).await.unwrap()), second);
+    assert_eq!(store.reset(key, None).await.unwrap(), TemplateWrite::Unknown);
 }
 
 pub(crate) async fn a_template_is_not_overwritten_unseen(place: &impl Place) {
@@ -83,5 +83,5 @@ pub(crate) async fn a_template_is_not_overwritten_unseen(place: &impl Place) {
         store.save(key.clone(), parts("c"), seen, now).await.unwrap(),
         TemplateWrite::Stale
     );
-    assert_eq!(store.remove(key, seen).await.unwrap(), TemplateWrite::Stale);
+    assert_eq!(store.reset(key, seen).await.unwrap(), TemplateWrite::Stale);
 }

@@ -68,8 +68,8 @@ impl Templates for SqlStore {
         .await
     }
 
-    async fn remove(&self, key: TemplateKey, version: Option<i64>) -> StoreResult<TemplateWrite> {
-        self.operation("templates.remove", async {
+    async fn reset(&self, key: TemplateKey, version: Option<i64>) -> StoreResult<TemplateWrite> {
+        self.operation("templates.reset", async {
             let mut write = self.write().await?;
             let Some(before) = find(&mut write, &key).await? else {
                 return Ok(TemplateWrite::Unknown);
