@@ -142,15 +142,14 @@ impl Renderer {
             Some(Err(broken)) => (None, Some(broken)),
             None => (None, None),
         };
-        let content = match written {
-            Some(content) => content,
-            None => {
-                let mut content = self.content(spoken, mail.purpose.name(), &values)?;
-                if self.code_in_subject {
-                    content.subject = format!("{} - {}", code.reveal(), content.subject);
-                }
-                content
+        let content = if let Some(content) = written {
+            content
+        } else {
+            let mut content = self.content(spoken, mail.purpose.name(), &values)?;
+            if self.code_in_subject {
+                content.subject = format!("{} - {}", code.reveal(), content.subject);
             }
+            content
         };
         let mut hidden = Hidden::default();
         hidden.add(code.reveal());
