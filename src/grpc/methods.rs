@@ -48,7 +48,7 @@ const fn method(path: &'static str, access: Access, kind: Kind) -> Method {
     Method { path, access, kind }
 }
 
-static METHODS: [Method; 18] = [
+static METHODS: [Method; 19] = [
     call("/mailfactor.v1.EmailOtpAuthenticator/StartChallenge", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/ResendCode", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/VerifyCode", USERS),
@@ -65,6 +65,7 @@ static METHODS: [Method; 18] = [
     call("/mailfactor.v1.MailSenderPolicy/UpdateAccount", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/DeleteAccount", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/SetDefaultAccount", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/ListPresets", READERS),
     call("/mailfactor.v1.MailSenderPolicy/TestConnection", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/SendTestMessage", ADMINS),
     call("/mailfactor.v1.MailOutbox/ListEntries", READERS),

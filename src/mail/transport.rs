@@ -83,7 +83,7 @@ impl Transports {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, MailError> {
         Ok(Self {
-            dialer: Dialer::new(settings.clone())?,
+            dialer: Dialer::new(&settings)?,
             pool: Pool::new(settings.pool_size, settings.pool_idle),
             breakers: Breakers::new(Arc::clone(&clock)),
             settings,
@@ -193,7 +193,8 @@ impl Transports {
                 Err(Withheld::Late)
             }
         };
-        let result = session.transmit(mail, &self.settings, clearance, journal).await;
+        let settings = self.settings.of(&account.settings.link);
+        let result = session.transmit(mail, &settings, clearance, journal).await;
         self.park(account, session);
         result
     }
@@ -228,7 +229,8 @@ impl Transports {
     }
 
     async fn open(&self, account: &Account, journal: &mut Journal) -> Result<Session, SendFailure> {
-        Session::open(&self.dialer, &self.settings, account, &self.keyring, journal).await
+        let settings = self.settings.of(&account.settings.link);
+        Session::open(&self.dialer, &settings, account, &self.keyring, journal).await
     }
 
     async fn probe(
@@ -237,7 +239,7 @@ impl Transports {
         recipient: &EmailAddress,
         journal: &mut Journal,
     ) -> Result<(), SendFailure> {
-        let sender = mailbox_address(&account.settings.sender.address)?;
+        let sender = mailbox_address(account.settings.sender.envelope())?;
         let recipient = mailbox_address(recipient)?;
         let mut hidden = Hidden::default();
         hidden.add(AsRef::<str>::as_ref(&recipient));

@@ -13,13 +13,15 @@ use crate::{
 
 mod accounts;
 mod gate;
+mod merge;
 mod outbox;
 mod secrets;
 mod test;
 mod vitals;
 
-pub use accounts::{AccountError, AccountInput, AccountRef, UPDATABLE};
+pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use gate::Gate;
+pub use merge::UPDATABLE;
 pub use outbox::{AttemptRecord, Entry, EntryFilter, EntryPage, MailKind, OutboxError, PageKey, StoreError};
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;

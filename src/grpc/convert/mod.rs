@@ -11,11 +11,13 @@ mod delivery;
 mod entry;
 mod field;
 mod page;
+mod preset;
 
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
 pub(super) use delivery::{report, test_connection, test_message};
 pub(super) use entry::{attempt, entry, list_entries, page_token};
+pub(super) use preset::presets;
 
 /// Reads the one field of a request that is an identifier.
 pub(super) fn id<T: FromStr<Err = IdError>>(field: &str, text: &str) -> Result<T, Violations> {

@@ -17,11 +17,18 @@ struct Migration {
     script: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "start",
-    script: include_str!("schema/0001_start.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "start",
+        script: include_str!("schema/0001_start.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "accounts",
+        script: include_str!("schema/0003_accounts.sql"),
+    },
+];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\
     version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)";
@@ -63,9 +70,11 @@ async fn pending(connection: &mut Connection) -> Result<&'static [Migration], Fa
         .fetch_one(connection)
         .await?;
     let version: i64 = row.try_get(0)?;
-    let applied = usize::try_from(version).unwrap_or(usize::MAX);
+    let newest = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    let applied = MIGRATIONS.partition_point(|migration| migration.version <= version);
     MIGRATIONS
         .get(applied..)
+        .filter(|_| version <= newest)
         .ok_or(Failure::Store(StoreError::Corrupt("a schema of a newer version")))
 }
 
