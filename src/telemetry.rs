@@ -206,7 +206,7 @@ const COUNTERS: [(&str, &str); 6] = [
         "mailfactor_challenges_total",
         "Challenges asked for, by what became of the request.",
     ),
-    ("mailfactor_verdicts_total", "Codes judged, by verdict."),
+    ("mailfactor_verifications_total", "Codes judged, by verdict."),
     (
         "mailfactor_mails_total",
         "Mails, by how far an attempt came and what became of it.",

@@ -135,16 +135,16 @@ async fn contents(store: &crate::store::sql::SqlStore) -> Vec<Finding> {
                 warnings.extend(texts.map(|text| finding(subject.clone(), Verdict::Warning, text)));
             }
             match accounts.iter().find(|account| account.is_default) {
-            Some(account) => finding(
-                "accounts",
-                Verdict::Good,
-                format!("{} known, default: {}", accounts.len(), account.settings.name),
-            ),
-            None => finding(
-                "accounts",
-                Verdict::Warning,
-                "none: no mail goes out; add one with `mailfactor account add`",
-            ),
+                Some(account) => finding(
+                    "accounts",
+                    Verdict::Good,
+                    format!("{} known, default: {}", accounts.len(), account.settings.name),
+                ),
+                None => finding(
+                    "accounts",
+                    Verdict::Warning,
+                    "none: no mail goes out; add one with `mailfactor account add`",
+                ),
             }
         }
         Err(error) => finding("accounts", Verdict::Bad, chain(&error)),

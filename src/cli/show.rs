@@ -142,7 +142,11 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
                 "" => &account.sender,
                 address => address,
             };
-            if account.read_receipt { to.to_owned() } else { String::new() }
+            if account.read_receipt {
+                to.to_owned()
+            } else {
+                String::new()
+            }
         }),
         ("preset", account.preset.clone()),
         ("order", account.order.to_string()),

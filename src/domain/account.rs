@@ -146,7 +146,11 @@ impl fmt::Debug for Server {
 impl Server {
     /// Whether it is on the service's own machine: nothing crosses a network.
     fn is_here(&self) -> bool {
-        self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        self.host == "localhost"
+            || self
+                .host
+                .parse()
+                .is_ok_and(|address: IpAddr| address.is_loopback())
     }
 }
 
@@ -179,7 +183,9 @@ impl Risk {
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Plain => "the connection is not encrypted: codes and passwords cross the network in the clear",
+            Self::Plain => {
+                "the connection is not encrypted: codes and passwords cross the network in the clear"
+            }
             Self::AnyCertificate => {
                 "certificate errors are ignored: whoever sits in between can pose as the mail server"
             }

@@ -129,7 +129,8 @@ impl CertificateDigest {
     pub fn parse(text: &str) -> Option<Self> {
         let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
         let mut bytes = [0; 32];
-        if digits.len() != 64 {
+        // `from_str_radix` takes a sign as well.
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
         for (slot, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {

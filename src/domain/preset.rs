@@ -140,12 +140,22 @@ mod tests {
     fn the_table_is_whole_and_its_names_are_unique() {
         let all = Preset::all();
         for (index, preset) in all.iter().enumerate() {
-            assert!(preset.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+            assert!(
+                preset
+                    .name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            );
             assert!(all.iter().skip(index + 1).all(|other| other.name != preset.name));
             assert!(!preset.title.is_empty() && !preset.secret.is_empty() && !preset.help.is_empty());
             assert_eq!(preset.ports.is_empty(), preset.is_other(), "{preset}");
             // No service that people have accounts with takes mail in plain.
-            assert!(preset.ports.iter().all(|(_, security)| *security != Security::Plain));
+            assert!(
+                preset
+                    .ports
+                    .iter()
+                    .all(|(_, security)| *security != Security::Plain)
+            );
         }
         assert_eq!(all.last(), Some(Preset::OTHER));
         assert_eq!(Preset::from_name(""), Some(Preset::OTHER));

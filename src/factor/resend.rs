@@ -1,5 +1,7 @@
 //! Resend: a fresh code for an open challenge.
 
+use std::sync::Arc;
+
 use super::{ChallengeView, Desk, GetError, context_place, count};
 use crate::{
     domain::{
@@ -93,7 +95,7 @@ impl Desk {
         let number = challenge.code_number + 1;
 
         let mut entry = self.entry(&challenge, number, context, now);
-        let slot = self.handoff.slot(&*self.entropy);
+        let slot = self.handoff.slot(&*self.entropy, &*self.clock);
         entry.lease = slot.lease();
         let listener = request.wait.then(|| self.changes.listen(challenge.id));
         let resend = Resend {
@@ -104,9 +106,11 @@ impl Desk {
             charges: self.charges(caller, &challenge, policy),
             now,
         };
-        match self.challenges.resend(resend).await? {
+        let challenges = Arc::clone(&self.challenges);
+        let write = async move { challenges.resend(resend).await };
+        let opened = |resent: &Option<Resent>| matches!(resent, Some(Resent::Opened(_)));
+        match slot.owe(entry, write, opened).await? {
             Some(Resent::Opened(challenge)) => {
-                slot.deliver(&entry, &*self.clock);
                 self.changes.ring(challenge.id);
                 count("resent");
                 tracing::info!(code.number = number, "resent");

@@ -1,6 +1,6 @@
 //! Start: find the user's address, open a challenge, owe the first mail.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{ChallengeView, Desk, context_place, count};
 use crate::{
@@ -105,7 +105,7 @@ impl Desk {
         let challenge = self.new_challenge(caller, request, &addressee, policy, &context, now);
 
         let mut entry = self.entry(&challenge, challenge.code_number, context, now);
-        let slot = self.handoff.slot(&*self.entropy);
+        let slot = self.handoff.slot(&*self.entropy, &*self.clock);
         entry.lease = slot.lease();
         // Before the write: the worker may be faster than this task.
         let listener = wait.then(|| self.changes.listen(challenge.id));
@@ -115,9 +115,11 @@ impl Desk {
             charges: self.charges(caller, &challenge, policy),
             request: request_key,
         };
-        match self.challenges.start(start).await? {
+        let challenges = Arc::clone(&self.challenges);
+        let write = async move { challenges.start(start).await };
+        let opened = |started: &Started| matches!(started, Started::Opened);
+        match slot.owe(entry, write, opened).await? {
             Started::Opened => {
-                slot.deliver(&entry, &*self.clock);
                 count(if challenge.decoy { "decoy" } else { "started" });
                 tracing::info!(challenge.id = %challenge.id, challenge.decoy = challenge.decoy, "started");
                 Ok(self.answer(caller, challenge, listener.as_ref()).await)

@@ -3,7 +3,16 @@
 //! Each is a task of ours in one set, and each of its streams a task on its tracker: at the end it is known what is still
 //! at work, and a peer that says nothing cannot hold the process.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -134,7 +143,7 @@ impl Conversation {
             .ok()
     }
 
-    /// Serves HTTP/2 until the peer goes or the process ends. Then: GOAWAY, and the streams that are open finish.
+    /// Serves HTTP/2 until the peer goes, has been idle for too long, or the process ends. Then: GOAWAY, and the streams that are open finish.
     async fn converse<S>(&self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -156,6 +165,7 @@ impl Conversation {
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.soft.cancelled() => None,
+            () = streams.idle(self.settings.most_idle) => None,
         };
         let ended = if let Some(ended) = ended {
             ended
@@ -198,10 +208,23 @@ impl Conversation {
 #[derive(Clone, Default)]
 struct Streams {
     tasks: TaskTracker,
+    begun: Arc<AtomicU64>,
     gone: CancellationToken,
 }
 
 impl Streams {
+    /// Returns when for so long none was open and none has begun.
+    async fn idle(&self, most: Duration) {
+        loop {
+            let before = self.begun.load(Ordering::Relaxed);
+            let quiet = self.tasks.is_empty();
+            sleep(most).await;
+            if quiet && self.begun.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+
     /// Returns when no stream has been open for a while.
     async fn quiet(&self) {
         self.tasks.close();
@@ -222,6 +245,7 @@ where
 {
     fn execute(&self, stream: F) {
         let gone = self.gone.clone();
+        self.begun.fetch_add(1, Ordering::Relaxed);
         self.tasks.spawn(async move {
             gone.run_until_cancelled_owned(stream).await;
         });
@@ -247,5 +271,24 @@ async fn pause(error: &io::Error, soft: &CancellationToken) {
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a connection's task failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_is_a_whole_span_without_a_stream() {
+        let most = Duration::from_mins(15);
+        let streams = Streams::default();
+        let (end, open) = tokio::sync::oneshot::channel::<()>();
+        streams.execute(async move { drop(open.await) });
+        // An open stream, such as a watch, may last.
+        assert!(timeout(most * 10, streams.idle(most)).await.is_err());
+        end.send(()).unwrap();
+        streams.tasks.close();
+        streams.tasks.wait().await;
+        assert!(timeout(most * 2, streams.idle(most)).await.is_ok());
     }
 }

@@ -86,6 +86,9 @@ pub struct DoorSettings {
     pub keepalive_interval: Duration,
     /// How long it has to answer before it is closed.
     pub keepalive_timeout: Duration,
+    /// How long a connection may go without a call, twice that at the most, until it is told to leave: answering pings
+    /// alone holds no place. Clients connect again by themselves.
+    pub most_idle: Duration,
     /// Which local parts addresses may have.
     pub local_part: LocalPart,
 }
@@ -104,6 +107,7 @@ impl Default for DoorSettings {
             header_limit: 8 * 1024,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            most_idle: Duration::from_mins(15),
             local_part: LocalPart::default(),
         }
     }

@@ -191,7 +191,12 @@ async fn exchange(
     }
 }
 
-fn guarded<S: Stream + 'static>(settings: &MailSettings, stream: S, peer: SocketAddr, head: &'static [u8]) -> Dialed {
+fn guarded<S: Stream + 'static>(
+    settings: &MailSettings,
+    stream: S,
+    peer: SocketAddr,
+    head: &'static [u8],
+) -> Dialed {
     let guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit).with_head(head);
     Dialed {
         gauge: guard.gauge(),

@@ -42,6 +42,9 @@ mod tests {
         let (mut text, mut html) = ("code\n\n\n".to_owned(), "<body><p>code</p></body>".to_owned());
         append("Example & Co\n<b>", &mut text, &mut html);
         assert_eq!(text, "code\n\n-- \nExample & Co\n<b>\n");
-        assert!(html.contains("Example &amp; Co<br>\n&lt;b&gt;</p>\n</body>"), "{html}");
+        assert!(
+            html.contains("Example &amp; Co<br>\n&lt;b&gt;</p>\n</body>"),
+            "{html}"
+        );
     }
 }

@@ -9,6 +9,7 @@
 //! is closed here. A connection test and a test message take the very same way.
 
 mod breaker;
+mod built_in;
 mod compose;
 mod dial;
 mod egress;
@@ -25,6 +26,7 @@ mod secret;
 mod session;
 mod settings;
 mod step;
+mod tally;
 mod tls;
 mod transport;
 mod worker;

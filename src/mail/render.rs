@@ -3,9 +3,10 @@
 //! The HTML templates escape by themselves. Rendering reads neither clock nor randomness: a retry gives the same bytes.
 
 use lettre::Address;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context, syntax::SyntaxConfig};
+use minijinja::{Environment, Value, context};
 
 use super::{
+    built_in::{self, LANGUAGES, language},
     compose::{Parts, compose, mailbox_address, refuse},
     footnote,
     reply::Hidden,
@@ -18,44 +19,6 @@ use crate::domain::{
     message::{CodeMail, Mail, TestMail},
     text::{check_line, check_lines},
 };
-
-/// The languages there are templates in; the first is spoken where none of the others is asked for.
-const LANGUAGES: [&str; 2] = ["en", "de"];
-
-macro_rules! templates {
-    ($($name:literal),* $(,)?) => {
-        [$(($name, include_str!(concat!("templates/", $name)))),*]
-    };
-}
-
-const TEMPLATES: [(&str, &str); 26] = templates![
-    "layout.html",
-    "en/base.html",
-    "en/base.txt",
-    "en/login.subject",
-    "en/login.txt",
-    "en/login.html",
-    "en/address_confirmation.subject",
-    "en/address_confirmation.txt",
-    "en/address_confirmation.html",
-    "en/recovery.subject",
-    "en/recovery.txt",
-    "en/recovery.html",
-    "en/test.subject",
-    "en/test.txt",
-    "en/test.html",
-    "de/base.html",
-    "de/base.txt",
-    "de/login.subject",
-    "de/login.txt",
-    "de/login.html",
-    "de/address_confirmation.subject",
-    "de/address_confirmation.txt",
-    "de/address_confirmation.html",
-    "de/recovery.subject",
-    "de/recovery.txt",
-    "de/recovery.html",
-];
 
 /// What a rendered mail is, apart from its content.
 #[derive(Clone, Copy, Debug)]
@@ -90,35 +53,26 @@ impl std::fmt::Debug for Rendered {
 #[derive(Debug)]
 pub struct Renderer {
     environment: Environment<'static>,
+    /// The language of whoever speaks none of the others.
+    usual: &'static str,
 }
 
 impl Default for Renderer {
     fn default() -> Self {
-        Self::new()
+        Self::new("")
     }
 }
 
 impl Renderer {
-    /// With the templates that are built in.
+    /// With the templates that are built in. Whoever speaks none of their languages gets the default locale's, or
+    /// English.
     #[must_use]
-    pub fn new() -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_syntax(syntax());
-        environment.set_auto_escape_callback(|name| {
-            match name.rsplit_once('.') {
-                Some((_, "subject" | "txt")) => AutoEscape::None,
-                // Anything else is escaped: a forgotten name must not open a hole.
-                _ => AutoEscape::Html,
-            }
-        });
-        for (name, source) in TEMPLATES {
-            // They are compiled in, and a test renders each of them.
-            if let Err(error) = environment.add_template(name, source) {
-                unreachable!("the built-in template {name} is broken: {error}");
-            }
+    pub fn new(default_locale: &str) -> Self {
+        let [first, ..] = LANGUAGES;
+        Self {
+            environment: built_in::environment(),
+            usual: language(default_locale).unwrap_or(first),
         }
-        Self { environment }
     }
 
     /// Renders a mail. Fails in [`crate::domain::delivery::Stage::Render`], for good.
@@ -148,12 +102,16 @@ impl Renderer {
             event => &words.event,
             endpoint => &words.endpoint,
             client_ip => &words.client_ip,
-            code => code.reveal(),
+            otp => code.reveal(),
             number => mail.number,
             lifetime => lifetime,
             unit => unit,
         };
-        let content = self.content(language(&words.locale), mail.purpose.name(), &values)?;
+        let content = self.content(
+            language(&words.locale).unwrap_or(self.usual),
+            mail.purpose.name(),
+            &values,
+        )?;
         let mut hidden = Hidden::default();
         hidden.add(code.reveal());
         content.message(cover, &words.recipient, hidden)
@@ -164,7 +122,7 @@ impl Renderer {
         check_lines(&mail.text, 100_000).map_err(|error| refuse(format!("text {error}")))?;
         let paragraphs: Vec<String> = mail.text.split('\n').map(str::to_owned).collect();
         let values = context! { text => &mail.text, lines => paragraphs };
-        let mut content = self.content(language(""), "test", &values)?;
+        let mut content = self.content(self.usual, "test", &values)?;
         if !mail.subject.trim().is_empty() {
             content.subject.clone_from(&mail.subject);
         }
@@ -187,16 +145,6 @@ impl Renderer {
             html: part("html")?,
         })
     }
-}
-
-/// Block tags may stand on lines of their own without leaving any behind.
-fn syntax() -> SyntaxConfig {
-    let syntax = SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build();
-    // The delimiters are the usual ones, which do not clash.
-    syntax.unwrap_or_default()
 }
 
 struct Content {
@@ -225,7 +173,7 @@ impl Content {
             recipient,
             date: cover.submitted_at,
             message_id: cover.message_id,
-            language: self.language,
+            language: built_in::tag(self.language),
             subject: &self.subject,
             text,
             html,
@@ -238,16 +186,6 @@ impl Content {
             hidden,
         })
     }
-}
-
-/// The language for a locale: its own, else that of its first subtag (RFC 4647, 3.4), else the first there is.
-fn language(locale: &str) -> &'static str {
-    let primary = locale.split(['-', '_']).next().unwrap_or_default();
-    let [first, ..] = LANGUAGES;
-    LANGUAGES
-        .into_iter()
-        .find(|language| language.eq_ignore_ascii_case(primary))
-        .unwrap_or(first)
 }
 
 /// A span in the largest unit that gives a whole number.
@@ -263,21 +201,6 @@ fn in_words(seconds: u64) -> (u64, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn locales_fall_back_to_their_language_and_then_to_english() {
-        for (locale, spoken) in [
-            ("de-CH", "de"),
-            ("DE_at", "de"),
-            ("de", "de"),
-            ("en-GB", "en"),
-            ("fr-FR", "en"),
-            ("", "en"),
-            ("deutsch", "en"),
-        ] {
-            assert_eq!(language(locale), spoken, "{locale}");
-        }
-    }
 
     #[test]
     fn spans_are_told_in_whole_units() {

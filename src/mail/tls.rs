@@ -52,10 +52,12 @@ pub(super) fn config_of(link: &Link) -> Option<Result<Arc<ClientConfig>, String>
     }
     let pem = link.authorities.as_ref()?;
     let mut roots = RootCertStore::empty();
-    Some(add(&mut roots, CertificateDer::pem_slice_iter(pem.as_bytes())).and_then(|()| {
-        let builder = builder()?.with_root_certificates(roots);
-        Ok(Arc::new(builder.with_no_client_auth()))
-    }))
+    Some(
+        add(&mut roots, CertificateDer::pem_slice_iter(pem.as_bytes())).and_then(|()| {
+            let builder = builder()?.with_root_certificates(roots);
+            Ok(Arc::new(builder.with_no_client_auth()))
+        }),
+    )
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -113,7 +115,10 @@ impl ServerCertVerifier for AnyCertificate {
 /// What was agreed, and who the server says it is.
 pub(super) fn report(connection: &ClientConnection) -> TlsReport {
     TlsReport {
-        version: connection.protocol_version().map(version_name).unwrap_or_default(),
+        version: connection
+            .protocol_version()
+            .map(version_name)
+            .unwrap_or_default(),
         cipher: connection
             .negotiated_cipher_suite()
             .and_then(|suite| suite.suite().as_str())
@@ -142,7 +147,10 @@ fn describe(der: &CertificateDer<'_>) -> Option<PeerCertificate> {
 
 /// What the server chose to call itself, bounded and in one line.
 fn said(name: &str) -> String {
-    name.chars().filter(|&character| is_plain(character)).take(256).collect()
+    name.chars()
+        .filter(|&character| is_plain(character))
+        .take(256)
+        .collect()
 }
 
 /// A version's name as its standard writes it.

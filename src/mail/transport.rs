@@ -104,6 +104,31 @@ impl Transports {
         self.breakers.all_closed()
     }
 
+    /// Whether the account's breaker is open.
+    #[must_use]
+    pub fn is_resting(&self, account: &Account) -> bool {
+        self.breakers.is_open(account)
+    }
+
+    /// Finds out, if it is time to, whether an account whose breaker is open works again: connects and logs in, no more.
+    pub async fn try_out(&self, account: &Account) {
+        let Ok(pass) = self.breakers.enter(account) else {
+            return;
+        };
+        let mut journal = Journal::new();
+        let opened = timeout(self.settings.attempt_timeout, self.open(account, &mut journal)).await;
+        let result = match opened {
+            Ok(Ok(session)) => {
+                self.park(account, session);
+                let (code, reply) = (250, String::new());
+                Ok(Accepted { code, reply })
+            }
+            Ok(Err(failure)) => Err(failure.into()),
+            Err(_) => Err(journal.lost("the server did not answer in time").into()),
+        };
+        pass.tell(&result);
+    }
+
     /// Asks the account's breaker for an attempt. `Err`: not before this moment.
     pub fn enter(&self, account: &Account) -> Result<Pass, Timestamp> {
         self.breakers.enter(account)
@@ -147,7 +172,8 @@ impl Transports {
         result
     }
 
-    /// Tries an account, stage by stage, up to RSET, with a connection of its own.
+    /// Tries an account, stage by stage, up to RSET, with a connection of its own. Where every stage passed, the breaker
+    /// of the account as it was tried closes.
     pub async fn test(&self, account: &Account, recipient: &EmailAddress) -> ConnectionReport {
         let mut journal = Journal::new();
         let probe = self.probe(account, recipient, &mut journal);
@@ -157,8 +183,9 @@ impl Transports {
             Ok(Err(failure)) => Some(failure),
             Err(_) => Some(journal.lost("the test took too long")),
         };
-        if let Some(failure) = failure {
-            journal.failed(&failure);
+        match failure {
+            Some(failure) => journal.failed(&failure),
+            None => self.breakers.recovered(account),
         }
         journal.into_report()
     }

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Office,
-    merge::{check_mask, merge},
+    merge::{check_mask, keep_secret_at_home, merge, names},
 };
 use crate::{
     domain::{
@@ -28,7 +28,7 @@ pub struct AccountInput {
 /// An account, named either way.
 #[derive(Clone, Debug)]
 pub enum AccountRef {
-    /// By identifier.
+    /// By identifier; or by a name that reads like one, where no account has that identifier.
     Id(AccountId),
     /// By name.
     Name(String),
@@ -82,13 +82,18 @@ impl Office {
     #[tracing::instrument(name = "policy.account", skip_all)]
     pub async fn account(&self, account: &AccountRef) -> Result<Account, AccountError> {
         let found = match account {
-            AccountRef::Id(id) => self.accounts.find(*id).await?,
-            AccountRef::Name(name) => {
-                let all = self.accounts.list().await?;
-                all.into_iter().find(|account| account.settings.name == *name)
-            }
+            AccountRef::Id(id) => match self.accounts.find(*id).await? {
+                Some(account) => Some(account),
+                None => self.named(&id.to_string()).await?,
+            },
+            AccountRef::Name(name) => self.named(name).await?,
         };
         found.ok_or(AccountError::Unknown)
+    }
+
+    async fn named(&self, name: &str) -> Result<Option<Account>, StoreError> {
+        let all = self.accounts.list().await?;
+        Ok(all.into_iter().find(|account| account.settings.name == name))
     }
 
     /// All accounts, by name.
@@ -116,6 +121,8 @@ impl Office {
             let current = self.accounts.find(id).await?.ok_or(AccountError::Unknown)?;
             let draft = merge(&current.settings, &input, mask);
             let settings = draft.check("account.", self.settings.local_part)?;
+            let secret_given = input.secret.is_some() && names(mask, "secret");
+            keep_secret_at_home(&current.settings, &settings, secret_given)?;
             if current.is_default && current.settings.enabled && !settings.enabled {
                 return Err(AccountError::IsDefault);
             }
@@ -144,7 +151,7 @@ impl Office {
         account: &AccountRef,
         version: Option<i64>,
     ) -> Result<(), AccountError> {
-        let id = self.account_id(account).await?;
+        let id = self.account(account).await?.id;
         let account = written(self.accounts.delete(id, version).await?)?;
         tell(caller, &account, "account deleted");
         Ok(())
@@ -157,17 +164,10 @@ impl Office {
         caller: &Caller,
         account: &AccountRef,
     ) -> Result<Account, AccountError> {
-        let id = self.account_id(account).await?;
+        let id = self.account(account).await?.id;
         let account = written(self.accounts.set_default(id, self.clock.now()).await?)?;
         tell(caller, &account, "default account set");
         Ok(account)
-    }
-
-    async fn account_id(&self, account: &AccountRef) -> Result<AccountId, AccountError> {
-        match account {
-            AccountRef::Id(id) => Ok(*id),
-            AccountRef::Name(_) => Ok(self.account(account).await?.id),
-        }
     }
 
     /// The settings of an input for the account of this name, its password sealed; or all that is wrong with them.

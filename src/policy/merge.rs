@@ -49,12 +49,32 @@ pub(super) fn check_mask(mask: &[String]) -> Result<(), Violations> {
     faults.into_result()
 }
 
+/// Whether a mask names a field; an empty one names all.
+pub(super) fn names(mask: &[String], field: &str) -> bool {
+    mask.is_empty() || mask.iter().any(|path| path == field)
+}
+
+/// A secret belongs to one server: whoever names another gives the secret again, so that nobody can have a kept one
+/// carried to a server of theirs.
+pub(super) fn keep_secret_at_home(
+    current: &AccountSettings,
+    new: &AccountSettings,
+    secret_given: bool,
+) -> Result<(), Violations> {
+    let moved = !current.server.host.eq_ignore_ascii_case(&new.server.host);
+    let mut faults = Violations::new();
+    if moved && !secret_given && current.login.is_some() && new.login.is_some() {
+        faults.add("account.secret", "is required again when the host changes");
+    }
+    faults.into_result()
+}
+
 /// The account as it is, with the fields that `mask` names as they are in `new`; an empty mask names all.
 pub(super) fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[String]) -> AccountDraft {
     let mut draft = AccountDraft::from(current);
     draft.acknowledge_risks = new.acknowledge_risks;
     for field in UPDATABLE {
-        if mask.is_empty() || mask.iter().any(|path| path == field) {
+        if names(mask, field) {
             set(&mut draft, new, field, !mask.is_empty());
         }
     }

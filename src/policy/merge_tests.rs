@@ -127,7 +127,10 @@ fn another_preset_brings_its_own_server() {
         ..AccountDraft::default()
     };
     let gmail = merged(&new, &["preset"]).unwrap();
-    assert_eq!((gmail.server.host.as_str(), gmail.server.port), ("smtp.gmail.com", 465));
+    assert_eq!(
+        (gmail.server.host.as_str(), gmail.server.port),
+        ("smtp.gmail.com", 465)
+    );
     assert_eq!(gmail.warnings().len(), 1, "{:?}", gmail.warnings());
     let new = AccountDraft {
         preset: "gmail".into(),

@@ -11,6 +11,7 @@ use crate::{
         caller::{ApiKey, Caller, CallerId, Role},
         clock::Timestamp,
         delivery::DeliveryState,
+        id::AccountId,
         keyring::KeyId,
         message::Mail,
     },
@@ -181,21 +182,26 @@ async fn a_password_goes_in_sealed_and_stays_through_updates() {
 async fn updates_without_a_version_lose_nothing_to_each_other() {
     let house = House::new().await;
     let id = house.create("main").await.id;
-    let (host, sender) = (["host".to_owned()], ["display_name".to_owned()]);
+    let (username, sender) = (["username".to_owned()], ["display_name".to_owned()]);
     let mut one = input("x", None);
-    one.draft.host = "relay.example.com".into();
+    one.draft.username = "relay".into();
     let mut two = input("x", None);
     two.draft.display_name = "Two".into();
     let (one, two) = tokio::join!(
-        house.office.update_account(&house.admin, id, one, &host, None),
+        house
+            .office
+            .update_account(&house.admin, id, one, &username, None),
         house.office.update_account(&house.admin, id, two, &sender, None),
     );
     one.unwrap();
     two.unwrap();
     let after = house.office.account(&AccountRef::Id(id)).await.unwrap().settings;
     assert_eq!(
-        (after.server.host.as_str(), after.sender.display_name.as_str()),
-        ("relay.example.com", "Two")
+        (
+            after.login.unwrap().username.as_str(),
+            after.sender.display_name.as_str()
+        ),
+        ("relay", "Two")
     );
 }
 
@@ -231,6 +237,44 @@ async fn every_fault_of_an_account_is_told_at_once() {
     }
     let unknown = house.office.account(&AccountRef::Name("main".into())).await;
     assert!(matches!(unknown, Err(AccountError::Unknown)));
+}
+
+#[tokio::test]
+async fn a_kept_secret_does_not_move_to_another_host() {
+    let house = House::new().await;
+    let id = house.create("main").await.id;
+    let update = async |password, mask: &[&str]| {
+        let mut input = input("main", password);
+        input.draft.host = "relay.example.com".into();
+        let mask: Vec<String> = mask.iter().map(|&field| field.to_owned()).collect();
+        house
+            .office
+            .update_account(&house.admin, id, input, &mask, None)
+            .await
+    };
+    // Also where one is sent along that the mask does not name.
+    for (password, mask) in [(None, &["host"][..]), (None, &[]), (Some("next"), &["host"])] {
+        let refused = update(password, mask).await.unwrap_err();
+        assert_eq!(fields(&refused), ["account.secret"]);
+    }
+    let moved = update(Some("next"), &["host", "secret"]).await.unwrap();
+    assert_eq!(moved.settings.server.host, "relay.example.com");
+    assert_eq!(house.password_of(&moved), b"next");
+    // Where it is already, nothing is asked again.
+    update(None, &["host", "username"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_reads_like_an_id_is_found() {
+    let house = House::new().await;
+    let name = AccountId::from_bytes([9; 16]).to_string();
+    let account = house.create(&name).await;
+    let by_name = AccountRef::Id(name.parse().unwrap());
+    assert_eq!(house.office.account(&by_name).await.unwrap().id, account.id);
+    let deleted = house.office.delete_account(&house.admin, &by_name, None).await;
+    deleted.unwrap();
+    let gone = house.office.account(&by_name).await;
+    assert!(matches!(gone, Err(AccountError::Unknown)));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Tests: of a connection, stage by stage, and of a whole message.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -111,7 +111,7 @@ impl Office {
         let id = EntryId::random(&*self.entropy);
         let masked_recipient = self.settings.mask.apply(&mail.recipient);
         let mail = Mail::Test(mail).to_bytes();
-        let slot = self.handoff.slot(&*self.entropy);
+        let slot = self.handoff.slot(&*self.entropy, &*self.clock);
         let entry = NewEntry {
             id,
             kind: MailKind::Test,
@@ -124,8 +124,9 @@ impl Office {
             mail: self.keyring.seal(&NewEntry::place(&id), &mail, &*self.entropy),
             lease: slot.lease(),
         };
-        self.outbox.enqueue(entry.clone()).await?;
-        slot.deliver(&entry, &*self.clock);
+        let (outbox, row) = (Arc::clone(&self.outbox), entry.clone());
+        let write = async move { outbox.enqueue(row).await };
+        slot.owe(entry, write, |()| true).await?;
         tracing::info!(account.name = %account, entry.id = %id, "test message queued");
         self.queued(id, wait).await
     }

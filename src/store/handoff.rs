@@ -2,19 +2,27 @@
 //!
 //! A use case takes a [`Slot`] before it writes. A slot with room carries a lease, which the row is written with; after
 //! the commit the mail is handed over under it. Without room the row is written free, and whoever polls claims it.
+//! Writing and handing over are one piece of work ([`Slot::owe`]), which a caller that hangs up does not cut in two: the
+//! mail would lie there until its lease ran out.
 
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
+use tokio_util::task::TaskTracker;
 
-use super::{Claimed, LEASE, NewEntry};
-use crate::domain::{clock::Clock, entropy::Entropy, id::LeaseId};
+use super::{Claimed, LEASE, NewEntry, StoreError, StoreResult};
+use crate::domain::{
+    clock::{Clock, Timestamp},
+    entropy::Entropy,
+    id::LeaseId,
+};
 
 /// The sending end, shared by the use cases.
 #[derive(Clone, Debug)]
 pub struct Handoff {
     sender: mpsc::Sender<Claimed>,
     wake: Arc<Notify>,
+    writes: TaskTracker,
 }
 
 /// The worker's end.
@@ -30,7 +38,9 @@ pub struct Tray {
 #[derive(Debug)]
 pub struct Slot {
     place: Option<(mpsc::OwnedPermit<Claimed>, LeaseId)>,
+    taken_at: Timestamp,
     wake: Arc<Notify>,
+    writes: TaskTracker,
 }
 
 /// A tray for so many mails.
@@ -42,6 +52,7 @@ pub fn handoff(room: usize) -> (Handoff, Tray) {
         Handoff {
             sender,
             wake: Arc::clone(&wake),
+            writes: TaskTracker::new(),
         },
         Tray { receiver, wake },
     )
@@ -50,12 +61,14 @@ pub fn handoff(room: usize) -> (Handoff, Tray) {
 impl Handoff {
     /// Takes a place, if there is one.
     #[must_use]
-    pub fn slot(&self, entropy: &dyn Entropy) -> Slot {
+    pub fn slot(&self, entropy: &dyn Entropy, clock: &dyn Clock) -> Slot {
         let permit = self.sender.clone().try_reserve_owned().ok();
         let place = permit.map(|permit| (permit, LeaseId::random(entropy)));
         Slot {
             place,
+            taken_at: clock.now(),
             wake: Arc::clone(&self.wake),
+            writes: self.writes.clone(),
         }
     }
 }
@@ -67,8 +80,30 @@ impl Slot {
         self.place.as_ref().map(|(_, lease)| *lease)
     }
 
+    /// Writes a mail's row and, where `written` finds it in the answer, hands the mail over. Goes on to its end even
+    /// where whoever waits for it is gone: what is committed is handed over.
+    pub async fn owe<T: Send + 'static>(
+        self,
+        entry: NewEntry,
+        write: impl Future<Output = StoreResult<T>> + Send + 'static,
+        written: fn(&T) -> bool,
+    ) -> StoreResult<T> {
+        let writes = self.writes.clone();
+        let whole = writes.spawn(async move {
+            let answer = write.await?;
+            if written(&answer) {
+                self.deliver(&entry);
+            }
+            Ok(answer)
+        });
+        // It fails where it panicked or the process is at its end.
+        whole
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unavailable(Box::new(error))))
+    }
+
     /// Hands the mail over, once its row is committed. A decoy's place is given back.
-    pub fn deliver(self, entry: &NewEntry, clock: &dyn Clock) {
+    pub fn deliver(self, entry: &NewEntry) {
         if entry.decoy {
             return;
         }
@@ -77,7 +112,8 @@ impl Slot {
                 permit.send(Claimed {
                     id: entry.id,
                     lease,
-                    leased_until: clock.now().plus(LEASE),
+                    // The lease runs on the store's clock. Counted from before the write on ours, it ends no later.
+                    leased_until: self.taken_at.plus(LEASE),
                     challenge: entry.challenge,
                     submitted_at: entry.submitted_at,
                     expires_at: entry.expires_at,
@@ -90,5 +126,67 @@ impl Slot {
             }
             None => self.wake.notify_one(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{
+        domain::{id::EntryId, keyring::Sealed},
+        store::MailKind,
+        system::{SteadyClock, SystemEntropy},
+    };
+
+    fn entry() -> NewEntry {
+        let now = SteadyClock::new().now();
+        NewEntry {
+            id: EntryId::from_bytes([1; 16]),
+            kind: MailKind::Test,
+            challenge: None,
+            decoy: false,
+            submitted_at: now,
+            expires_at: now.plus(Duration::from_mins(1)),
+            masked_recipient: "a*@example.com".into(),
+            message_id: "1@example.com".into(),
+            mail: Sealed::from_bytes(Vec::new()),
+            lease: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mail_whose_caller_has_gone_is_handed_over_all_the_same() {
+        let (handoff, mut tray) = handoff(1);
+        let clock = SteadyClock::new();
+        let slot = handoff.slot(&SystemEntropy, &clock);
+        let (committed, commit) = oneshot::channel();
+        let write = async move { Ok(commit.await.is_ok()) };
+        let mut call = Box::pin(slot.owe(entry(), write, |written| *written));
+        assert!(futures_util::poll!(&mut call).is_pending());
+        drop(call);
+        committed.send(()).unwrap();
+        let claimed = tray.receiver.recv().await.unwrap();
+        assert_eq!(claimed.id, entry().id);
+        assert!(claimed.leased_until <= clock.now().plus(LEASE));
+    }
+
+    #[tokio::test]
+    async fn what_was_not_written_is_not_handed_over() {
+        let (handoff, mut tray) = handoff(1);
+        let slot = handoff.slot(&SystemEntropy, &SteadyClock::new());
+        let write = async { Ok(false) };
+        assert!(!slot.owe(entry(), write, |written| *written).await.unwrap());
+        assert!(tray.receiver.try_recv().is_err());
+        // Its place is free again.
+        assert!(
+            handoff
+                .slot(&SystemEntropy, &SteadyClock::new())
+                .lease()
+                .is_some()
+        );
     }
 }

@@ -87,7 +87,7 @@ impl Post {
             account,
             clock,
             keyring,
-            renderer: Renderer::new(),
+            renderer: Renderer::default(),
             recipient: address("ann@example.org"),
         }
     }
@@ -217,7 +217,10 @@ async fn tls_is_spoken_either_way() {
         assert_eq!(post.server.connections(), 1);
         let report = post.test().await;
         assert!(report.succeeded(), "{report:?}");
-        assert_eq!(report.tls.as_ref().map(|tls| tls.version.as_str()), Some("TLSv1.3"));
+        assert_eq!(
+            report.tls.as_ref().map(|tls| tls.version.as_str()),
+            Some("TLSv1.3")
+        );
     }
 }
 

@@ -5,20 +5,40 @@
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::format_push_string,
+    clippy::too_many_lines,
+    clippy::unnecessary_wraps,
+    clippy::duration_suboptimal_units,
     reason = "tests say what they skip and measure, and build texts plainly"
 )]
 
 mod harness;
 
+mod access;
+mod accounts;
 mod canary;
+mod cancel;
+mod cli;
 mod clients;
+mod clock;
 mod dial;
+mod directory;
 mod docs;
 mod enumeration;
+mod failover;
+mod get;
 mod kill;
+mod overload;
 mod postfix;
 mod render;
+mod requests;
+mod resend;
 mod restart;
+mod settings;
+mod shutdown;
+mod smtp_faults;
+mod start;
+mod store_faults;
 mod tls;
 mod verify;
+mod watch;
 mod worker;

@@ -18,6 +18,9 @@ use mailfactor::{
 
 use crate::harness::{ManualClock, keyring};
 
+/// The languages there are built-in mails in.
+const LANGUAGES: [&str; 5] = ["en", "de", "fr", "es", "zh"];
+
 fn address(text: &str) -> EmailAddress {
     EmailAddress::parse(text, LocalPart::Ascii).unwrap()
 }
@@ -65,7 +68,7 @@ fn render_from(sender: &Sender, mail: &Mail) -> Result<Rendered, SendFailure> {
         submitted_at: ManualClock::new().now(),
         message_id: "<abc.1@mailfactor.example.com>",
     };
-    Renderer::new().render(mail, cover, &keyring())
+    Renderer::default().render(mail, cover, &keyring())
 }
 
 fn render(mail: &Mail) -> Rendered {
@@ -93,7 +96,7 @@ fn seen(message: &str) -> String {
 
 #[test]
 fn every_purpose_in_every_language() {
-    for locale in ["en", "de"] {
+    for locale in LANGUAGES {
         for purpose in Purpose::ALL {
             let mut mail = code_mail(purpose, locale);
             if purpose == Purpose::Recovery {
@@ -108,9 +111,45 @@ fn every_purpose_in_every_language() {
 
 #[test]
 fn test_messages() {
-    insta::assert_snapshot!("test_built_in", seen(&render(&test_mail("", "")).message));
+    for locale in LANGUAGES {
+        let cover = Cover {
+            sender: &sender(),
+            submitted_at: ManualClock::new().now(),
+            message_id: "<abc.1@mailfactor.example.com>",
+        };
+        let rendered = Renderer::new(locale).render(&test_mail("", ""), cover, &keyring());
+        insta::assert_snapshot!(format!("{locale}_test"), seen(&rendered.unwrap().message));
+    }
     let own = test_mail("Hi <there>", "one\n\ntwo <b>");
     insta::assert_snapshot!("test_own", seen(&render(&own).message));
+}
+
+#[test]
+fn locales_get_their_language_or_the_default() {
+    let language_of = |default: &str, locale: &str| {
+        let cover = Cover {
+            sender: &sender(),
+            submitted_at: ManualClock::new().now(),
+            message_id: "<abc.1@mailfactor.example.com>",
+        };
+        let mail = Mail::Code(code_mail(Purpose::Login, locale));
+        let rendered = Renderer::new(default).render(&mail, cover, &keyring()).unwrap();
+        let message = parse(&rendered.message);
+        message.header_raw("Content-Language").unwrap().trim().to_owned()
+    };
+    for (default, locale, spoken) in [
+        ("en", "zh-Hans", "zh-Hans"),
+        ("en", "zh-CN", "zh-Hans"),
+        ("en", "zh-TW", "zh-Hans"),
+        ("en", "fr-CA", "fr"),
+        ("en", "es-419", "es"),
+        ("en", "it", "en"),
+        ("fr-FR", "it", "fr"),
+        ("fr-FR", "de", "de"),
+        ("it", "", "en"),
+    ] {
+        assert_eq!(language_of(default, locale), spoken, "{default} {locale}");
+    }
 }
 
 #[test]
@@ -181,7 +220,7 @@ fn has_exactly_the_headers_it_should() {
 #[test]
 fn the_code_is_in_both_parts_and_not_in_the_subject() {
     for purpose in Purpose::ALL {
-        for locale in ["en", "de"] {
+        for locale in LANGUAGES {
             let mail = code_mail(purpose, locale);
             let code = code_of(&mail);
             let rendered = render(&Mail::Code(mail));

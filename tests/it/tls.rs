@@ -15,6 +15,7 @@ use tonic::{
 
 use crate::harness::{
     certs::{Authority, Issued, Kind},
+    command::{Ran, mailfactor},
     service::{Home, Service},
 };
 
@@ -27,8 +28,12 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
+        Self::set_with(Kind::Good).await
+    }
+
+    async fn set_with(kind: Kind) -> Self {
         let authority = Authority::new();
-        let server = authority.issue(Kind::Good);
+        let server = authority.issue(kind);
         let home = Home::new();
         let file = |name: &str| home.path(name).display().to_string();
         fs::write(home.path("server.pem"), &server.certificate).unwrap();
@@ -56,11 +61,27 @@ impl Scene {
         if let Some(client) = client {
             tls = tls.identity(Identity::from_pem(&client.certificate, &client.key));
         }
-        Endpoint::from_shared(format!("https://localhost:{}", self.service.grpc.port()))?
+        Endpoint::from_shared(self.url())?
             .tls_config(tls)?
             .timeout(Duration::from_secs(30))
             .connect()
             .await
+    }
+
+    fn url(&self) -> String {
+        format!("https://localhost:{}", self.service.grpc.port())
+    }
+
+    /// Writes a file of the home and gives its path.
+    fn file(&self, name: &str, contents: &str) -> String {
+        let path = self.home.path(name);
+        fs::write(&path, contents).unwrap();
+        path.display().to_string()
+    }
+
+    /// Runs a command of a client against the server.
+    async fn run(&self, line: &str) -> Ran {
+        mailfactor(&format!("{line} --server {}", self.url()), &[], "").await
     }
 
     async fn list(&self, client: Option<&Issued>) -> Result<usize, Code> {
@@ -97,4 +118,57 @@ async fn plain_text_gets_no_answer_where_tls_is_spoken() {
     assert_eq!(crate::harness::client::health(scene.service.grpc, "").await, None);
     scene.service.stop().await;
     drop(scene.home);
+}
+
+#[tokio::test]
+async fn commands_call_over_tls_by_certificate_and_by_key() {
+    let scene = Scene::set().await;
+    let ca = scene.file("ca.pem", scene.authority.pem());
+    let certificate = scene.file("ops.pem", &scene.known.certificate);
+    let key = scene.file("ops.key", &scene.known.key);
+    let health = scene.run(&format!("health --ca {ca}")).await.done();
+    assert_eq!(health.trim(), "SERVING");
+    let by_certificate =
+        format!("account list --json --ca {ca} --client-cert {certificate} --client-key {key}");
+    assert_eq!(scene.run(&by_certificate).await.json(), serde_json::json!([]));
+    let auditor = scene.home.caller("auditor", Role::Auditor).await;
+    let api_key = scene.file("auditor.key", &auditor);
+    let by_key = format!("account list --json --ca {ca} --api-key-file {api_key}");
+    assert_eq!(scene.run(&by_key).await.json(), serde_json::json!([]));
+    // A key decides, whatever certificate comes with it.
+    let both = format!("{by_certificate} --api-key mf_none");
+    let err = scene.run(&both).await.failed(1);
+    assert!(err.contains("CALLER_UNKNOWN"), "{err}");
+
+    // Without the CA, and with another one, nothing is sent.
+    let other = scene.file("other.pem", Authority::new().pem());
+    for line in [
+        "health".to_owned(),
+        format!("health --ca {other}"),
+        format!("health --ca {key}"),
+    ] {
+        let err = scene.run(&line).await.failed(1);
+        assert!(
+            err.contains("cannot connect") || err.contains("--ca"),
+            "{line}: {err}"
+        );
+        assert!(!err.contains("panicked"), "{err}");
+    }
+    let missing = scene.run("health --ca /nonexistent.pem").await.failed(1);
+    assert!(missing.contains("/nonexistent.pem"), "{missing}");
+    scene.service.stop().await;
+    drop(scene.home);
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_is_no_good_is_not_believed() {
+    for kind in [Kind::Expired, Kind::WrongName] {
+        let scene = Scene::set_with(kind).await;
+        let ca = scene.file("ca.pem", scene.authority.pem());
+        assert!(scene.connect(Some(&scene.known)).await.is_err(), "{kind:?}");
+        let err = scene.run(&format!("health --ca {ca}")).await.failed(1);
+        assert!(err.contains("cannot connect"), "{kind:?}: {err}");
+        scene.service.stop().await;
+        drop(scene.home);
+    }
 }

@@ -96,7 +96,7 @@ impl PostRoom {
             outbox: Arc::new(store.clone()),
             accounts: Arc::new(store.clone()),
             transports: Arc::new(transports),
-            renderer: Arc::new(Renderer::new()),
+            renderer: Arc::new(Renderer::default()),
             changes: Changes::new(),
             settings: WorkerSettings {
                 concurrency: 4,
@@ -173,11 +173,11 @@ impl PostRoom {
 
     /// Hands a fresh mail over as a use case does.
     async fn hand_over(&self, handoff: &Handoff, recipient: &str) -> EntryId {
-        let slot = handoff.slot(self.entropy.as_ref());
+        let slot = handoff.slot(self.entropy.as_ref(), self.clock.as_ref());
         let entry = self.entry(recipient, slot.lease());
         let id = entry.id;
         self.store.enqueue(entry.clone()).await.unwrap();
-        slot.deliver(&entry, self.clock.as_ref());
+        slot.deliver(&entry);
         id
     }
 

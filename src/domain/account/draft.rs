@@ -18,7 +18,10 @@ const LONGEST: Duration = Duration::from_mins(1);
 
 /// An account as it was written, before it is checked.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "as many as the form has boxes to tick")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "as many as the form has boxes to tick"
+)]
 pub struct AccountDraft {
     /// See [`AccountSettings::name`].
     pub name: String,

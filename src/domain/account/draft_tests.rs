@@ -177,7 +177,14 @@ fn connections_are_named_and_bounded() {
         footnote: "a\u{202e}b".into(),
         ..draft()
     };
-    let expected = ["order", "footnote", "hello_name", "server_name", "ca_certificates", "timeout"];
+    let expected = [
+        "order",
+        "footnote",
+        "hello_name",
+        "server_name",
+        "ca_certificates",
+        "timeout",
+    ];
     assert_eq!(faulty(bad), expected);
     let key = AccountDraft {
         ca_certificates: "-----BEGIN PRIVATE KEY-----".into(),

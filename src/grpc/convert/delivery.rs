@@ -4,7 +4,7 @@ use super::{account, moment, reply, span};
 use crate::{
     domain::{
         address::{EmailAddress, LocalPart},
-        delivery::{ConnectionReport, PeerCertificate, DeliveryState, Stage},
+        delivery::{ConnectionReport, DeliveryState, PeerCertificate, Stage},
         text::{check_line, check_lines},
         violation::Violations,
     },
@@ -27,7 +27,11 @@ pub(in crate::grpc) fn test_connection(
         Some(Target::Account(text)) => faults
             .check("account", account::reference(&text))
             .map(TestTarget::Saved),
-        Some(Target::Settings(settings)) => {
+        Some(Target::Settings(mut settings)) => {
+            if settings.name.is_empty() {
+                // A name is only for keeping settings, and these are not kept.
+                "unsaved".clone_into(&mut settings.name);
+            }
             let secret_of = match settings.account_id.as_str() {
                 "" => None,
                 id => faults.check("settings.account_id", super::field::id(id)),
@@ -86,9 +90,9 @@ pub(in crate::grpc) fn report(report: ConnectionReport) -> pb::TestConnectionRes
         reply: reply(found.reply),
         duration: Some(span(found.duration)),
     });
-    let (version, cipher, certificate) = report.tls.map_or_else(Default::default, |tls| {
-        (tls.version, tls.cipher, tls.certificate)
-    });
+    let (version, cipher, certificate) = report
+        .tls
+        .map_or_else(Default::default, |tls| (tls.version, tls.cipher, tls.certificate));
     pb::TestConnectionResponse {
         succeeded,
         summary: summary.to_owned(),

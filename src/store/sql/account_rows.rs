@@ -164,7 +164,10 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         .bind(link.server_name.as_deref())
         .bind(link.authorities.as_deref())
         .bind(flag(link.any_certificate))
-        .bind(link.timeout.map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+        .bind(
+            link.timeout
+                .map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
+        )
 }
 
 const SEALED: &str = "sealed";

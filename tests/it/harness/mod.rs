@@ -5,10 +5,14 @@
 pub mod certs;
 pub mod client;
 pub mod clients;
+pub mod command;
+pub mod ground;
 pub mod letter;
 pub mod postfix;
 pub mod process;
 pub mod proxy;
+pub mod raw;
+pub mod scene;
 pub mod service;
 pub mod smtp;
 

@@ -133,6 +133,21 @@ impl Home {
         local.close().await;
     }
 
+    /// Gives a caller another key.
+    pub async fn rotate_caller(&self, name: &str) -> String {
+        let local = Local::open(&self.config(), &Machine::real()).await.unwrap();
+        let key = local.rotate_caller(name).await.unwrap();
+        local.close().await;
+        key.reveal().to_string()
+    }
+
+    /// Removes a caller.
+    pub async fn remove_caller(&self, name: &str) {
+        let local = Local::open(&self.config(), &Machine::real()).await.unwrap();
+        local.remove_caller(name).await.unwrap();
+        local.close().await;
+    }
+
     /// Starts the service in this process. With TLS, whoever calls waits until it is ready.
     pub async fn serve(&self, machine: Machine) -> Service {
         Service::start(self.config(), machine).await
