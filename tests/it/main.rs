@@ -8,6 +8,9 @@
     clippy::too_many_lines,
     clippy::unnecessary_wraps,
     clippy::duration_suboptimal_units,
+    clippy::unchecked_time_subtraction,
+    clippy::from_iter_instead_of_collect,
+    clippy::maybe_infinite_iter,
     reason = "tests say what they skip and measure, and build texts plainly"
 )]
 
