@@ -142,7 +142,7 @@ impl Dialer {
             Some(config) => config.map_err(|text| account_failure(Stage::Tls, text))?,
         };
         let name = link.server_name.as_ref().unwrap_or(&server.host);
-        let name = ServerName::try_from(name.to_owned())
+        let name = ServerName::try_from(name.clone())
             .map_err(|_| account_failure(Stage::Tls, "no certificate can be issued for this host name"))?;
         TlsConnector::from(config)
             .connect(name, stream)

@@ -7,7 +7,9 @@ const SEPARATOR: &str = "-- ";
 pub(super) fn append(footnote: &str, text: &mut String, html: &mut String) {
     let kept = text.trim_end().len();
     text.truncate(kept);
-    text.push_str(&format!("\n\n{SEPARATOR}\n{footnote}\n"));
+    for part in ["\n\n", SEPARATOR, "\n", footnote, "\n"] {
+        text.push_str(part);
+    }
     let lines: Vec<String> = footnote.lines().map(escaped).collect();
     let note = format!(
         "<p style=\"margin:16px;font:13px/1.5 sans-serif;color:#767676;text-align:center\">{}</p>\n",

@@ -127,7 +127,7 @@ pub(super) fn report(connection: &ClientConnection) -> TlsReport {
         certificate: connection
             .peer_certificates()
             .and_then(<[_]>::first)
-            .and_then(|certificate| describe(certificate)),
+            .and_then(describe),
     }
 }
 

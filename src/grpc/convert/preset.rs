@@ -33,7 +33,7 @@ fn preset(preset: &Preset) -> pb::Preset {
         ports: ports.collect(),
         authentication: preset.authentication,
         secret_name: preset.secret.to_owned(),
-        sender_domains: domains.iter().map(ToString::to_string).collect(),
+        sender_domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
         sender_domains_only: only,
         messages_per_minute: count(preset.per_minute),
         messages_per_day: count(preset.per_day),
