@@ -5,8 +5,8 @@ mod route;
 use std::time::Duration;
 
 use super::{
-    Accepted, Cover, Rendered, Settled, Unsent, Withheld, Worker, compose::refuse, insist::insist,
-    reply::failure, tally::count,
+    Accepted, Cover, Rendered, Settled, Withheld, Worker, compose::refuse, insist::insist, reply::failure,
+    tally::count,
 };
 use crate::{
     domain::{

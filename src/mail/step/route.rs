@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::Step;
+use super::{MARGIN, Step};
 use crate::{
     domain::{
         account::Account,
