@@ -115,9 +115,12 @@ impl House {
         self.desk.start(caller, request(user)).await.unwrap()
     }
 
-    /// The mail that was handed to the worker last.
-    fn mail(&mut self) -> Option<(Claimed, CodeMail)> {
-        let claimed = self.tray.receiver.try_recv().ok()?;
+    /// The next mail that is handed to the worker, a moment after the answer; none where none comes in a hundred moments.
+    async fn mail(&mut self) -> Option<(Claimed, CodeMail)> {
+        let next = self.tray.receiver.recv();
+        let claimed = tokio::time::timeout(Duration::from_millis(500), next)
+            .await
+            .ok()??;
         let place = NewEntry::place(&claimed.id);
         let mail = self.desk.keyring.open(&place, &claimed.mail).unwrap();
         match Mail::from_bytes(&mail).unwrap() {
@@ -179,7 +182,7 @@ async fn a_started_challenge_mails_its_code_which_verifies_once() {
     assert_eq!(view.standing, Standing::Pending);
     assert_eq!(view.delivery, Some(DeliveryState::Queued));
     assert_eq!(view.challenge.masked_recipient, "A*****@e*****.com");
-    let (claimed, mail) = house.mail().unwrap();
+    let (claimed, mail) = house.mail().await.unwrap();
     assert_eq!(claimed.challenge, Some(view.challenge.id));
     assert!(
         claimed.message_id.ends_with("@mf.example.com>"),
@@ -251,10 +254,10 @@ async fn a_decoy_is_like_a_challenge_but_mails_nothing_and_never_verifies() {
         ));
     }
     let real = house.start(&laptop, "ann").await;
-    assert!(house.mail().is_some());
+    assert!(house.mail().await.is_some());
     for user in ["nobody", "bob", "kim"] {
         let decoy = house.start(&laptop, user).await;
-        assert!(house.mail().is_none(), "{user}");
+        assert!(house.mail().await.is_none(), "{user}");
         assert_eq!((decoy.standing, decoy.delivery), (real.standing, real.delivery));
         assert_eq!(
             decoy.challenge.masked_recipient.len(),
@@ -300,8 +303,8 @@ async fn a_resend_keeps_the_code_before_and_the_time_that_is_left() {
     let second = house.desk.resend(&server, again).await.unwrap();
     assert_eq!(second.challenge.code_number, 2);
     assert_eq!(second.challenge.expires_at, view.challenge.expires_at);
-    let (_, first_mail) = house.mail().unwrap();
-    let (_, second_mail) = house.mail().unwrap();
+    let (_, first_mail) = house.mail().await.unwrap();
+    let (_, second_mail) = house.mail().await.unwrap();
     assert_eq!((first_mail.number, second_mail.number), (1, 2));
     assert_eq!(second_mail.lifetime_seconds, 240);
     assert_eq!(second_mail.context, first_mail.context);
@@ -334,7 +337,7 @@ async fn a_request_id_makes_one_challenge_and_one_mail() {
     let first = house.desk.start(&server, with_id()).await.unwrap();
     let second = house.desk.start(&server, with_id()).await.unwrap();
     assert_eq!(first.challenge.id, second.challenge.id);
-    assert!(house.mail().is_some() && house.mail().is_none());
+    assert!(house.mail().await.is_some() && house.mail().await.is_none());
     let other = StartRequest {
         endpoint: "other".into(),
         ..with_id()

@@ -344,7 +344,7 @@ async fn a_test_message_goes_through_the_outbox() {
             (entry.state, entry.masked_recipient.as_str()),
             (DeliveryState::Queued, "a*****@e*****.com")
         );
-        let claimed = house.tray.receiver.try_recv().unwrap();
+        let claimed = house.tray.receiver.recv().await.unwrap();
         let place = NewEntry::place(&entry.id);
         let Ok(Mail::Test(mail)) =
             Mail::from_bytes(&house.office.keyring.open(&place, &claimed.mail).unwrap())
