@@ -179,7 +179,11 @@ impl Local {
     /// The user's budget, found as a start finds it: through the directory.
     async fn find(&self, repository: Option<&str>, name: &str) -> Result<(Subject, UserState), LocalError> {
         let name = UserName::parse(name).map_err(LocalError::UserName)?;
-        match self.directory.find(&name, repository, Pace::Quick).await? {
+        match self
+            .directory
+            .find(&name, repository.as_slice(), Pace::Quick)
+            .await?
+        {
             Found::User(user) => {
                 let subject = self
                     .keyring

@@ -14,7 +14,7 @@ use crate::{
     grpc::{Door, DoorError},
     lifecycle::Shutdown,
     mail::{MailError, Worker},
-    store::{StoreError, handoff::Tray, sql::SqlStore},
+    store::{StoreError, handoff::Tray, policy_book::PolicyBook, sql::SqlStore},
     system::{SteadyClock, SystemEntropy},
     telemetry::{Metrics, keep_up},
 };
@@ -127,6 +127,7 @@ pub struct App {
     door_listener: TcpListener,
     worker: Arc<Worker>,
     tray: Tray,
+    policies: Arc<PolicyBook>,
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
     deadline: Duration,
@@ -142,6 +143,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
     archive::take_over(&store, &config).await?;
     let parts = parts::assemble(&config, &machine, &store, Arc::new(keyring))?;
     parts.door.check()?;
+    archive::failed(&config, parts.policies.read().await)?;
     let door_listener = listen("gRPC", config.server.listen).await?;
     let metrics_listener = match config.metrics {
         Some(address) => Some(listen("metrics", address).await?),
@@ -156,6 +158,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
         door_listener,
         worker: parts.worker,
         tray: parts.tray,
+        policies: parts.policies,
         metrics_listener,
         housekeeping: Housekeeping {
             clock: machine.clock,
@@ -185,6 +188,7 @@ impl App {
             door_listener,
             worker,
             tray,
+            policies,
             metrics_listener,
             housekeeping,
             deadline,
@@ -197,6 +201,7 @@ impl App {
         let mut door = shutdown.spawn(door.serve(door_listener, soft.clone()));
         shutdown.spawn(worker.run(tray, after_door.clone()));
         shutdown.spawn(housekeeping.run(soft.clone()));
+        shutdown.spawn(policies.keep_fresh(after_door.clone()));
         match metrics_listener {
             Some(listener) => shutdown.spawn(Metrics::install().serve(listener, after_door.clone())),
             None => shutdown.spawn(keep_up(Metrics::install(), after_door.clone())),

@@ -20,6 +20,7 @@ use crate::{
         cached::CachedChallenges,
         changes::Changes,
         handoff::{Tray, handoff},
+        policy_book::PolicyBook,
         sql::SqlStore,
     },
 };
@@ -44,6 +45,7 @@ pub(super) struct Parts {
     pub(super) door: Door,
     pub(super) worker: Arc<Worker>,
     pub(super) tray: Tray,
+    pub(super) policies: Arc<PolicyBook>,
 }
 
 /// Puts the parts together.
@@ -61,6 +63,7 @@ pub(super) fn assemble(
     let transports = Arc::new(transports);
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();
+    let policies = Arc::new(PolicyBook::new(config.policies.clone(), shared.clone()));
     let worker = Worker {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -69,6 +72,7 @@ pub(super) fn assemble(
         accounts: shared.clone(),
         transports: transports.clone(),
         renderer: Arc::new(Renderer::new(&config.delivery.default_locale)),
+        policies: policies.clone(),
         changes: changes.clone(),
         settings: WorkerSettings {
             concurrency: config.delivery.concurrency,
@@ -86,7 +90,7 @@ pub(super) fn assemble(
         )),
         outbox: shared.clone(),
         directory: Arc::new(directory(&config.users)?),
-        policies: Arc::new(config.policies.clone()),
+        policies: policies.clone(),
         handoff: handoff.clone(),
         changes,
         settings: DeskSettings {
@@ -103,13 +107,20 @@ pub(super) fn assemble(
         keyring,
         accounts: shared.clone(),
         outbox: shared.clone(),
+        set_policies: shared.clone(),
+        policies: policies.clone(),
         transports: transports.clone(),
         handoff,
         settings: OfficeSettings {
             local_part: config.users.local_part,
             secret_directories: config.secret_directories.clone(),
             message_id_domain,
-            mask: config.policies.default.mask.clone(),
+            repositories: config
+                .users
+                .repositories
+                .iter()
+                .map(|known| known.name.clone())
+                .collect(),
             test_lifetime: config.delivery.test_lifetime,
             wait: config.delivery.wait,
         },
@@ -125,6 +136,7 @@ pub(super) fn assemble(
         door,
         worker: Arc::new(worker),
         tray,
+        policies,
     })
 }
 

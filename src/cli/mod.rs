@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
-//! `serve`, `check`, `migrate`, `caller` and `user` read the configuration and work on this machine; `account`, `outbox`,
-//! `challenge` and `health` are clients and speak gRPC to a server, wherever it is. `demo` is both at once.
+//! `serve`, `check`, `migrate`, `caller` and `user` read the configuration and work on this machine; `account`, `policy`,
+//! `event`, `sending`, `outbox`, `challenge` and `health` are clients and speak gRPC to a server, wherever it is. `demo` is both at once.
 //! Results go to standard output, everything else to standard error.
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
@@ -21,12 +21,15 @@ mod challenge;
 mod check;
 mod client;
 mod demo;
+mod event;
 mod failure;
 mod health;
 mod migrate;
 mod out;
 mod outbox;
+mod policy;
 mod secret;
+mod sending;
 mod serve;
 mod show;
 mod user;
@@ -79,6 +82,15 @@ enum Command {
     /// The mail accounts of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Account(account::Command),
+    /// The one-time-password policy of a server. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// The events of a server that have policies of their own. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Event(event::Command),
+    /// The master switch of a server: whether any mail goes out. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Sending(sending::Command),
     /// The mails of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Outbox(outbox::Command),
@@ -163,6 +175,9 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Caller(command) => command.run(here, machine()).await,
         Command::User(command) => command.run(here, machine()).await,
         Command::Account(command) => command.run().await,
+        Command::Policy(command) => command.run().await,
+        Command::Event(command) => command.run().await,
+        Command::Sending(command) => command.run().await,
         Command::Outbox(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
     }

@@ -1,8 +1,12 @@
 //! `outbox`: the mails of a server.
 
+mod export;
+mod filters;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use self::filters::Filters;
 use super::{Outcome, client::ClientArguments, out, show};
 use crate::pb::v1 as pb;
 
@@ -18,16 +22,23 @@ pub(super) enum Command {
     List(List),
     /// Shows one mail with every attempt to send it.
     Show(Show),
+    /// Writes mails as CSV.
+    #[command(
+        after_help = "Example:\n  mailfactor outbox export --from 2026-01-01 --until 2026-02-01 --output january.csv"
+    )]
+    Export(export::Export),
+    /// Tries a failed mail again, while its code lives.
+    #[command(after_help = "Example:\n  mailfactor outbox requeue 5vQ2Jx0v0u2bqUn5mXf0Wg")]
+    Requeue(Show),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only mails in this state; may be given several times.
-    #[arg(long, value_parser = state, value_name = "queued|sent|deferred|failed|bounced|expired|withdrawn")]
-    state: Vec<pb::DeliveryState>,
-    /// Only mails last tried through the account of this name.
-    #[arg(long, default_value = "")]
-    account: String,
+    #[command(flatten)]
+    filters: Filters,
+    /// The first submitted first.
+    #[arg(long)]
+    oldest_first: bool,
     /// How many at the most.
     #[arg(long, default_value_t = 50)]
     limit: u32,
@@ -54,6 +65,8 @@ impl Command {
         match self {
             Self::List(list) => list.run().await,
             Self::Show(show) => show.run().await,
+            Self::Export(export) => export.run().await,
+            Self::Requeue(requeue) => requeue.requeue().await,
         }
     }
 }
@@ -73,9 +86,12 @@ impl List {
             let request = pb::ListEntriesRequest {
                 page_size: i32::try_from(missing.min(PAGE)).unwrap_or_default(),
                 page_token,
-                states: self.state.iter().map(|state| i32::from(*state)).collect(),
-                account: self.account.clone(),
-                ..pb::ListEntriesRequest::default()
+                order: if self.oldest_first {
+                    pb::EntryOrder::OldestFirst.into()
+                } else {
+                    pb::EntryOrder::NewestFirst.into()
+                },
+                ..self.filters.request()
             };
             let page = client.outbox.list_entries(request).await?.into_inner();
             entries.extend(page.entries);
@@ -91,8 +107,12 @@ impl List {
         let rows: Vec<_> = entries.iter().map(row).collect();
         let headers = [
             "submitted",
+            "sent",
             "state",
+            "type",
+            "sender",
             "recipient",
+            "subject",
             "attempts",
             "account",
             "last error",
@@ -104,6 +124,19 @@ impl List {
 }
 
 impl Show {
+    async fn requeue(self) -> Outcome {
+        let mut client = self.client.connect().await?;
+        let request = pb::RequeueEntryRequest { entry_id: self.entry };
+        let answer = client.outbox.requeue_entry(request).await?.into_inner();
+        let entry = answer.entry.unwrap_or_default();
+        if self.json {
+            out::json(&show::entry(&entry));
+        } else {
+            out::pairs(&show::entry_pairs(&entry));
+        }
+        Ok(())
+    }
+
     async fn run(self) -> Outcome {
         let mut client = self.client.connect().await?;
         let request = pb::GetEntryRequest { entry_id: self.entry };
@@ -127,16 +160,15 @@ impl Show {
     }
 }
 
-fn state(text: &str) -> Result<pb::DeliveryState, String> {
-    pb::DeliveryState::from_str_name(&format!("DELIVERY_STATE_{}", text.to_uppercase()))
-        .ok_or_else(|| "must be queued, sent, deferred, failed, bounced, expired or withdrawn".to_owned())
-}
-
 fn row(entry: &pb::OutboxEntry) -> Vec<String> {
     vec![
         show::time(entry.submitted_at.as_ref()),
+        show::time(entry.sent_at.as_ref()),
         show::word(entry.state().as_str_name(), "DELIVERY_STATE_"),
+        show::word(entry.kind().as_str_name(), "MAIL_KIND_"),
+        entry.sender.clone(),
         entry.masked_recipient.clone(),
+        entry.subject.clone(),
         entry.attempts.to_string(),
         entry.account.clone(),
         entry.last_error.clone(),

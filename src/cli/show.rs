@@ -163,6 +163,7 @@ pub(super) fn entry_pairs(entry: &pb::OutboxEntry) -> Vec<(&'static str, String)
         ("entry", entry.entry_id.clone()),
         ("kind", word(entry.kind().as_str_name(), "MAIL_KIND_")),
         ("state", word(entry.state().as_str_name(), "DELIVERY_STATE_")),
+        ("sender", entry.sender.clone()),
         ("recipient", entry.masked_recipient.clone()),
         ("subject", entry.subject.clone()),
         ("account", entry.account.clone()),
@@ -172,6 +173,7 @@ pub(super) fn entry_pairs(entry: &pb::OutboxEntry) -> Vec<(&'static str, String)
         ("sent", time(entry.sent_at.as_ref())),
         ("next attempt", time(entry.next_attempt_at.as_ref())),
         ("expires", time(entry.expires_at.as_ref())),
+        ("changed", time(entry.updated_at.as_ref())),
         ("message id", entry.message_id.clone()),
     ]
 }
@@ -192,6 +194,8 @@ pub(super) fn entry(entry: &pb::OutboxEntry) -> Value {
         "attempts": entry.attempts,
         "last_error": entry.last_error,
         "message_id": entry.message_id,
+        "sender": entry.sender,
+        "updated_at": time_value(entry.updated_at.as_ref()),
     })
 }
 

@@ -1,4 +1,4 @@
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::*;
 use crate::domain::otp_policy::OtpPolicy;
@@ -124,7 +124,8 @@ fn the_environment_goes_over_the_file() {
     assert_eq!(config.server.listen.port(), 2);
     assert!(config.server.reflection);
     assert_eq!(config.decoy_domains, ["example.org"]);
-    let vpn = config.policies.of("vpn");
+    let vpn = config.policies.resolve(&BTreeMap::new(), true).0;
+    let vpn = vpn.of("vpn");
     assert_eq!((vpn.attempts, vpn.code.length()), (3, 8));
     assert_eq!(config.policies.default.attempts, 4);
 }
@@ -136,7 +137,8 @@ fn an_event_overrides_only_what_it_names() {
         &[],
     )
     .unwrap();
-    let payroll = config.policies.of("payroll");
+    let payroll = config.policies.resolve(&BTreeMap::new(), true).0;
+    let payroll = payroll.of("payroll");
     assert_eq!(payroll.attempts, 2);
     assert_eq!(payroll.code.alphabet().as_str(), "BCDFGHJKLMNPQRSTVWXZ");
     assert_eq!(payroll.login_lifetime, OtpPolicy::default().login_lifetime);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads a whole number and a unit.
-pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
+pub fn parse(text: &str) -> Result<Duration, &'static str> {
     const FORM: &str =
         "must be a whole number and a unit, such as \"500ms\", \"30s\", \"5m\", \"1h\" or \"7d\"";
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -24,7 +24,8 @@ pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Writes one, in its largest whole unit.
-pub(super) fn write(span: Duration) -> String {
+#[must_use]
+pub fn write(span: Duration) -> String {
     let milliseconds = span.as_millis();
     [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()

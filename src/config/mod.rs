@@ -9,7 +9,7 @@ use std::{cell::RefCell, fs, net::SocketAddr, path::Path, path::PathBuf, time::D
 use toml::{Table, Value};
 
 use crate::domain::{
-    otp_policy::Policies,
+    otp_policy::Configured,
     violation::{Violation, Violations},
 };
 
@@ -25,6 +25,7 @@ mod server;
 mod store;
 
 pub use delivery::{Delivery, Network, Timeouts};
+pub use duration::{parse as parse_duration, write as write_duration};
 pub use repository::{Columns, Repository, RepositoryKind, Users};
 pub use server::{Limits, Log, LogFormat, Server, Tls};
 pub use store::{Retention, Store};
@@ -46,7 +47,7 @@ pub struct Config {
     /// The key file.
     pub key_file: PathBuf,
     /// Sections `[policy]` and `[events]`.
-    pub policies: Policies,
+    pub policies: Configured,
     /// Section `[users]` and the tables `[[repository]]`.
     pub users: Users,
     /// Domains that the invented addresses of decoys are drawn from.
@@ -90,7 +91,7 @@ impl Config {
         let all = reader::Reader::new(root, "", faults);
         let section = |name: &str| all.section(name);
         let store = Store::read(&section("store"));
-        Self {
+        let config = Self {
             server: Server::read(&section("server")),
             metrics: server::metrics(&section("metrics")),
             log: Log::read(&section("log")),
@@ -103,7 +104,9 @@ impl Config {
             secret_directories: delivery::secret_directories(&section("secrets")),
             retention: Retention::read(&section("retention")),
             shutdown_deadline: server::shutdown(&section("shutdown")),
-        }
+        };
+        policy::check_repositories(&config.policies, &config.users, &mut faults.borrow_mut());
+        config
     }
 }
 

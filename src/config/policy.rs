@@ -4,25 +4,26 @@ use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 use toml::{Table, Value};
 
-use super::{merge::overlay, reader::Reader};
+use super::{Users, merge::overlay, reader::Reader};
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
     code::{Alphabet, CodeSpec},
     mask::Mask,
-    otp_policy::{OtpPolicy, Policies},
-    text::check_line,
+    otp_policy::{Configured, OtpPolicy, is_event_name},
+    policy_draft::PolicyDraft,
+    text::require_line,
     violation::Violations,
 };
 
 /// Reads the policy and its overrides by event.
-pub(super) fn read(root: &Table, faults: &RefCell<Violations>) -> Policies {
+pub(super) fn read(root: &Table, faults: &RefCell<Violations>) -> Configured {
     let empty = Table::new();
     let table = |key: &str| root.get(key).and_then(Value::as_table).unwrap_or(&empty);
     let default = policy(&Reader::new(table("policy"), "policy", faults));
     let mut events = BTreeMap::new();
     for (name, over) in table("events") {
         let path = format!("events.{name}");
-        if !is_event(name) {
+        if !is_event_name(name) {
             let problem = "must be named with 1 to 64 of: letters, digits, `.`, `_`, `-`";
             faults.borrow_mut().add(&path, problem);
         }
@@ -39,9 +40,36 @@ pub(super) fn read(root: &Table, faults: &RefCell<Violations>) -> Policies {
                 faults.borrow_mut().add(&fault.field, &fault.description);
             }
         }
-        events.insert(name.clone(), policy);
+        let whole = PolicyDraft::of(&policy);
+        let mut own = PolicyDraft::default();
+        let set = |path: &&&str| over.as_table().is_some_and(|over| holds(over, path));
+        for path in PolicyDraft::PATHS.iter().filter(set) {
+            own.copy(path, &whole);
+        }
+        events.insert(name.clone(), own);
     }
-    Policies { default, events }
+    Configured { default, events }
+}
+
+/// Notes repositories that policies name and that are not there.
+pub(super) fn check_repositories(policies: &Configured, users: &Users, faults: &mut Violations) {
+    let mut check = |names: &[String], path: &str| {
+        for (index, name) in names.iter().enumerate() {
+            if !users.repositories.iter().any(|known| known.name == *name) {
+                faults.add(
+                    format!("{path}.repositories[{index}]"),
+                    "is the name of no [[repository]]",
+                );
+            }
+        }
+    };
+    check(&policies.default.repositories, "policy");
+    for (event, draft) in &policies.events {
+        check(
+            draft.repositories.as_deref().unwrap_or_default(),
+            &format!("events.{event}"),
+        );
+    }
 }
 
 /// Whether a table has anything at a dotted path.
@@ -53,15 +81,6 @@ fn holds(table: &Table, path: &str) -> bool {
             .and_then(Value::as_table)
             .is_some_and(|inner| holds(inner, rest)),
     }
-}
-
-/// An event's name as callers may give it.
-fn is_event(name: &str) -> bool {
-    check_line(name, 64).is_ok()
-        && !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn policy(section: &Reader<'_>) -> OtpPolicy {
@@ -88,17 +107,18 @@ fn policy(section: &Reader<'_>) -> OtpPolicy {
         user_sends: limits(&sends.section("user")),
         address_sends: limits(&sends.section("address")),
         caller_sends: Some(limits(&sends.section("caller"))).filter(|limits| limits.burst > 0),
+        repositories: section.list("repositories", |name| {
+            require_line(name, 64).map(|()| name.to_owned())
+        }),
+        account: section.parse_some("account", |name| require_line(name, 64).map(|()| name.to_owned())),
+        see_users: section.flag("see_users"),
     };
     policy.check(&section.name(""), &mut section.faults().borrow_mut());
     policy
 }
 
 fn code(section: &Reader<'_>) -> CodeSpec {
-    let alphabet = section.parse("alphabet", |text| match text {
-        "digits" => Ok(Alphabet::digits()),
-        "letters" => Ok(Alphabet::letters()),
-        own => Alphabet::parse(own),
-    });
+    let alphabet = section.parse("alphabet", Alphabet::named);
     let length = section.number("length", 6..=10_u8);
     alphabet
         .and_then(|alphabet| {

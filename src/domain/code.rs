@@ -60,6 +60,15 @@ impl Alphabet {
         }
     }
 
+    /// One by name, `digits` or `letters`, or an alphabet of one's own.
+    pub fn named(text: &str) -> Result<Self, CodeSpecError> {
+        match text {
+            "digits" => Ok(Self::digits()),
+            "letters" => Ok(Self::letters()),
+            own => Self::parse(own),
+        }
+    }
+
     /// Its characters.
     #[must_use]
     pub fn as_str(&self) -> &str {

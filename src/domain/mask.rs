@@ -5,6 +5,8 @@
 //! `{local:1}*****@{domain:1}*****.{tld}`, which makes `j*****@e*****.com` of `john.doe@example.com`.
 //! The literal parts have a fixed width, so no mask tells how long an address is.
 
+use std::fmt;
+
 use super::{address::EmailAddress, text::is_plain};
 
 /// The pattern used where none is configured.
@@ -124,6 +126,18 @@ impl Mask {
     }
 }
 
+impl fmt::Display for Mask {
+    /// The pattern.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(text),
+            Part::Local(count) => write!(f, "{{local:{count}}}"),
+            Part::Domain(count) => write!(f, "{{domain:{count}}}"),
+            Part::TopLevel => f.write_str("{tld}"),
+        })
+    }
+}
+
 fn push_literal(parts: &mut Vec<Part>, literal: &str) -> Result<(), MaskError> {
     if literal.contains('}') {
         return Err(MaskError::UnknownPlace("}".into()));
@@ -163,6 +177,7 @@ mod tests {
     #[test]
     fn the_default_shows_one_character_a_side_and_the_top_level_domain() {
         assert_eq!(Mask::parse(DEFAULT_PATTERN).unwrap(), Mask::default());
+        assert_eq!(Mask::default().to_string(), DEFAULT_PATTERN);
         assert_eq!(mask(DEFAULT_PATTERN, "john.doe@example.com"), "j*****@e*****.com");
         assert_eq!(mask(DEFAULT_PATTERN, "a@b.co"), "a*****@b*****.co");
         assert_eq!(mask(DEFAULT_PATTERN, "é@bücher.example"), "é*****@x*****.example");

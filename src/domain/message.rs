@@ -66,6 +66,8 @@ pub struct CodeMail {
     pub lifetime_seconds: u64,
     /// The rest.
     pub context: MailContext,
+    /// The name of the account it is to go through; `None`: the default one.
+    pub account: Option<String>,
 }
 
 /// A test message.
@@ -168,6 +170,8 @@ struct CodeForm {
     key: String,
     lifetime_seconds: u64,
     context: ContextForm,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -230,6 +234,7 @@ impl CodeForm {
             key: mail.key.as_str().to_owned(),
             lifetime_seconds: mail.lifetime_seconds,
             context: ContextForm::of(&mail.context),
+            account: mail.account.clone(),
         }
     }
 
@@ -243,6 +248,7 @@ impl CodeForm {
             key: KeyId::parse(&self.key).map_err(|_| FormError)?,
             lifetime_seconds: self.lifetime_seconds,
             context: self.context.context()?,
+            account: self.account,
         })
     }
 }
@@ -308,6 +314,7 @@ mod tests {
             key: KeyId::parse("k1").unwrap(),
             lifetime_seconds: 300,
             context: context.clone(),
+            account: Some("payroll".into()),
         });
         let test = Mail::Test(TestMail {
             recipient: context.recipient.clone(),

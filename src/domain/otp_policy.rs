@@ -7,6 +7,7 @@ use super::{
     challenge::Purpose,
     code::{CodeNumbers, CodeSpec},
     mask::Mask,
+    policy_draft::PolicyDraft,
     violation::Violations,
 };
 
@@ -41,6 +42,12 @@ pub struct OtpPolicy {
     pub address_sends: SendLimits,
     /// Mails for one caller; `None`: not counted.
     pub caller_sends: Option<SendLimits>,
+    /// The repositories that are searched, in this order; empty: all, in configured order.
+    pub repositories: Vec<String>,
+    /// The name of the account that mail goes through; `None`: the default one.
+    pub account: Option<String>,
+    /// Whether callers that may not see users learn of unknown ones all the same.
+    pub see_users: bool,
 }
 
 impl Default for OtpPolicy {
@@ -68,6 +75,9 @@ impl Default for OtpPolicy {
             user_sends: sends,
             address_sends: sends,
             caller_sends: None,
+            repositories: Vec::new(),
+            account: None,
+            see_users: false,
         }
     }
 }
@@ -155,13 +165,21 @@ impl OtpPolicy {
     }
 }
 
-/// The default policy and those of events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The policies in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
     /// For every event that has none of its own.
     pub default: OtpPolicy,
     /// By event.
     pub events: BTreeMap<String, OtpPolicy>,
+    /// The master switch: whether any mail goes out at all.
+    pub sending: bool,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Configured::default().resolve(&BTreeMap::new(), true).0
+    }
 }
 
 impl Policies {
@@ -170,6 +188,65 @@ impl Policies {
     pub fn of(&self, event: &str) -> &OtpPolicy {
         self.events.get(event).unwrap_or(&self.default)
     }
+}
+
+/// What the configuration says: the default policy, and what events change of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// `[policy]`.
+    pub default: OtpPolicy,
+    /// `[events.NAME]`.
+    pub events: BTreeMap<String, PolicyDraft>,
+}
+
+impl Configured {
+    /// What an administrator set, by event and for the default under the empty name, over the configuration: for an
+    /// event, its own over what is configured for it, over the default in force. A layer that does not fit what lies
+    /// below it, because that changed meanwhile, is left out, and told beside the policies.
+    #[must_use]
+    pub fn resolve(&self, set: &BTreeMap<String, PolicyDraft>, sending: bool) -> (Policies, Violations) {
+        let mut faults = Violations::new();
+        let mut lay = |base: OtpPolicy, draft: Option<&PolicyDraft>, name: &str| match draft
+            .map(|draft| draft.apply(&base, ""))
+        {
+            None => base,
+            Some(Ok(policy)) => policy,
+            Some(Err(wrong)) => {
+                for fault in wrong.as_slice() {
+                    faults.add(format!("{name}.{}", fault.field), &fault.description);
+                }
+                base
+            }
+        };
+        let default = lay(self.default.clone(), set.get(""), "policy");
+        let names = self
+            .events
+            .keys()
+            .chain(set.keys())
+            .filter(|name| !name.is_empty());
+        let events = names
+            .map(|name| {
+                let path = format!("events.{name}");
+                let configured = lay(default.clone(), self.events.get(name), &path);
+                (name.clone(), lay(configured, set.get(name), &path))
+            })
+            .collect();
+        let policies = Policies {
+            default,
+            events,
+            sending,
+        };
+        (policies, faults)
+    }
+}
+
+/// Whether an event may have this name: 1 to 64 letters, digits, `.`, `_`, `-`.
+#[must_use]
+pub fn is_event_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -181,6 +258,30 @@ mod tests {
         let mut faults = Violations::new();
         OtpPolicy::default().check("", &mut faults);
         assert!(faults.is_empty(), "{faults}");
+    }
+
+    #[test]
+    fn an_event_is_laid_over_the_default_in_force() {
+        let draft = |attempts, codes| PolicyDraft {
+            attempts,
+            codes,
+            ..PolicyDraft::default()
+        };
+        let configured = Configured {
+            default: OtpPolicy::default(),
+            events: BTreeMap::from([("vpn".to_owned(), draft(Some(2), None))]),
+        };
+        let set = BTreeMap::from([
+            (String::new(), draft(Some(7), Some(8))),
+            ("payroll".to_owned(), draft(None, Some(2))),
+            ("broken".to_owned(), draft(Some(99), None)),
+        ]);
+        let (policies, faults) = configured.resolve(&set, true);
+        let of = |event: &str| (policies.of(event).attempts, policies.of(event).codes);
+        assert_eq!((of(""), of("other")), ((7, 8), (7, 8)));
+        assert_eq!((of("vpn"), of("payroll"), of("broken")), ((2, 8), (7, 2), (7, 8)));
+        assert_eq!(faults.as_slice().len(), 1);
+        assert_eq!(faults.as_slice()[0].field, "events.broken.attempts");
     }
 
     #[test]

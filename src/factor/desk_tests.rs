@@ -17,10 +17,11 @@ use crate::{
         clock::Timestamp,
         keyring::KeyId,
         message::{CodeMail, Mail},
+        otp_policy::Configured,
     },
     repository::file::FileRepository,
     store::{
-        Claimed, NewEntry,
+        Claimed, NewEntry, Policies,
         handoff::{Tray, handoff},
         sql::{SqlSettings, SqlStore},
     },
@@ -83,12 +84,15 @@ impl House {
             entropy: Arc::new(SystemEntropy),
             keyring: Arc::new(Keyring::new([(KeyId::parse("k").unwrap(), [7; 32])]).unwrap()),
             challenges: Arc::clone(&store) as Arc<dyn Challenges>,
-            outbox: store,
+            outbox: Arc::clone(&store) as Arc<dyn Outbox>,
             directory: Arc::new(Directory::new(
                 vec![Arc::new(staff)],
                 Duration::from_millis(2_500),
             )),
-            policies: Arc::new(Policies::default()),
+            policies: Arc::new(PolicyBook::new(
+                Configured::default(),
+                Arc::clone(&store) as Arc<dyn Policies>,
+            )),
             handoff,
             changes: Changes::new(),
             settings: DeskSettings {

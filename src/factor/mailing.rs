@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{ChallengeView, Desk};
+use super::{ChallengeView, Desk, sees_users};
 use crate::{
     domain::{
         caller::Caller,
@@ -24,6 +24,7 @@ impl Desk {
         challenge: &Challenge,
         number: u32,
         context: MailContext,
+        policy: &OtpPolicy,
         now: Timestamp,
     ) -> NewEntry {
         let id = EntryId::random(&*self.entropy);
@@ -35,6 +36,7 @@ impl Desk {
             key: challenge.key.clone(),
             lifetime_seconds: told_lifetime(challenge.expires_at.since(now).as_secs()),
             context,
+            account: policy.account.clone(),
         });
         NewEntry {
             id,
@@ -44,6 +46,7 @@ impl Desk {
             submitted_at: now,
             expires_at: challenge.expires_at,
             masked_recipient: challenge.masked_recipient.clone(),
+            recipient: challenge.address,
             message_id: message_id(&id, &self.settings.message_id_domain),
             mail: self
                 .keyring
@@ -82,10 +85,11 @@ impl Desk {
                 challenge = present;
             }
         }
+        let sees = sees_users(caller, self.policies.current().of(&challenge.event));
         ChallengeView {
             standing: challenge.standing(self.clock.now()),
             challenge,
-            delivery: caller.see_users.then_some(delivery),
+            delivery: sees.then_some(delivery),
         }
     }
 

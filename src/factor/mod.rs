@@ -14,10 +14,10 @@ use crate::{
         entropy::Entropy,
         id::ChallengeId,
         keyring::Keyring,
-        otp_policy::Policies,
+        otp_policy::OtpPolicy,
     },
     repository::Directory,
-    store::{Challenges, Outbox, StoreError, changes::Changes, handoff::Handoff},
+    store::{Challenges, Outbox, StoreError, changes::Changes, handoff::Handoff, policy_book::PolicyBook},
 };
 
 mod cancel;
@@ -50,7 +50,7 @@ pub struct Desk {
     /// Where users live.
     pub directory: Arc<Directory>,
     /// How codes look and how often.
-    pub policies: Arc<Policies>,
+    pub policies: Arc<PolicyBook>,
     /// The way to this instance's worker.
     pub handoff: Handoff,
     /// News of challenges.
@@ -107,7 +107,8 @@ impl Desk {
 
     /// The challenge as the caller sees it.
     async fn view(&self, caller: &Caller, challenge: Challenge) -> Result<ChallengeView, StoreError> {
-        let delivery = if caller.see_users {
+        let sees = sees_users(caller, self.policies.current().of(&challenge.event));
+        let delivery = if sees {
             let newest = self.outbox.newest(challenge.id).await?;
             Some(newest.map_or(DeliveryState::Queued, |entry| entry.state))
         } else {
@@ -129,6 +130,11 @@ fn context_place(id: ChallengeId) -> String {
 /// Counts what became of a request for a challenge, or of a challenge.
 fn count(outcome: &'static str) {
     metrics::counter!("mailfactor_challenges_total", "outcome" => outcome).increment(1);
+}
+
+/// Whether a caller is told the truth about users: by its own right, or because the event's policy has it so.
+fn sees_users(caller: &Caller, policy: &OtpPolicy) -> bool {
+    caller.see_users || policy.see_users
 }
 
 fn may_see(caller: &Caller, challenge: &Challenge) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ChallengeView, Desk, GetError, context_place, count};
+use super::{ChallengeView, Desk, GetError, context_place, count, sees_users};
 use crate::{
     domain::{
         budget::Lock,
@@ -31,6 +31,9 @@ pub enum ResendError {
     /// There is no such challenge, or it is somebody else's.
     #[error("no such challenge")]
     Unknown,
+    /// The master switch is off.
+    #[error("sending is switched off")]
+    SendingDisabled,
     /// It is closed.
     #[error("the challenge is closed")]
     Closed(Standing),
@@ -77,10 +80,15 @@ impl Desk {
         caller: &Caller,
         request: ResendRequest,
     ) -> Result<ChallengeView, ResendError> {
-        if request.wait && !caller.see_users {
-            return Err(ResendError::WaitNotAllowed);
+        let policies = self.policies.current();
+        if !policies.sending {
+            return Err(ResendError::SendingDisabled);
         }
         let challenge = self.challenge_of(caller, request.id).await?;
+        let policy = policies.of(&challenge.event);
+        if request.wait && !sees_users(caller, policy) {
+            return Err(ResendError::WaitNotAllowed);
+        }
         let now = self.clock.now();
         if let Some(refusal) = refusal(&challenge, now) {
             return Err(refusal);
@@ -91,10 +99,9 @@ impl Desk {
             .keyring
             .open(&context_place(challenge.id), &challenge.context)?;
         let context = MailContext::from_bytes(&context)?;
-        let policy = self.policies.of(&challenge.event);
         let number = challenge.code_number + 1;
 
-        let mut entry = self.entry(&challenge, number, context, now);
+        let mut entry = self.entry(&challenge, number, context, policy, now);
         let slot = self.handoff.slot(&*self.entropy, &*self.clock);
         entry.lease = slot.lease();
         let listener = request.wait.then(|| self.changes.listen(challenge.id));

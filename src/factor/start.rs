@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{ChallengeView, Desk, context_place, count};
+use super::{ChallengeView, Desk, context_place, count, sees_users};
 use crate::{
     domain::{
         address::EmailAddress,
@@ -54,7 +54,10 @@ pub enum StartError {
     /// Several users match. Only to callers that see users.
     #[error("several users match")]
     UserAmbiguous,
-    /// The named repository is not configured.
+    /// The master switch is off.
+    #[error("sending is switched off")]
+    SendingDisabled,
+    /// The named repository is not configured, or not for this event.
     #[error("no repository of that name is configured")]
     RepositoryNotConfigured,
     /// A repository gave no answer.
@@ -93,18 +96,22 @@ impl Desk {
 
     async fn try_start(&self, caller: &Caller, request: StartRequest) -> Result<ChallengeView, StartError> {
         // Before anything is looked up: the refusal must not depend on the user.
-        if request.wait && !caller.see_users {
+        let policies = self.policies.current();
+        if !policies.sending {
+            return Err(StartError::SendingDisabled);
+        }
+        let policy = policies.of(&request.event);
+        if request.wait && !sees_users(caller, policy) {
             return Err(StartError::WaitNotAllowed);
         }
-        let addressee = self.addressee(caller, &request).await?;
-        let policy = self.policies.of(&request.event);
+        let addressee = self.addressee(caller, &request, policy).await?;
         let now = self.clock.now();
         let request_key = self.request_key(caller, &request);
         let wait = request.wait;
         let context = self.context(request.clone(), &addressee);
         let challenge = self.new_challenge(caller, request, &addressee, policy, &context, now);
 
-        let mut entry = self.entry(&challenge, challenge.code_number, context, now);
+        let mut entry = self.entry(&challenge, challenge.code_number, context, policy, now);
         let slot = self.handoff.slot(&*self.entropy, &*self.clock);
         entry.lease = slot.lease();
         // Before the write: the worker may be faster than this task.
@@ -139,10 +146,16 @@ impl Desk {
     }
 
     /// Whom the mail goes to: the user, or a decoy for callers who must not learn that there is nobody to mail.
-    async fn addressee(&self, caller: &Caller, request: &StartRequest) -> Result<Addressee, StartError> {
-        let pace = if caller.see_users { Pace::Quick } else { Pace::Even };
-        let named = request.repository.as_deref();
-        let found = self.directory.find(&request.user, named, pace).await;
+    async fn addressee(
+        &self,
+        caller: &Caller,
+        request: &StartRequest,
+        policy: &OtpPolicy,
+    ) -> Result<Addressee, StartError> {
+        let sees_users = sees_users(caller, policy);
+        let pace = if sees_users { Pace::Quick } else { Pace::Even };
+        let named = searched(request, policy)?;
+        let found = self.directory.find(&request.user, &named, pace).await;
         let truth = match found {
             Ok(Found::User(user)) => return Ok(self.real(*user)),
             Ok(Found::Unknown) => StartError::UserUnknown,
@@ -151,7 +164,7 @@ impl Desk {
             Err(RepositoryError::NotConfigured) => return Err(StartError::RepositoryNotConfigured),
             Err(error) => return Err(StartError::Repository(error)),
         };
-        if caller.see_users {
+        if sees_users {
             return Err(truth);
         }
         tracing::debug!(reason = truth.outcome(), "a decoy stands in");
@@ -250,6 +263,16 @@ impl Desk {
     }
 }
 
+/// The repositories to search: the one that is named, if the policy allows it, or those of the policy; none: all.
+fn searched<'a>(request: &'a StartRequest, policy: &'a OtpPolicy) -> Result<Vec<&'a str>, StartError> {
+    let allowed = &policy.repositories;
+    match request.repository.as_deref() {
+        None => Ok(allowed.iter().map(String::as_str).collect()),
+        Some(name) if allowed.is_empty() || allowed.iter().any(|allowed| allowed == name) => Ok(vec![name]),
+        Some(_) => Err(StartError::RepositoryNotConfigured),
+    }
+}
+
 /// Whom a mail goes to, or seems to.
 pub(super) struct Addressee {
     /// Whose guesses and mails are counted.
@@ -273,6 +296,7 @@ impl StartError {
             Self::UserUnknown => "user_unknown",
             Self::NoAddress => "no_address",
             Self::UserAmbiguous => "user_ambiguous",
+            Self::SendingDisabled => "sending_disabled",
             Self::RepositoryNotConfigured => "repository_not_configured",
             Self::Repository(_) => "repository_unavailable",
             Self::WaitNotAllowed => "wait_not_allowed",

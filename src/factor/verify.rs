@@ -72,7 +72,7 @@ impl Desk {
         let guess = Guess {
             id: challenge.id,
             numbers,
-            limits: self.policies.of(&challenge.event).guesses,
+            limits: self.policies.current().of(&challenge.event).guesses,
             now: self.clock.now(),
         };
         let Guessed { verdict, challenge } =

@@ -195,12 +195,15 @@ fn pages_go_on_under_the_same_filters_alone() {
     let states = [pb::DeliveryState::Sent, pb::DeliveryState::Failed];
     let first = list("", &states, 0).unwrap();
     assert_eq!(first.size, 50);
-    assert_eq!(first.filter.states, [DeliveryState::Sent, DeliveryState::Failed]);
+    assert_eq!(
+        first.search.filter.states,
+        [DeliveryState::Sent, DeliveryState::Failed]
+    );
     let key = PageKey {
         submitted_at: Timestamp::from_micros(-5),
         id: EntryId::from_bytes([1; 16]),
     };
-    let token = convert::page_token(Some(key), &first.filter);
+    let token = convert::page_token(Some(key), &first.search);
     let turned = [
         pb::DeliveryState::Failed,
         pb::DeliveryState::Sent,

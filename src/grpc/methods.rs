@@ -48,7 +48,7 @@ const fn method(path: &'static str, access: Access, kind: Kind) -> Method {
     Method { path, access, kind }
 }
 
-static METHODS: [Method; 18] = [
+static METHODS: [Method; 28] = [
     call("/mailfactor.v1.EmailOtpAuthenticator/StartChallenge", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/ResendCode", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/VerifyCode", USERS),
@@ -67,8 +67,18 @@ static METHODS: [Method; 18] = [
     call("/mailfactor.v1.MailSenderPolicy/SetDefaultAccount", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/TestConnection", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/SendTestMessage", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/GetOtpPolicy", READERS),
+    call("/mailfactor.v1.MailSenderPolicy/UpdateOtpPolicy", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/ResetOtpPolicy", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/ListEvents", READERS),
+    call("/mailfactor.v1.MailSenderPolicy/CreateEvent", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/DeleteEvent", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/GetSending", READERS),
+    call("/mailfactor.v1.MailSenderPolicy/SetSending", ADMINS),
     call("/mailfactor.v1.MailOutbox/ListEntries", READERS),
     call("/mailfactor.v1.MailOutbox/GetEntry", READERS),
+    call("/mailfactor.v1.MailOutbox/RequeueEntry", ADMINS),
+    method("/mailfactor.v1.MailOutbox/ExportEntries", READERS, Kind::Watch),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),
     method("/grpc.health.v1.Health/Watch", Access::Public, Kind::Watch),
 ];

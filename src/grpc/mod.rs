@@ -167,6 +167,7 @@ impl Door {
         };
         let outbox = outbox::Outbox {
             office: Arc::clone(&self.office),
+            soft: soft.clone(),
         };
         let routes =
             Routes::new(EmailOtpAuthenticatorServer::new(authenticator).max_decoding_message_size(limit))

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{convert, status};
+use super::{BoxStream, caller, convert, status};
 use crate::{pb::v1 as pb, policy::Office};
 
 /// The service over the office.
 pub(super) struct Outbox {
     pub(super) office: Arc<Office>,
+    pub(super) soft: CancellationToken,
 }
 
 #[tonic::async_trait]
@@ -22,11 +25,11 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
             convert::list_entries(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
         let page = self
             .office
-            .list_entries(&listing.filter, listing.after, listing.size)
+            .list_entries(&listing.search, listing.after, listing.size)
             .await
             .map_err(|error| status::outbox(&error))?;
         Ok(Response::new(pb::ListEntriesResponse {
-            next_page_token: convert::page_token(page.next, &listing.filter),
+            next_page_token: convert::page_token(page.next, &listing.search),
             entries: page.entries.into_iter().map(convert::entry).collect(),
         }))
     }
@@ -43,5 +46,36 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
             entry: Some(convert::entry(entry)),
             attempts: attempts.into_iter().map(convert::attempt).collect(),
         }))
+    }
+
+    async fn requeue_entry(
+        &self,
+        request: Request<pb::RequeueEntryRequest>,
+    ) -> Result<Response<pb::RequeueEntryResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let id = convert::id("entry_id", &request.get_ref().entry_id)
+            .map_err(|faults| status::invalid(&faults))?;
+        let requeued = self.office.requeue_entry(&caller, id).await;
+        let entry = requeued.map_err(|error| status::requeue(&error))?;
+        Ok(Response::new(pb::RequeueEntryResponse {
+            entry: Some(convert::entry(entry)),
+        }))
+    }
+
+    type ExportEntriesStream = BoxStream<pb::ExportEntriesResponse>;
+
+    async fn export_entries(
+        &self,
+        request: Request<pb::ExportEntriesRequest>,
+    ) -> Result<Response<Self::ExportEntriesStream>, Status> {
+        let search =
+            convert::export_entries(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
+        let pages = self.office.export_entries(search).map(|page| match page {
+            Ok(page) => Ok(convert::csv(&page.entries)),
+            Err(error) => Err(status::outbox(&error)),
+        });
+        let chunks = stream::once(future::ready(Ok(convert::csv_headings()))).chain(pages);
+        let chunks = chunks.map_ok(|csv: String| pb::ExportEntriesResponse { csv: csv.into() });
+        Ok(Response::new(super::until(self.soft.clone(), chunks)))
     }
 }

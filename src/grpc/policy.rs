@@ -111,6 +111,99 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
         let entry = Some(convert::entry(sent.map_err(|error| status::test(&error))?));
         Ok(Response::new(pb::SendTestMessageResponse { entry }))
     }
+
+    async fn get_otp_policy(
+        &self,
+        request: Request<pb::GetOtpPolicyRequest>,
+    ) -> Result<Response<pb::GetOtpPolicyResponse>, Status> {
+        let event = convert::policy_event(&request.get_ref().event).map_err(invalid)?;
+        let found = self.office.otp_policy(event).await;
+        let policy = Some(convert::policy(
+            found.map_err(|error| status::otp_policy(&error))?,
+        ));
+        Ok(Response::new(pb::GetOtpPolicyResponse { policy }))
+    }
+
+    async fn update_otp_policy(
+        &self,
+        request: Request<pb::UpdateOtpPolicyRequest>,
+    ) -> Result<Response<pb::UpdateOtpPolicyResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let (target, draft) = convert::update_policy(request.into_inner()).map_err(invalid)?;
+        let set = self
+            .office
+            .update_otp_policy(&caller, &target.event, draft, &target.paths, target.version)
+            .await;
+        let policy = Some(convert::policy(set.map_err(|error| status::otp_policy(&error))?));
+        Ok(Response::new(pb::UpdateOtpPolicyResponse { policy }))
+    }
+
+    async fn reset_otp_policy(
+        &self,
+        request: Request<pb::ResetOtpPolicyRequest>,
+    ) -> Result<Response<pb::ResetOtpPolicyResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let target = convert::reset_policy(request.into_inner()).map_err(invalid)?;
+        let set = self
+            .office
+            .reset_otp_policy(&caller, &target.event, &target.paths, target.version)
+            .await;
+        let policy = Some(convert::policy(set.map_err(|error| status::otp_policy(&error))?));
+        Ok(Response::new(pb::ResetOtpPolicyResponse { policy }))
+    }
+
+    async fn list_events(
+        &self,
+        _request: Request<pb::ListEventsRequest>,
+    ) -> Result<Response<pb::ListEventsResponse>, Status> {
+        let found = self.office.events().await;
+        let found = found.map_err(|error| status::otp_policy(&error))?;
+        let events = found.into_iter().map(convert::event).collect();
+        Ok(Response::new(pb::ListEventsResponse { events }))
+    }
+
+    async fn create_event(
+        &self,
+        request: Request<pb::CreateEventRequest>,
+    ) -> Result<Response<pb::CreateEventResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let created = self.office.create_event(&caller, &request.get_ref().event).await;
+        let event = Some(convert::event(
+            created.map_err(|error| status::otp_policy(&error))?,
+        ));
+        Ok(Response::new(pb::CreateEventResponse { event }))
+    }
+
+    async fn delete_event(
+        &self,
+        request: Request<pb::DeleteEventRequest>,
+    ) -> Result<Response<pb::DeleteEventResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let (event, version) = convert::delete_event(request.get_ref()).map_err(invalid)?;
+        let deleted = self.office.delete_event(&caller, event, version).await;
+        deleted.map_err(|error| status::otp_policy(&error))?;
+        Ok(Response::new(pb::DeleteEventResponse {}))
+    }
+
+    async fn get_sending(
+        &self,
+        _request: Request<pb::GetSendingRequest>,
+    ) -> Result<Response<pb::GetSendingResponse>, Status> {
+        let sending = self.office.sending().await;
+        let sending = Some(convert::sending(sending.map_err(|error| status::store(&error))?));
+        Ok(Response::new(pb::GetSendingResponse { sending }))
+    }
+
+    async fn set_sending(
+        &self,
+        request: Request<pb::SetSendingRequest>,
+    ) -> Result<Response<pb::SetSendingResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let enabled = convert::set_sending(*request.get_ref()).map_err(invalid)?;
+        let set = self.office.set_sending(&caller, enabled).await;
+        let sending = Some(convert::sending(set.map_err(|error| status::store(&error))?));
+        Ok(Response::new(pb::SetSendingResponse { sending }))
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err gives the value")]

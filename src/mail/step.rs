@@ -27,6 +27,8 @@ struct Step<'a> {
     worker: &'a Worker,
     claimed: Claimed,
     subject: Option<String>,
+    /// The address it was rendered to come from.
+    sender: Option<String>,
     attempts: Vec<AttemptRecord>,
     /// Whether a copy of unknown fate is counted at present.
     charged: bool,
@@ -56,6 +58,7 @@ impl<'a> Step<'a> {
             worker,
             claimed,
             subject: None,
+            sender: None,
             attempts: Vec::new(),
             charged,
         }
@@ -65,6 +68,10 @@ impl<'a> Step<'a> {
         let now = self.now();
         if now >= self.claimed.expires_at {
             return self.settle(Outcome::Expired { failure: None }).await;
+        }
+        // The master switch: the mail waits until it is on again, or expires.
+        if !self.worker.policies.current().sending {
+            return self.release().await;
         }
         let attempt = self.worker.transports.settings().attempt_timeout;
         if now.plus(attempt + MARGIN) > self.claimed.leased_until {
@@ -93,6 +100,7 @@ impl<'a> Step<'a> {
             Err(failure) => return self.fail(Some(&account), now, failure).await,
         };
         self.subject = Some(rendered.masked_subject.clone());
+        self.sender = Some(account.settings.sender.address.as_str().to_owned());
         let in_lease = self.claimed.leased_until.minus(MARGIN);
         let until = self.claimed.expires_at.min(in_lease);
         let begun = Instant::now();
@@ -133,14 +141,15 @@ impl<'a> Step<'a> {
         Mail::from_bytes(&bytes).map_err(|error| refuse(format!("the outbox entry {error}")))
     }
 
-    /// The account a mail goes through: a test mail names its own, enabled or not; the others take the default.
+    /// The account a mail goes through: a test mail names its own, enabled or not; the others take the one that their
+    /// event's policy named when they were written, or the default.
     async fn choose_account(&self, mail: &Mail) -> StoreResult<Option<Account>> {
         let accounts = &self.worker.accounts;
         match mail {
             Mail::Test(mail) => self.insist(|| accounts.find(mail.account)).await,
-            Mail::Code(_) => {
+            Mail::Code(mail) => {
                 let all = self.insist(|| accounts.list()).await?;
-                Ok(candidates(all).next())
+                Ok(candidates(all, mail.account.as_deref()).into_iter().next())
             }
         }
     }
@@ -283,6 +292,7 @@ impl<'a> Step<'a> {
             lease: self.claimed.lease,
             outcome,
             subject: self.subject.clone(),
+            sender: self.sender.clone(),
             attempts: self.attempts.clone(),
             fate_known: self.charged,
         };
@@ -332,9 +342,13 @@ fn count(became: Settled, stage: Option<Stage>) {
     metrics::counter!("mailfactor_mails_total", "outcome" => outcome, "stage" => stage).increment(1);
 }
 
-/// The accounts that mail may go through, in the order they are tried: the default one.
-fn candidates(accounts: Vec<Account>) -> impl Iterator<Item = Account> {
-    accounts
+/// The accounts that mail may go through, in the order they are tried: the one that is wanted, then the default one.
+fn candidates(accounts: Vec<Account>, wanted: Option<&str>) -> Vec<Account> {
+    let is_wanted = |account: &Account| Some(account.settings.name.as_str()) == wanted;
+    let mut found: Vec<Account> = accounts
         .into_iter()
-        .filter(|account| account.is_default && account.settings.enabled)
+        .filter(|account| account.settings.enabled && (account.is_default || is_wanted(account)))
+        .collect();
+    found.sort_by_key(|account| !is_wanted(account));
+    found
 }

@@ -18,7 +18,7 @@ use crate::{
         id::{EntryId, LeaseId},
         keyring::Keyring,
     },
-    store::{Accounts, Claimed, LEASE, Outbox, changes::Changes, handoff::Tray},
+    store::{Accounts, Claimed, LEASE, Outbox, changes::Changes, handoff::Tray, policy_book::PolicyBook},
 };
 
 /// How many mails whose time is over are ended in one go.
@@ -61,6 +61,8 @@ pub struct Worker {
     pub transports: Arc<Transports>,
     /// Makes the messages.
     pub renderer: Arc<Renderer>,
+    /// The policies: while the master switch is off, nothing is claimed.
+    pub policies: Arc<PolicyBook>,
     /// Rung for every challenge whose mail changed.
     pub changes: Changes,
     /// The rest.
@@ -147,6 +149,9 @@ impl Worker {
     }
 
     async fn claim_due(&self, limit: usize) -> Option<Vec<Claimed>> {
+        if !self.policies.current().sending {
+            return Some(Vec::new());
+        }
         let leases = (0..limit)
             .map(|_| LeaseId::random(self.entropy.as_ref()))
             .collect();

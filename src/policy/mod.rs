@@ -6,21 +6,30 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
-    domain::{address::LocalPart, clock::Clock, entropy::Entropy, keyring::Keyring, mask::Mask},
+    domain::{address::LocalPart, clock::Clock, entropy::Entropy, keyring::Keyring},
     mail::Transports,
-    store::{Accounts, Outbox, handoff::Handoff},
+    store::{Accounts, Outbox, Policies, handoff::Handoff, policy_book::PolicyBook},
 };
 
 mod accounts;
+mod export;
 mod gate;
+mod otp_policy;
 mod outbox;
+mod requeue;
 mod secrets;
 mod test;
 mod vitals;
 
+pub use crate::store::Sending;
 pub use accounts::{AccountError, AccountInput, AccountRef, UPDATABLE};
 pub use gate::Gate;
-pub use outbox::{AttemptRecord, Entry, EntryFilter, EntryPage, MailKind, OutboxError, PageKey, StoreError};
+pub use otp_policy::{PolicyError, PolicyView};
+pub use outbox::{
+    AttemptRecord, Entry, EntryFilter, EntryOrder, EntryPage, EntrySearch, MailKind, OutboxError, PageKey,
+    StoreError,
+};
+pub use requeue::RequeueError;
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
 
@@ -36,6 +45,10 @@ pub struct Office {
     pub accounts: Arc<dyn Accounts>,
     /// Mails owed.
     pub outbox: Arc<dyn Outbox>,
+    /// Policies as they are set at run time.
+    pub set_policies: Arc<dyn Policies>,
+    /// The policies in force.
+    pub policies: Arc<PolicyBook>,
     /// The worker's connections.
     pub transports: Arc<Transports>,
     /// The way to this instance's worker.
@@ -53,8 +66,8 @@ pub struct OfficeSettings {
     pub secret_directories: Vec<PathBuf>,
     /// What stands after the `@` of a Message-ID.
     pub message_id_domain: String,
-    /// How recipients of test messages are shown.
-    pub mask: Mask,
+    /// The names of the repositories.
+    pub repositories: Vec<String>,
     /// How long a test message is tried.
     pub test_lifetime: Duration,
     /// How long a caller that waits for the mail server waits at the most.

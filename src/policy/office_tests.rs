@@ -14,6 +14,7 @@ use crate::{
         id::AccountId,
         keyring::KeyId,
         message::Mail,
+        otp_policy::Configured,
     },
     mail::MailSettings,
     store::{
@@ -60,13 +61,15 @@ impl House {
             keyring,
             accounts: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
+            set_policies: Arc::new(store.clone()),
+            policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             transports: Arc::new(transports),
             handoff,
             settings: OfficeSettings {
                 local_part: LocalPart::Ascii,
                 secret_directories: vec!["/run/secrets".into()],
                 message_id_domain: "mf.example.com".into(),
-                mask: Mask::default(),
+                repositories: vec!["staff".into()],
                 test_lifetime: Duration::from_mins(1),
                 wait: Duration::from_millis(20),
             },
@@ -355,9 +358,9 @@ async fn a_test_message_goes_through_the_outbox() {
         assert_eq!(mail.subject, "mailfactor test message");
         sent.push(entry.id);
     }
-    let filter = EntryFilter::default();
-    let page = house.office.list_entries(&filter, None, 2).await.unwrap();
-    let rest = house.office.list_entries(&filter, page.next, 2).await.unwrap();
+    let search = EntrySearch::default();
+    let page = house.office.list_entries(&search, None, 2).await.unwrap();
+    let rest = house.office.list_entries(&search, page.next, 2).await.unwrap();
     assert!(page.next.is_some() && rest.next.is_none());
     let listed: Vec<_> = page
         .entries

@@ -66,6 +66,9 @@ pub enum TestError {
     /// There is no account at all.
     #[error("no mail account is set up")]
     NoAccount,
+    /// The master switch is off.
+    #[error("sending is switched off")]
+    SendingDisabled,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,11 +108,15 @@ impl Office {
     /// Sends a test message through the outbox and the worker.
     #[tracing::instrument(name = "policy.send_test_message", skip_all, fields(caller.name = %caller.name))]
     pub async fn send_test_message(&self, caller: &Caller, message: TestMessage) -> Result<Entry, TestError> {
+        if !self.policies.current().sending {
+            return Err(TestError::SendingDisabled);
+        }
         let wait = message.wait;
         let (mail, account) = self.test_mail(message).await?;
         let now = self.clock.now();
         let id = EntryId::random(&*self.entropy);
-        let masked_recipient = self.settings.mask.apply(&mail.recipient);
+        let masked_recipient = self.policies.current().default.mask.apply(&mail.recipient);
+        let recipient = self.recipient_hash(&mail.recipient);
         let mail = Mail::Test(mail).to_bytes();
         let slot = self.handoff.slot(&*self.entropy, &*self.clock);
         let entry = NewEntry {
@@ -120,6 +127,7 @@ impl Office {
             submitted_at: now,
             expires_at: now.plus(self.settings.test_lifetime),
             masked_recipient,
+            recipient,
             message_id: message_id(&id, &self.settings.message_id_domain),
             mail: self.keyring.seal(&NewEntry::place(&id), &mail, &*self.entropy),
             lease: slot.lease(),

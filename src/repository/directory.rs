@@ -36,13 +36,8 @@ impl Directory {
         }
     }
 
-    /// Looks a user up in the repository that is `named`, or in all of them.
-    pub async fn find(
-        &self,
-        user: &UserName,
-        named: Option<&str>,
-        pace: Pace,
-    ) -> Result<Found, RepositoryError> {
+    /// Looks a user up in the repositories that are `named`, in that order; none: in all of them.
+    pub async fn find(&self, user: &UserName, named: &[&str], pace: Pace) -> Result<Found, RepositoryError> {
         let until = Instant::now() + self.deadline;
         let asked = self.asked(named)?;
         match pace {
@@ -65,15 +60,15 @@ impl Directory {
         }
     }
 
-    fn asked(&self, named: Option<&str>) -> Result<&[SharedRepository], RepositoryError> {
-        let Some(name) = named else {
-            return Ok(&self.repositories);
+    fn asked(&self, named: &[&str]) -> Result<Vec<&SharedRepository>, RepositoryError> {
+        if named.is_empty() {
+            return Ok(self.repositories.iter().collect());
+        }
+        let find = |name: &&str| {
+            let found = self.repositories.iter().find(|known| known.name() == *name);
+            found.ok_or(RepositoryError::NotConfigured)
         };
-        self.repositories
-            .iter()
-            .find(|repository| repository.name() == name)
-            .map(std::slice::from_ref)
-            .ok_or(RepositoryError::NotConfigured)
+        named.iter().map(find).collect()
     }
 
     async fn ask(
@@ -160,7 +155,7 @@ mod tests {
             .collect();
         let user = UserName::parse("ann").unwrap();
         Directory::new(repositories, Duration::from_millis(2_500))
-            .find(&user, named, pace)
+            .find(&user, named.as_slice(), pace)
             .await
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Probe, Start,
+    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe, Start,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -26,14 +26,15 @@ use crate::domain::{
 pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
+pub(crate) mod policies;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Probe + Clone + 'static> Store for T {}
+impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static> Store for T {}
 
 /// A fresh place for a store. Opened twice, it is the same store opened again.
 pub(crate) trait Place {
@@ -62,10 +63,14 @@ macro_rules! keeps_every_contract {
             a_third_copy_of_unknown_fate_is_never_sent, a_known_fate_takes_the_charge_back,
             giving_back_takes_back_only_its_own_charge, at_the_start_every_lease_is_given_back,
             outcomes_and_attempts_are_recorded, a_retry_waits, what_is_late_expires, a_withdrawn_mail_is_not_sent,
-            a_decoy_is_never_seen, reports_are_paged_and_filtered, closed_mails_are_forgotten);
+            a_decoy_is_never_seen, reports_are_paged_and_filtered, every_filter_finds_what_it_asks_for,
+            a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@people $place;
             exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);
+        $crate::store::contract::keeps_every_contract!(@policies $place;
+            a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
+            the_master_switch_stays_where_it_was_put);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {
@@ -163,6 +168,7 @@ pub(crate) fn entry(challenge: Option<ChallengeId>, now: Timestamp) -> NewEntry 
         submitted_at: now,
         expires_at: now.plus(5 * MINUTE),
         masked_recipient: "j*****@e*****.com".into(),
+        recipient: subject(101),
         message_id: format!("<{id}@example.com>"),
         mail: Sealed::from_bytes(vec![4, 5, 6]),
         lease: None,

@@ -66,6 +66,11 @@ pub fn handoff(room: usize) -> (Handoff, Tray) {
 }
 
 impl Handoff {
+    /// Tells the worker that a mail is due which was not handed over.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// Takes a place, if there is one.
     #[must_use]
     pub fn slot(&self, entropy: &dyn Entropy, clock: &dyn Clock) -> Slot {
@@ -142,7 +147,10 @@ impl Slot {
 mod tests {
     use super::*;
     use crate::{
-        domain::{id::EntryId, keyring::Sealed},
+        domain::{
+            id::EntryId,
+            keyring::{Sealed, Subject},
+        },
         store::MailKind,
         system::{SteadyClock, SystemEntropy},
     };
@@ -157,6 +165,7 @@ mod tests {
             submitted_at: now,
             expires_at: now.plus(Duration::from_mins(1)),
             masked_recipient: "a*@example.com".into(),
+            recipient: Subject::from_bytes([2; 32]),
             message_id: "1@example.com".into(),
             mail: Sealed::from_bytes(Vec::new()),
             lease: None,

@@ -6,8 +6,8 @@
 //! [`Challenges::start`] and [`Challenges::resend`], which also charge budgets and write the outbox.
 //!
 //! In front of the challenges stands [`cached`]: it refuses what can be refused without the database. [`handoff`] gives
-//! a fresh mail to this instance's worker without another query, and [`changes`] wakes whoever waits for news of a
-//! challenge.
+//! a fresh mail to this instance's worker without another query, [`changes`] wakes whoever waits for news of a
+//! challenge, and [`policy_book`] holds the policies in force.
 
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub mod changes;
 pub(crate) mod contract;
 pub mod handoff;
 mod outbox;
+mod policies;
+pub mod policy_book;
 pub mod sql;
 
 pub use accounts::{AccountWrite, Accounts};
@@ -30,9 +32,10 @@ pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
 };
 pub use outbox::{
-    AttemptRecord, Claimed, Entry, EntryFilter, LEASE, Leave, MailKind, NewEntry, Outbox, Outcome, PageKey,
-    QueueDepth, Settlement,
+    AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
+    Outcome, PageKey, QueueDepth, Requeued, Settlement,
 };
+pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
 
 /// The store did not answer, or not in time, or answered what it never wrote.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use crate::domain::{
     clock::Timestamp,
     delivery::{DeliveryState, SendFailure, Stage},
     id::{ChallengeId, EntryId, LeaseId},
-    keyring::Sealed,
+    keyring::{Sealed, Subject},
 };
 
 /// A mail to be written to the outbox.
@@ -29,6 +29,8 @@ pub struct NewEntry {
     pub expires_at: Timestamp,
     /// The recipient as reports show it.
     pub masked_recipient: String,
+    /// The keyed hash of the recipient, so that its mails are found without opening any.
+    pub recipient: Subject,
     /// The Message-ID of every copy.
     pub message_id: String,
     /// The [`crate::domain::message::Mail`], sealed for [`NewEntry::place`].
@@ -55,6 +57,9 @@ pub enum MailKind {
 }
 
 impl MailKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Code, Self::Test];
+
     /// The number that stands for it in the store.
     #[must_use]
     pub const fn tag(self) -> i64 {
@@ -67,9 +72,7 @@ impl MailKind {
     /// The kind of a tag.
     #[must_use]
     pub fn from_tag(tag: i64) -> Option<Self> {
-        [Self::Code, Self::Test]
-            .into_iter()
-            .find(|kind| kind.tag() == tag)
+        Self::ALL.into_iter().find(|kind| kind.tag() == tag)
     }
 }
 
@@ -98,12 +101,16 @@ pub struct Entry {
     pub subject: String,
     /// The name of the account of the last attempt; empty before one.
     pub account: String,
+    /// The address it was sent from at the last attempt; empty before one.
+    pub sender: String,
     /// How many attempts were made.
     pub attempts: u32,
     /// Why it is deferred or failed; empty where it is not.
     pub last_error: String,
     /// The Message-ID of every copy.
     pub message_id: String,
+    /// When anything of it last changed, on the store's clock.
+    pub changed_at: Timestamp,
 }
 
 /// A mail that this worker, and no other, may send until the lease runs out.
@@ -203,6 +210,8 @@ pub struct Settlement {
     pub outcome: Outcome,
     /// The subject with the code masked, where it was rendered.
     pub subject: Option<String>,
+    /// The address it was sent from, where it was rendered.
+    pub sender: Option<String>,
     /// The attempts made under this lease (fail-over may make several), oldest first.
     pub attempts: Vec<AttemptRecord>,
     /// Whether a copy of unknown fate was charged, and its fate is now known: the charge is taken back.
@@ -216,19 +225,48 @@ pub struct EntryFilter {
     pub states: Vec<DeliveryState>,
     /// Last tried through this account.
     pub account: Option<String>,
+    /// Of this kind.
+    pub kind: Option<MailKind>,
+    /// To this recipient.
+    pub recipient: Option<Subject>,
     /// Submitted at or after this.
     pub from: Option<Timestamp>,
     /// Submitted before this.
     pub until: Option<Timestamp>,
+    /// In which order they are listed.
+    pub order: EntryOrder,
 }
 
-/// Where a page begins: after this entry, newest first.
+/// In which order entries are listed, by submission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EntryOrder {
+    /// The last one first.
+    #[default]
+    NewestFirst,
+    /// The first one first.
+    OldestFirst,
+}
+
+/// Where a page begins: after this entry, in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageKey {
     /// Its submission.
     pub submitted_at: Timestamp,
     /// Its name, among those submitted in the same microsecond.
     pub id: EntryId,
+}
+
+/// What became of the wish to try a mail again.
+#[derive(Clone, Debug)]
+pub enum Requeued {
+    /// It is due now, with its copies of unknown fate forgiven: somebody decided that another may go out.
+    Due(Box<Entry>),
+    /// It is not one that failed.
+    NotFailed,
+    /// Its time is over, its challenge closed, or a newer mail carries a newer code.
+    Expired,
+    /// No such entry.
+    Unknown,
 }
 
 /// What is waiting.
@@ -268,6 +306,9 @@ pub trait Outbox: Send + Sync {
     /// Withdraws a challenge's unsent mails.
     async fn withdraw(&self, challenge: ChallengeId) -> StoreResult<()>;
 
+    /// Makes a failed mail due at once, if its code still lives at `now`.
+    async fn requeue(&self, id: EntryId, now: Timestamp) -> StoreResult<Requeued>;
+
     /// The newest mail of a challenge.
     async fn newest(&self, challenge: ChallengeId) -> StoreResult<Option<Entry>>;
 
@@ -277,7 +318,7 @@ pub trait Outbox: Send + Sync {
     /// The attempts of an entry, oldest first.
     async fn attempts(&self, id: EntryId) -> StoreResult<Vec<AttemptRecord>>;
 
-    /// Entries, newest first, without decoys.
+    /// Entries in the filter's order, without decoys. Costs what the page costs, wherever in the list it lies.
     async fn list(&self, filter: &EntryFilter, after: Option<PageKey>, limit: u32)
     -> StoreResult<Vec<Entry>>;
 

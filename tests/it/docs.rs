@@ -251,7 +251,16 @@ struct CommandLine {
 /// The command lines in a line of text, in a shell's or a list's notation.
 fn commands(line: &str) -> Vec<CommandLine> {
     let plain = line.replace(['"', '[', ']', ',', '\''], " ");
-    let groups = ["caller", "user", "account", "outbox", "challenge"];
+    let groups = [
+        "caller",
+        "user",
+        "account",
+        "policy",
+        "event",
+        "sending",
+        "outbox",
+        "challenge",
+    ];
     let singles = ["serve", "demo", "check", "migrate", "health"];
     let mut found = Vec::new();
     for piece in plain.split(['`', '#', '|', ';', '}', '(']) {

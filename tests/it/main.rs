@@ -6,6 +6,7 @@
     clippy::print_stdout,
     clippy::format_push_string,
     clippy::unnecessary_wraps,
+    clippy::similar_names,
     clippy::duration_suboptimal_units,
     clippy::unchecked_time_subtraction,
     clippy::from_iter_instead_of_collect,
@@ -28,7 +29,9 @@ mod docs;
 mod enumeration;
 mod get;
 mod kill;
+mod outbox;
 mod overload;
+mod policy;
 mod postfix;
 mod render;
 mod requests;

@@ -49,6 +49,7 @@ fn code_mail(purpose: Purpose, locale: &str) -> CodeMail {
             locale: locale.into(),
             client_ip: "192.0.2.1".into(),
         },
+        account: None,
     }
 }
 

@@ -156,6 +156,7 @@ async fn everything_that_is_wrong_about_mails_is_named_at_once() {
             seconds: 0,
             nanos: -1,
         }),
+        ..pb::ListEntriesRequest::default()
     };
     assert_eq!(
         named(outbox.list_entries(list).await),

@@ -12,14 +12,16 @@ use mailfactor::{
         code::CodeSpec,
         delivery::{DeliveryState, Stage},
         id::{AccountId, ChallengeId, EntryId, LeaseId},
-        keyring::{KeyId, Sealed},
+        keyring::{KeyId, Sealed, SubjectKind},
         message::{CodeMail, Mail, MailContext},
+        otp_policy::Configured,
     },
     mail::{MailSettings, Renderer, Settled, Transports, Worker, WorkerSettings},
     store::{
         Accounts as _, Claimed, Entry, LEASE, MailKind, NewEntry, Outbox,
         changes::Changes,
         handoff::{Handoff, Tray, handoff},
+        policy_book::PolicyBook,
         sql::{SqlSettings, SqlStore},
     },
 };
@@ -92,6 +94,7 @@ impl PostRoom {
             accounts: Arc::new(store.clone()),
             transports: Arc::new(transports),
             renderer: Arc::new(Renderer::default()),
+            policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             changes: Changes::new(),
             settings: WorkerSettings {
                 concurrency: 4,
@@ -125,6 +128,7 @@ impl PostRoom {
                 locale: "en".into(),
                 client_ip: String::new(),
             },
+            account: None,
         });
         let place = NewEntry::place(&id);
         NewEntry {
@@ -135,6 +139,7 @@ impl PostRoom {
             submitted_at: self.clock.now(),
             expires_at: self.clock.now().plus(LIFETIME),
             masked_recipient: "a*****@e*****.org".into(),
+            recipient: self.worker.keyring.subject(SubjectKind::Address, &[recipient]),
             message_id: format!("<{id}@mailfactor.example.com>"),
             mail: self
                 .worker

@@ -263,7 +263,7 @@ fn parse_etag(text: &str) -> Result<Option<i64>, &'static str> {
 }
 
 /// A path of a field mask, if it is one that can be shown.
-fn shown(path: &str) -> &str {
+pub(super) fn shown(path: &str) -> &str {
     let plain = (1..=64).contains(&path.len())
         && path
             .bytes()

@@ -4,7 +4,7 @@ use super::{count, delivery, field, moment, page, reply, span};
 use crate::{
     domain::{text::check_line, violation::Violations},
     pb::v1 as pb,
-    policy::{AttemptRecord, Entry, EntryFilter, MailKind, PageKey},
+    policy::{AttemptRecord, Entry, EntryFilter, EntryOrder, EntrySearch, MailKind, PageKey},
 };
 
 /// How many entries a page has unless the request says, and at the most.
@@ -14,7 +14,7 @@ const PAGE: (u32, i32) = (50, 500);
 #[derive(Debug)]
 pub(in crate::grpc) struct Listing {
     /// Which entries.
-    pub(in crate::grpc) filter: EntryFilter,
+    pub(in crate::grpc) search: EntrySearch,
     /// After which one.
     pub(in crate::grpc) after: Option<PageKey>,
     /// How many.
@@ -25,33 +25,72 @@ pub(in crate::grpc) struct Listing {
 pub(in crate::grpc) fn list_entries(request: pb::ListEntriesRequest) -> Result<Listing, Violations> {
     let mut faults = Violations::new();
     let size = faults.check("page_size", page_size(request.page_size));
-    let mut states = Vec::new();
-    for (index, number) in request.states.into_iter().enumerate() {
-        let state = faults.check(&format!("states[{index}]"), delivery::filtered_state(number));
-        states.extend(state.filter(|state| !states.contains(state)));
-    }
-    faults.check("account", check_line(&request.account, 64));
-    let from = request.submitted_from.as_ref().map(field::moment).transpose();
-    let until = request.submitted_until.as_ref().map(field::moment).transpose();
-    let filter = EntryFilter {
-        states,
-        account: Some(request.account).filter(|name| !name.is_empty()),
-        from: faults.check("submitted_from", from).flatten(),
-        until: faults.check("submitted_until", until).flatten(),
-    };
-    let after = match request.page_token.as_str() {
+    let page_token = request.page_token.clone();
+    let search = search(request, &mut faults);
+    let after = match page_token.as_str() {
         "" => None,
-        token => faults.check("page_token", page::open(token, &filter)),
+        token => faults.check("page_token", page::open(token, &search)),
     };
     match size {
-        Some(size) if faults.is_empty() => Ok(Listing { filter, after, size }),
+        Some(size) if faults.is_empty() => Ok(Listing { search, after, size }),
         _ => Err(faults),
     }
 }
 
+/// What to export.
+pub(in crate::grpc) fn export_entries(request: pb::ExportEntriesRequest) -> Result<EntrySearch, Violations> {
+    let mut faults = Violations::new();
+    let search = search(request.entries.unwrap_or_default(), &mut faults);
+    faults.into_result().map(|()| search)
+}
+
+/// Which entries a request asks for; what is wrong with it is noted.
+fn search(given: pb::ListEntriesRequest, faults: &mut Violations) -> EntrySearch {
+    let mut states = Vec::new();
+    for (index, number) in given.states.into_iter().enumerate() {
+        let state = faults.check(&format!("states[{index}]"), delivery::filtered_state(number));
+        states.extend(state.filter(|state| !states.contains(state)));
+    }
+    faults.check("account", check_line(&given.account, 64));
+    faults.check("recipient", check_line(&given.recipient, 320));
+    faults.check("text", check_line(&given.text, 200));
+    let from = given.submitted_from.as_ref().map(field::moment).transpose();
+    let until = given.submitted_until.as_ref().map(field::moment).transpose();
+    EntrySearch {
+        filter: EntryFilter {
+            states,
+            account: Some(given.account).filter(|name| !name.is_empty()),
+            kind: faults.check("kind", kind(given.kind)).flatten(),
+            recipient: None,
+            from: faults.check("submitted_from", from).flatten(),
+            until: faults.check("submitted_until", until).flatten(),
+            order: faults.check("order", order(given.order)).unwrap_or_default(),
+        },
+        recipient: given.recipient,
+        text: given.text,
+    }
+}
+
+fn kind(number: i32) -> Result<Option<MailKind>, &'static str> {
+    match pb::MailKind::try_from(number) {
+        Ok(pb::MailKind::Unspecified) => Ok(None),
+        Ok(pb::MailKind::Code) => Ok(Some(MailKind::Code)),
+        Ok(pb::MailKind::Test) => Ok(Some(MailKind::Test)),
+        Err(_) => Err("is no kind of mail"),
+    }
+}
+
+fn order(number: i32) -> Result<EntryOrder, &'static str> {
+    match pb::EntryOrder::try_from(number) {
+        Ok(pb::EntryOrder::Unspecified | pb::EntryOrder::NewestFirst) => Ok(EntryOrder::NewestFirst),
+        Ok(pb::EntryOrder::OldestFirst) => Ok(EntryOrder::OldestFirst),
+        Err(_) => Err("is no order"),
+    }
+}
+
 /// The token of the next page; empty where there is none.
-pub(in crate::grpc) fn page_token(next: Option<PageKey>, filter: &EntryFilter) -> String {
-    next.map(|key| page::token(key, filter)).unwrap_or_default()
+pub(in crate::grpc) fn page_token(next: Option<PageKey>, search: &EntrySearch) -> String {
+    next.map(|key| page::token(key, search)).unwrap_or_default()
 }
 
 /// An outbox entry.
@@ -74,6 +113,8 @@ pub(in crate::grpc) fn entry(entry: Entry) -> pb::OutboxEntry {
         attempts: count(entry.attempts),
         last_error: reply(entry.last_error),
         message_id: entry.message_id,
+        sender: entry.sender,
+        updated_at: Some(moment(entry.changed_at)),
     }
 }
 

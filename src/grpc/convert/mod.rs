@@ -7,15 +7,21 @@ use crate::domain::{clock::Timestamp, id::IdError, violation::Violations};
 
 mod account;
 mod challenge;
+mod csv;
 mod delivery;
 mod entry;
 mod field;
+mod otp_policy;
 mod page;
 
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
+pub(super) use csv::{csv, csv_headings};
 pub(super) use delivery::{report, test_connection, test_message};
-pub(super) use entry::{attempt, entry, list_entries, page_token};
+pub(super) use entry::{attempt, entry, export_entries, list_entries, page_token};
+pub(super) use otp_policy::{
+    delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,
+};
 
 /// Reads the one field of a request that is an identifier.
 pub(super) fn id<T: FromStr<Err = IdError>>(field: &str, text: &str) -> Result<T, Violations> {

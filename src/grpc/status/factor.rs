@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use super::{exhausted_until, fault, invalid_field, log, refuse, store};
+use super::{exhausted_until, fault, invalid_field, log, refuse, sending_disabled, store};
 use crate::{
     domain::{budget::Lock, clock::Timestamp},
     factor::{CancelError, GetError, ResendError, StartError, VerifyError},
@@ -22,9 +22,10 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
             "USER_AMBIGUOUS",
             "more than one user matches",
         ),
-        StartError::RepositoryNotConfigured => {
-            invalid_field("repository", "is not the name of a configured repository")
-        }
+        StartError::RepositoryNotConfigured => invalid_field(
+            "repository",
+            "is not the name of a repository that is searched for this event",
+        ),
         StartError::Repository(cause) => {
             log(cause);
             refuse(
@@ -33,6 +34,7 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
                 "the user repository is unavailable; try again",
             )
         }
+        StartError::SendingDisabled => sending_disabled(),
         StartError::WaitNotAllowed => wait_not_allowed(),
         StartError::RequestReused => refuse(
             Code::AlreadyExists,
@@ -50,6 +52,7 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
 pub(in crate::grpc) fn resend(error: &ResendError, now: Timestamp) -> Status {
     match error {
         ResendError::Unknown => challenge_unknown(),
+        ResendError::SendingDisabled => sending_disabled(),
         ResendError::Closed(_) => challenge_closed(),
         ResendError::TooEarly(until) => exhausted_until(
             "RESEND_TOO_EARLY",

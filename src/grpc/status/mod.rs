@@ -17,7 +17,7 @@ mod factor;
 mod policy;
 
 pub(super) use factor::{cancel, get, resend, start, verify};
-pub(super) use policy::{account, outbox, test};
+pub(super) use policy::{account, otp_policy, outbox, requeue, test};
 
 /// The domain of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "mailfactor";
@@ -85,6 +85,15 @@ pub(super) fn shutting_down() -> Status {
         Code::Unavailable,
         "SHUTTING_DOWN",
         "this instance is shutting down; call another",
+    )
+}
+
+/// The master switch is off.
+fn sending_disabled() -> Status {
+    refuse(
+        Code::FailedPrecondition,
+        "SENDING_DISABLED",
+        "sending is switched off as a whole",
     )
 }
 

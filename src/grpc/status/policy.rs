@@ -2,8 +2,8 @@
 
 use tonic::{Code, Status};
 
-use super::{invalid, refuse, store};
-use crate::policy::{AccountError, OutboxError, TestError};
+use super::{invalid, refuse, sending_disabled, store};
+use crate::policy::{AccountError, OutboxError, PolicyError, RequeueError, TestError};
 
 /// Why an account was not saved or found.
 pub(in crate::grpc) fn account(error: &AccountError) -> Status {
@@ -44,7 +44,37 @@ pub(in crate::grpc) fn test(error: &TestError) -> Status {
             "NO_ACCOUNT",
             "no mail account is set up",
         ),
+        TestError::SendingDisabled => sending_disabled(),
         TestError::Store(cause) => store(cause),
+    }
+}
+
+/// Why a policy was not shown or changed.
+pub(in crate::grpc) fn otp_policy(error: &PolicyError) -> Status {
+    match error {
+        PolicyError::Invalid(faults) => invalid(faults),
+        PolicyError::EventUnknown => refuse(Code::NotFound, "EVENT_UNKNOWN", "no such event"),
+        PolicyError::EventExists => refuse(
+            Code::AlreadyExists,
+            "EVENT_EXISTS",
+            "there is an event of that name",
+        ),
+        PolicyError::EventConfigured => refuse(
+            Code::FailedPrecondition,
+            "EVENT_CONFIGURED",
+            "the event is in the configuration; take it out there",
+        ),
+        PolicyError::TooManyEvents => refuse(
+            Code::FailedPrecondition,
+            "TOO_MANY_EVENTS",
+            "there are as many events as there may be; delete one first",
+        ),
+        PolicyError::Stale => refuse(
+            Code::Aborted,
+            "ETAG_STALE",
+            "the policy was changed in between; read it again",
+        ),
+        PolicyError::Store(cause) => store(cause),
     }
 }
 
@@ -53,5 +83,22 @@ pub(in crate::grpc) fn outbox(error: &OutboxError) -> Status {
     match error {
         OutboxError::Unknown => refuse(Code::NotFound, "ENTRY_UNKNOWN", "no such outbox entry"),
         OutboxError::Store(cause) => store(cause),
+    }
+}
+
+/// Why an entry is not tried again.
+pub(in crate::grpc) fn requeue(error: &RequeueError) -> Status {
+    match error {
+        RequeueError::Entry(cause) => outbox(cause),
+        RequeueError::NotFailed => refuse(
+            Code::FailedPrecondition,
+            "ENTRY_NOT_FAILED",
+            "the entry has not failed; see its state",
+        ),
+        RequeueError::Expired => refuse(
+            Code::FailedPrecondition,
+            "ENTRY_EXPIRED",
+            "the code of the entry is no longer good; start a new challenge or resend its code",
+        ),
     }
 }

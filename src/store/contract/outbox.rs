@@ -7,7 +7,10 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::{
     domain::delivery::{DeliveryState, FailureKind, SendFailure, Stage},
-    store::{AttemptRecord, Claimed, EntryFilter, LEASE, Leave, Outcome, PageKey, Settlement},
+    store::{
+        AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, Outcome, PageKey, Requeued,
+        Settlement,
+    },
 };
 
 async fn open(place: &impl Place) -> (impl Store, Arc<ManualClock>) {
@@ -71,6 +74,7 @@ fn settlement(id: EntryId, lease: LeaseId, outcome: Outcome) -> Settlement {
         lease,
         outcome,
         subject: None,
+        sender: None,
         attempts: Vec::new(),
         fate_known: false,
     }
@@ -231,6 +235,7 @@ pub(crate) async fn outcomes_and_attempts_are_recorded(place: &impl Place) {
         },
     );
     retry.subject = Some("Your code ******".into());
+    retry.sender = Some("login@example.org".into());
     retry.attempts = vec![
         attempt("first", clock.now(), DeliveryState::Deferred),
         attempt("second", clock.now(), DeliveryState::Deferred),
@@ -251,6 +256,8 @@ pub(crate) async fn outcomes_and_attempts_are_recorded(place: &impl Place) {
     let entry = Outbox::find(&store, id).await.unwrap().unwrap();
     assert_eq!((entry.state, entry.attempts), (DeliveryState::Failed, 3));
     assert_eq!(entry.subject, "Your code ******");
+    assert_eq!(entry.sender, "login@example.org");
+    assert_eq!(entry.changed_at, clock.now());
     let attempts = store.attempts(id).await.unwrap();
     let numbers: Vec<u32> = attempts.iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, [1, 2, 3]);
@@ -430,11 +437,153 @@ pub(crate) async fn reports_are_paged_and_filtered(place: &impl Place) {
         ..EntryFilter::default()
     };
     assert_eq!(count(time).await, 10);
+    let oldest_first = EntryFilter {
+        order: EntryOrder::OldestFirst,
+        ..EntryFilter::default()
+    };
+    written.reverse();
+    let mut read = Vec::new();
+    while let page = Outbox::list(&store, &oldest_first, after_last(&read), 4)
+        .await
+        .unwrap()
+        && !page.is_empty()
+    {
+        read.extend(page.iter().map(|entry| (entry.submitted_at, entry.id)));
+    }
+    assert_eq!(read, written);
     let depth = store.depth().await.unwrap();
     assert_eq!(
         (depth.waiting, depth.oldest),
         (23, Some(began.plus(Duration::from_micros(1))))
     );
+}
+
+fn after_last(read: &[(Timestamp, EntryId)]) -> Option<PageKey> {
+    let (submitted_at, id) = *read.last()?;
+    Some(PageKey { submitted_at, id })
+}
+
+/// Every way to ask gives the same rows as looking at all of them, on every page and in both orders.
+pub(crate) async fn every_filter_finds_what_it_asks_for(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    for index in 0..60_u64 {
+        if index % 3 == 0 {
+            clock.pass(SECOND);
+        }
+        let mut new = entry(None, clock.now());
+        new.recipient = subject(u8::try_from(index % 4).unwrap());
+        if index % 7 == 0 {
+            new.kind = MailKind::Test;
+        }
+        let lease = lease();
+        new.lease = Some(lease);
+        let id = new.id;
+        new.decoy = index % 11 == 0;
+        store.enqueue(new).await.unwrap();
+        let outcome = match index % 5 {
+            0 => continue,
+            1 => Outcome::Failed { failure: failure() },
+            _ => Outcome::Sent { at: clock.now() },
+        };
+        let mut settled = settlement(id, lease, outcome);
+        let account = if index % 2 == 0 { "even" } else { "odd" };
+        settled.attempts = vec![attempt(account, clock.now(), DeliveryState::Sent)];
+        assert!(store.settle(settled).await.unwrap());
+    }
+    let all = Outbox::list(&store, &EntryFilter::default(), None, 100)
+        .await
+        .unwrap();
+    assert_eq!(all.len(), 54);
+    let moment = |index: usize| Some(all[index].submitted_at);
+    for bits in 0..64_u32 {
+        let on = |bit: u32| bits & (1 << bit) != 0;
+        let mut filter = EntryFilter {
+            states: Vec::new(),
+            account: on(0).then(|| "odd".into()),
+            kind: on(1).then_some(if on(2) { MailKind::Test } else { MailKind::Code }),
+            recipient: on(3).then(|| subject(1)),
+            from: on(4).then(|| moment(50)).flatten(),
+            until: on(4).then(|| moment(4)).flatten(),
+            order: EntryOrder::NewestFirst,
+        };
+        if on(5) {
+            filter.states = vec![DeliveryState::Failed, DeliveryState::Queued];
+        }
+        let recipients = recipients(&store, &filter).await;
+        let wanted = |entry: &&Entry| {
+            (filter.states.is_empty() || filter.states.contains(&entry.state))
+                && filter
+                    .account
+                    .as_ref()
+                    .is_none_or(|account| entry.account == *account)
+                && filter.kind.is_none_or(|kind| entry.kind == kind)
+                && filter.from.is_none_or(|from| entry.submitted_at >= from)
+                && filter.until.is_none_or(|until| entry.submitted_at < until)
+                && recipients.as_ref().is_none_or(|known| known.contains(&entry.id))
+        };
+        let mut expected: Vec<_> = all
+            .iter()
+            .filter(wanted)
+            .map(|entry| (entry.submitted_at, entry.id))
+            .collect();
+        for order in [EntryOrder::NewestFirst, EntryOrder::OldestFirst] {
+            filter.order = order;
+            let mut read = Vec::new();
+            while let page = Outbox::list(&store, &filter, after_last(&read), 5).await.unwrap()
+                && !page.is_empty()
+            {
+                read.extend(page.iter().map(|entry| (entry.submitted_at, entry.id)));
+            }
+            assert_eq!(read, expected, "{filter:?}");
+            expected.reverse();
+        }
+    }
+}
+
+/// The mails to the filter's recipient, asked for by nothing else.
+async fn recipients(store: &impl Store, filter: &EntryFilter) -> Option<Vec<EntryId>> {
+    let only = EntryFilter {
+        recipient: Some(filter.recipient?),
+        ..EntryFilter::default()
+    };
+    let found = Outbox::list(store, &only, None, 100).await.unwrap();
+    assert_eq!(found.len(), 14);
+    Some(found.iter().map(|entry| entry.id).collect())
+}
+
+pub(crate) async fn a_failed_mail_is_tried_again_while_its_code_lives(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let challenge = challenge(1, clock.now());
+    let mut start = start(&challenge);
+    let lease = lease();
+    start.entry.lease = Some(lease);
+    let id = start.entry.id;
+    store.start(start).await.unwrap();
+    let requeue = async |id| store.requeue(id, clock.now()).await.unwrap();
+    assert!(matches!(requeue(id).await, Requeued::NotFailed));
+    assert!(matches!(
+        requeue(EntryId::from_bytes(unique())).await,
+        Requeued::Unknown
+    ));
+    let failed = Outcome::Failed { failure: failure() };
+    assert!(store.settle(settlement(id, lease, failed)).await.unwrap());
+    clock.pass(SECOND);
+    let Requeued::Due(entry) = requeue(id).await else {
+        panic!("it failed and its code lives")
+    };
+    assert_eq!(entry.state, DeliveryState::Deferred);
+    assert_eq!(
+        (entry.next_attempt_at, entry.changed_at),
+        (Some(clock.now()), clock.now())
+    );
+    let claimed = claim_one(&store).await;
+    assert_eq!((claimed.id, claimed.unsure), (id, 0));
+    let failed = Outcome::Failed { failure: failure() };
+    assert!(store.settle(settlement(id, claimed.lease, failed)).await.unwrap());
+    store.cancel(challenge.id, clock.now()).await.unwrap();
+    assert!(matches!(requeue(id).await, Requeued::Expired));
+    clock.pass(10 * MINUTE);
+    assert!(matches!(requeue(id).await, Requeued::Expired));
 }
 
 pub(crate) async fn closed_mails_are_forgotten(place: &impl Place) {

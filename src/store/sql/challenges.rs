@@ -112,8 +112,8 @@ impl SqlStore {
         let moved_on = rows::next_code(&mut write, resend).await?;
         // The row was held since it was read.
         let challenge = moved_on.ok_or_else(rows::unreadable)?;
-        outbox::withdraw(&mut write, resend.id).await?;
         let leased_from = self.now(&mut write).await?;
+        outbox::withdraw(&mut write, resend.id, leased_from).await?;
         outbox::insert(&mut write, &resend.entry, leased_from).await?;
         write.commit().await?;
         Ok(Some(Resent::Opened(Box::new(challenge))))

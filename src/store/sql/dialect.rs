@@ -37,6 +37,11 @@ pub(super) const FOR_UPDATE: &str = "";
 /// Ends a SELECT of rows to be claimed: those that somebody else is claiming are passed over.
 pub(super) const SKIP_LOCKED: &str = "";
 
+/// Follows a table's name: reads it by this index, or fails. Without statistics SQLite would guess; PostgreSQL has them.
+pub(super) fn by_index(index: &str) -> String {
+    format!(" INDEXED BY {index}")
+}
+
 /// Answers with a row if there is a table of this name.
 pub(super) const HAS_TABLE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = $1";
 

@@ -17,11 +17,24 @@ struct Migration {
     script: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "start",
-    script: include_str!("schema/0001_start.sql"),
-}];
+/// In the order they are applied. Numbers may be missing: they were given out before the scripts were written.
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "start",
+        script: include_str!("schema/0001_start.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "outbox",
+        script: include_str!("schema/0002_outbox.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "policies",
+        script: include_str!("schema/0005_policies.sql"),
+    },
+];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\
     version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)";
@@ -34,7 +47,7 @@ impl SqlStore {
             sqlx::query(NOTES).execute(&mut *write).await?;
             let pending = pending(&mut write).await?;
             let now = self.now(&mut write).await?;
-            for migration in pending {
+            for migration in &pending {
                 apply(&mut write, migration, now).await?;
             }
             write.commit().await?;
@@ -58,15 +71,20 @@ impl SqlStore {
 }
 
 /// The steps that are not noted. A step that this version does not know was made by a newer one: hands off.
-async fn pending(connection: &mut Connection) -> Result<&'static [Migration], Failure> {
-    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_versions")
-        .fetch_one(connection)
+async fn pending(connection: &mut Connection) -> Result<Vec<&'static Migration>, Failure> {
+    let rows = sqlx::query("SELECT version FROM schema_versions")
+        .fetch_all(connection)
         .await?;
-    let version: i64 = row.try_get(0)?;
-    let applied = usize::try_from(version).unwrap_or(usize::MAX);
-    MIGRATIONS
-        .get(applied..)
-        .ok_or(Failure::Store(StoreError::Corrupt("a schema of a newer version")))
+    let applied = rows.iter().map(|row| row.try_get::<i64, _>(0));
+    let applied = applied.collect::<Result<Vec<_>, _>>()?;
+    let known = |version: &i64| MIGRATIONS.iter().any(|migration| migration.version == *version);
+    if !applied.iter().all(known) {
+        return Err(Failure::Store(StoreError::Corrupt("a schema of a newer version")));
+    }
+    let missing = MIGRATIONS
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version));
+    Ok(missing.collect())
 }
 
 async fn apply(connection: &mut Connection, migration: &Migration, now: Timestamp) -> Result<(), Failure> {

@@ -29,8 +29,11 @@ mod challenges;
 mod dialect;
 mod migrations;
 mod outbox;
+mod outbox_pages;
 mod outbox_report;
+mod outbox_requeue;
 mod outbox_work;
+mod policies;
 mod probe;
 mod rows;
 

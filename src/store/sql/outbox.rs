@@ -3,7 +3,10 @@
 
 use async_trait::async_trait;
 
-use super::{Failure, SqlStore, dialect::Connection, flag, outbox_report as report, outbox_work as work};
+use super::{
+    Failure, SqlStore, dialect::Connection, flag, outbox_pages as pages, outbox_report as report,
+    outbox_requeue as requeue, outbox_work as work,
+};
 use crate::{
     domain::{
         clock::Timestamp,
@@ -11,7 +14,7 @@ use crate::{
     },
     store::{
         AttemptRecord, Claimed, Entry, EntryFilter, LEASE, Leave, NewEntry, Outbox, PageKey, QueueDepth,
-        Settlement, StoreResult,
+        Requeued, Settlement, StoreResult,
     },
 };
 
@@ -67,7 +70,8 @@ impl Outbox for SqlStore {
     async fn settle(&self, settlement: Settlement) -> StoreResult<bool> {
         self.operation("outbox.settle", async {
             let mut write = self.write().await?;
-            let settled = work::settle(&mut write, &settlement).await?;
+            let now = self.now(&mut write).await?;
+            let settled = work::settle(&mut write, &settlement, now).await?;
             write.commit().await?;
             Ok(settled)
         })
@@ -117,8 +121,20 @@ impl Outbox for SqlStore {
                 return Ok(());
             }
             let mut write = self.write().await?;
-            withdraw(&mut write, challenge).await?;
+            let now = self.now(&mut write).await?;
+            withdraw(&mut write, challenge, now).await?;
             Ok(write.commit().await?)
+        })
+        .await
+    }
+
+    async fn requeue(&self, id: EntryId, now: Timestamp) -> StoreResult<Requeued> {
+        self.operation("outbox.requeue", async {
+            let mut write = self.write().await?;
+            let changed_at = self.now(&mut write).await?;
+            let answer = requeue::requeue(&mut write, id, now, changed_at).await?;
+            write.commit().await?;
+            Ok(answer)
         })
         .await
     }
@@ -151,7 +167,7 @@ impl Outbox for SqlStore {
         limit: u32,
     ) -> StoreResult<Vec<Entry>> {
         self.operation("outbox.list", async {
-            report::list(&mut *self.reader().await?, filter, after, limit).await
+            pages::list(&mut *self.reader().await?, filter, after, limit).await
         })
         .await
     }
@@ -186,7 +202,8 @@ pub(super) async fn insert(
     sqlx::query(
         "INSERT INTO outbox (id, kind, challenge, decoy, state, submitted_at, expires_at, next_attempt_at, \
          masked_recipient, subject, account, attempts, last_error, message_id, mail, lease, leased_until, charged, \
-         unsure) VALUES ($1, $2, $3, $4, 1, $5, $6, $5, $7, '', '', 0, '', $8, $9, $10, $11, $12, $12)",
+         unsure, recipient_hash, changed_at) \
+         VALUES ($1, $2, $3, $4, 1, $5, $6, $5, $7, '', '', 0, '', $8, $9, $10, $11, $12, $12, $13, $14)",
     )
     .bind(entry.id.as_bytes().as_slice())
     .bind(entry.kind.tag())
@@ -200,6 +217,8 @@ pub(super) async fn insert(
     .bind(entry.lease.as_ref().map(|lease| lease.as_bytes().as_slice()))
     .bind(leased_until)
     .bind(leased)
+    .bind(entry.recipient.as_bytes().as_slice())
+    .bind(now.as_micros())
     .execute(connection)
     .await?;
     Ok(())
@@ -207,11 +226,17 @@ pub(super) async fn insert(
 
 /// Withdraws a challenge's open mails. A lease stays where it is: its holder gets no leave any more, but may still
 /// record what it had already sent.
-pub(super) async fn withdraw(connection: &mut Connection, challenge: ChallengeId) -> Result<(), Failure> {
+pub(super) async fn withdraw(
+    connection: &mut Connection,
+    challenge: ChallengeId,
+    now: Timestamp,
+) -> Result<(), Failure> {
     sqlx::query(
-        "UPDATE outbox SET state = 7, next_attempt_at = NULL WHERE challenge = $1 AND state IN (1, 3)",
+        "UPDATE outbox SET state = 7, next_attempt_at = NULL, changed_at = $2 \
+         WHERE challenge = $1 AND state IN (1, 3)",
     )
     .bind(challenge.as_bytes().as_slice())
+    .bind(now.as_micros())
     .execute(connection)
     .await?;
     Ok(())

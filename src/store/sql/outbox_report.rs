@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::QueryBuilder;
-
 use super::{
     Failure,
-    dialect::{Connection, Db, Row},
+    dialect::{Connection, Row},
     rows::Columns,
 };
 use crate::{
@@ -14,21 +12,29 @@ use crate::{
         delivery::{DeliveryState, Stage},
         id::{ChallengeId, EntryId},
     },
-    store::{AttemptRecord, Entry, EntryFilter, MailKind, PageKey, QueueDepth},
+    store::{AttemptRecord, Entry, MailKind, QueueDepth},
 };
 
 const TABLE: &str = "outbox";
 
 /// Everything but the sealed mail.
-macro_rules! entries {
-    ($condition:literal) => {
+macro_rules! columns {
+    () => {
         concat!(
-            "SELECT id, kind, challenge, state, submitted_at, sent_at, expires_at, next_attempt_at, ",
-            "masked_recipient, subject, account, attempts, last_error, message_id FROM outbox WHERE ",
-            $condition
+            "id, kind, challenge, state, submitted_at, sent_at, expires_at, next_attempt_at, masked_recipient, ",
+            "subject, account, sender, attempts, last_error, message_id, changed_at"
         )
     };
 }
+
+macro_rules! entries {
+    ($condition:literal) => {
+        concat!("SELECT ", columns!(), " FROM outbox WHERE ", $condition)
+    };
+}
+
+/// The columns that [`entry`] reads.
+pub(super) const COLUMNS: &str = columns!();
 
 pub(super) async fn newest(
     connection: &mut Connection,
@@ -49,42 +55,6 @@ pub(super) async fn find(connection: &mut Connection, id: EntryId) -> Result<Opt
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(entry).transpose()
-}
-
-pub(super) async fn list(
-    connection: &mut Connection,
-    filter: &EntryFilter,
-    after: Option<PageKey>,
-    limit: u32,
-) -> Result<Vec<Entry>, Failure> {
-    let mut query = QueryBuilder::<Db>::new(entries!("decoy = 0"));
-    if !filter.states.is_empty() {
-        query.push(" AND state IN (");
-        let mut tags = query.separated(", ");
-        for state in &filter.states {
-            tags.push_bind(state.tag());
-        }
-        query.push(")");
-    }
-    if let Some(account) = &filter.account {
-        query.push(" AND account = ").push_bind(account);
-    }
-    if let Some(from) = filter.from {
-        query.push(" AND submitted_at >= ").push_bind(from.as_micros());
-    }
-    if let Some(until) = filter.until {
-        query.push(" AND submitted_at < ").push_bind(until.as_micros());
-    }
-    if let Some(after) = &after {
-        query.push(" AND (submitted_at, id) < (");
-        query.push_bind(after.submitted_at.as_micros()).push(", ");
-        query.push_bind(after.id.as_bytes().as_slice()).push(")");
-    }
-    query.push(" ORDER BY submitted_at DESC, id DESC LIMIT ");
-    query.push_bind(i64::from(limit));
-    // The text depends on the filter: kept statements would push out those of every day.
-    let rows = query.build().persistent(false).fetch_all(connection).await?;
-    rows.iter().map(entry).collect()
 }
 
 pub(super) async fn depth(connection: &mut Connection) -> Result<QueueDepth, Failure> {
@@ -115,7 +85,8 @@ pub(super) async fn attempts(
     rows.iter().map(attempt).collect()
 }
 
-fn entry(row: &Row) -> Result<Entry, Failure> {
+/// An entry of a row.
+pub(super) fn entry(row: &Row) -> Result<Entry, Failure> {
     let columns = Columns::new(TABLE, row);
     let state = columns.known(DeliveryState::from_tag(columns.number("state")?))?;
     let next_attempt_at = columns.time_if_any("next_attempt_at")?;
@@ -131,9 +102,11 @@ fn entry(row: &Row) -> Result<Entry, Failure> {
         masked_recipient: columns.text("masked_recipient")?,
         subject: columns.text("subject")?,
         account: columns.text("account")?,
+        sender: columns.text("sender")?,
         attempts: columns.count("attempts")?,
         last_error: columns.text("last_error")?,
         message_id: columns.text("message_id")?,
+        changed_at: columns.time("changed_at")?,
     })
 }
 

@@ -5,7 +5,7 @@ use sqlx::Row as _;
 
 use super::{
     Failure,
-    dialect::{Connection, Row, SKIP_LOCKED},
+    dialect::{Connection, Row, SKIP_LOCKED, by_index},
     rows::Columns,
 };
 use crate::{
@@ -26,13 +26,21 @@ pub(super) async fn due(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<EntryId>, Failure> {
-    const STATEMENT: &str = "SELECT id FROM outbox WHERE state IN (1, 3) AND decoy = 0 \
+    const STATEMENT: &str = " WHERE state IN (1, 3) AND decoy = 0 \
         AND next_attempt_at <= $1 AND leased_until <= $1 AND expires_at > $1 ORDER BY next_attempt_at LIMIT $2";
-    let rows = sqlx::query(sqlx::AssertSqlSafe([STATEMENT, SKIP_LOCKED].concat()))
-        .bind(now.as_micros())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(
+        [
+            "SELECT id FROM outbox",
+            &by_index("outbox_due"),
+            STATEMENT,
+            SKIP_LOCKED,
+        ]
+        .concat(),
+    ))
+    .bind(now.as_micros())
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
     let id = |row: &Row| Ok(EntryId::from_bytes(Columns::new(TABLE, row).bytes("id")?));
     rows.iter().map(id).collect()
 }
@@ -106,7 +114,11 @@ pub(super) async fn leave(
 
 /// Records what became of a mail and gives its lease up. `false`: the lease is lost. A mail that was withdrawn
 /// meanwhile stays so, unless it had been sent.
-pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement) -> Result<bool, Failure> {
+pub(super) async fn settle(
+    connection: &mut Connection,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Result<bool, Failure> {
     let (state, sent_at, next_attempt_at, failure) = match &settlement.outcome {
         Outcome::Sent { at } => (DeliveryState::Sent, Some(*at), None, None),
         Outcome::Retry { at, failure } => (DeliveryState::Deferred, None, Some(*at), Some(failure)),
@@ -120,7 +132,7 @@ pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement)
          next_attempt_at = CASE WHEN state = 7 THEN NULL ELSE $5 END, \
          last_error = $6, subject = COALESCE($7, subject), account = COALESCE($8, account), \
          attempts = attempts + $9, unsure = CASE WHEN unsure > $10 THEN unsure - $10 ELSE 0 END, \
-         charged = 0, lease = NULL, leased_until = 0 \
+         sender = COALESCE($11, sender), changed_at = $12, charged = 0, lease = NULL, leased_until = 0 \
          WHERE id = $1 AND lease = $2 RETURNING attempts",
     )
     .bind(settlement.id.as_bytes().as_slice())
@@ -133,6 +145,8 @@ pub(super) async fn settle(connection: &mut Connection, settlement: &Settlement)
     .bind(account)
     .bind(i64::try_from(settlement.attempts.len()).unwrap_or(i64::MAX))
     .bind(super::flag(settlement.fate_known))
+    .bind(settlement.sender.as_deref())
+    .bind(now.as_micros())
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(false) };
@@ -193,11 +207,12 @@ pub(super) async fn release_all(connection: &mut Connection) -> Result<u64, Fail
 }
 
 pub(super) async fn any_expired(connection: &mut Connection, now: Timestamp) -> Result<bool, Failure> {
-    let any =
-        sqlx::query("SELECT 1 FROM outbox WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 LIMIT 1")
-            .bind(now.as_micros())
-            .fetch_optional(connection)
-            .await?;
+    const CONDITION: &str = " WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 LIMIT 1";
+    let statement = ["SELECT 1 FROM outbox", &by_index("outbox_expiring"), CONDITION].concat();
+    let any = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(now.as_micros())
+        .fetch_optional(connection)
+        .await?;
     Ok(any.is_some())
 }
 
@@ -208,16 +223,17 @@ pub(super) async fn expire(
     leases_at: Timestamp,
     limit: u32,
 ) -> Result<Vec<Option<ChallengeId>>, Failure> {
-    let rows = sqlx::query(
-        "UPDATE outbox SET state = 6, next_attempt_at = NULL, lease = NULL, leased_until = 0 WHERE id IN (\
-         SELECT id FROM outbox WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 AND leased_until <= $2 \
-         ORDER BY expires_at LIMIT $3) RETURNING challenge",
-    )
-    .bind(now.as_micros())
-    .bind(leases_at.as_micros())
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
+    const UPDATE: &str = "UPDATE outbox SET state = 6, next_attempt_at = NULL, lease = NULL, leased_until = 0, \
+         changed_at = $2 WHERE id IN (SELECT id FROM outbox";
+    const CONDITION: &str = " WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 AND leased_until <= $2 \
+         ORDER BY expires_at LIMIT $3) RETURNING challenge";
+    let statement = [UPDATE, &by_index("outbox_expiring"), CONDITION].concat();
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(now.as_micros())
+        .bind(leases_at.as_micros())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
     let challenge = |row: &Row| {
         Ok(Columns::new(TABLE, row)
             .bytes_if_any("challenge")?
