@@ -48,7 +48,7 @@ const fn method(path: &'static str, access: Access, kind: Kind) -> Method {
     Method { path, access, kind }
 }
 
-static METHODS: [Method; 28] = [
+static METHODS: &[Method] = &[
     call("/mailfactor.v1.EmailOtpAuthenticator/StartChallenge", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/ResendCode", USERS),
     call("/mailfactor.v1.EmailOtpAuthenticator/VerifyCode", USERS),

@@ -19,7 +19,6 @@ async fn every_role_may_call_what_the_protocol_says_and_nothing_else() {
     let service = home.serve(Machine::real()).await;
     let channel = channel(service.grpc).await.unwrap();
     let methods = methods();
-    assert_eq!(methods.len(), 24);
     let mut refusals = 0;
     for role in Role::ALL {
         let key = format!("Bearer {}", home.caller(role.name(), role).await);
@@ -44,7 +43,9 @@ async fn every_role_may_call_what_the_protocol_says_and_nothing_else() {
             }
         }
     }
-    assert_eq!(refusals, 18 + 18 + 17, "of 24 methods and 4 roles");
+    let allowed: usize = methods.iter().map(|method| method.roles.len()).sum();
+    assert_eq!(refusals, methods.len() * Role::ALL.len() - allowed);
+    assert!(refusals > methods.len(), "most methods are for few roles");
     service.stop().await;
 }
 
