@@ -183,7 +183,10 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Sending(command) => command.run().await,
         Command::Outbox(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
-        Command::Completions(completions) => completions.run(&mut Arguments::command()),
+        Command::Completions(completions) => {
+            completions.run(&mut Arguments::command());
+            Ok(())
+        }
     }
 }
 
