@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -20,6 +20,7 @@ mod caller;
 mod challenge;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod event;
 mod failure;
@@ -101,6 +102,8 @@ enum Command {
     /// Starts and verifies challenges, to try things. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Challenge(challenge::Command),
+    /// Writes a script that lets a shell complete these commands.
+    Completions(completions::Completions),
 }
 
 /// What commands that work on this machine need.
@@ -185,13 +188,15 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Outbox(command) => command.run().await,
         Command::Template(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
+        Command::Completions(completions) => {
+            completions.run(&mut Arguments::command());
+            Ok(())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
