@@ -26,5 +26,6 @@ pub mod message;
 pub mod otp_policy;
 pub mod policy_draft;
 pub mod preset;
+pub mod template;
 pub mod text;
 pub mod violation;

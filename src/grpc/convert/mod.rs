@@ -14,6 +14,7 @@ mod field;
 mod otp_policy;
 mod page;
 mod preset;
+mod template;
 
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
@@ -24,6 +25,9 @@ pub(super) use otp_policy::{
     delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,
 };
 pub(super) use preset::presets;
+pub(super) use template::{
+    get_template, reset_template, sample, shown, template, template_keys, written_template,
+};
 
 /// Reads the one field of a request that is an identifier.
 pub(super) fn id<T: FromStr<Err = IdError>>(field: &str, text: &str) -> Result<T, Violations> {
