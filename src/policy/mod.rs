@@ -20,6 +20,7 @@ mod requeue;
 mod secrets;
 mod test;
 mod vitals;
+mod watch;
 
 pub use crate::store::Sending;
 pub use accounts::{AccountError, AccountInput, AccountRef, UPDATABLE};
@@ -32,6 +33,7 @@ pub use outbox::{
 pub use requeue::RequeueError;
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
+pub use watch::EntryNews;
 
 /// What the office works with.
 pub struct Office {
