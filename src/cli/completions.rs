@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 
-use super::{Outcome, out};
+use super::out;
 
 /// Where each shell looks for it, as help.
 const PLACES: &str = "Where to put it:\n  \
@@ -19,10 +19,9 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(&self, arguments: &mut clap::Command) -> Outcome {
+    pub(super) fn run(&self, arguments: &mut clap::Command) {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, arguments, "mailfactor", &mut script);
         out::say(String::from_utf8_lossy(&script).trim_end());
-        Ok(())
     }
 }

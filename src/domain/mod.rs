@@ -24,5 +24,6 @@ pub mod mask;
 pub mod message;
 pub mod otp_policy;
 pub mod policy_draft;
+pub mod template;
 pub mod text;
 pub mod violation;

@@ -26,6 +26,7 @@ mod outbox_changes;
 mod policies;
 pub mod policy_book;
 pub mod sql;
+mod templates;
 
 pub use accounts::{AccountWrite, Accounts};
 pub use callers::{CallerWrite, Callers};
@@ -38,6 +39,7 @@ pub use outbox::{
 };
 pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
+pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.
 #[derive(Debug, thiserror::Error)]
