@@ -44,6 +44,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "policies",
         script: include_str!("schema/0005_policies.sql"),
     },
+    Migration {
+        version: 12,
+        name: "changes",
+        script: include_str!("schema/0012_changes.sql"),
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\
