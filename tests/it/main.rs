@@ -33,6 +33,7 @@ mod outbox;
 mod overload;
 mod policy;
 mod postfix;
+mod recovery;
 mod render;
 mod requests;
 mod resend;
