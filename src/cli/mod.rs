@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -20,6 +20,7 @@ mod caller;
 mod challenge;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod event;
 mod failure;
@@ -32,6 +33,7 @@ mod secret;
 mod sending;
 mod serve;
 mod show;
+mod template;
 mod user;
 
 use failure::Failure;
@@ -91,12 +93,17 @@ enum Command {
     /// The master switch of a server: whether any mail goes out. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Sending(sending::Command),
+    /// What mails say: shows, writes, tries and resets templates. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Template(template::Command),
     /// The mails of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Outbox(outbox::Command),
     /// Starts and verifies challenges, to try things. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Challenge(challenge::Command),
+    /// Writes a script that lets a shell complete these commands.
+    Completions(completions::Completions),
 }
 
 /// What commands that work on this machine need.
@@ -179,14 +186,17 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Event(command) => command.run().await,
         Command::Sending(command) => command.run().await,
         Command::Outbox(command) => command.run().await,
+        Command::Template(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
+        Command::Completions(completions) => {
+            completions.run(&mut Arguments::command());
+            Ok(())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

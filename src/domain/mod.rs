@@ -25,5 +25,6 @@ pub mod mask;
 pub mod message;
 pub mod otp_policy;
 pub mod policy_draft;
+pub mod template;
 pub mod text;
 pub mod violation;

@@ -11,7 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe, Start,
+    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe,
+    Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -27,14 +28,18 @@ pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod templates;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + Probe + Clone + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static> Store for T {}
+impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + Probe + Clone + 'static>
+    Store for T
+{
+}
 
 /// A fresh place for a store. Opened twice, it is the same store opened again.
 pub(crate) trait Place {
@@ -71,6 +76,8 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
             the_master_switch_stays_where_it_was_put);
+        $crate::store::contract::keeps_every_contract!(@templates $place;
+            a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

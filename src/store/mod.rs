@@ -25,6 +25,7 @@ mod outbox;
 mod policies;
 pub mod policy_book;
 pub mod sql;
+mod templates;
 
 pub use accounts::{AccountWrite, Accounts};
 pub use callers::{CallerWrite, Callers};
@@ -36,6 +37,7 @@ pub use outbox::{
     Outcome, PageKey, QueueDepth, Requeued, Settlement,
 };
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
+pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ mod entry;
 mod field;
 mod otp_policy;
 mod page;
+mod template;
 
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
@@ -21,6 +22,9 @@ pub(super) use delivery::{report, test_connection, test_message};
 pub(super) use entry::{attempt, entry, export_entries, list_entries, page_token};
 pub(super) use otp_policy::{
     delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,
+};
+pub(super) use template::{
+    get_template, reset_template, sample, shown, template, template_keys, written_template,
 };
 
 /// Reads the one field of a request that is an identifier.

@@ -36,6 +36,7 @@ mod outbox_work;
 mod policies;
 mod probe;
 mod rows;
+mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
 type Write = sqlx::Transaction<'static, Db>;
