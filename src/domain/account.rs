@@ -1,11 +1,13 @@
 //! Mail accounts: the server mail is handed to, and the sender it comes from.
 
 mod draft;
+mod proof;
 mod texts;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
 pub use draft::AccountDraft;
+pub use proof::Proof;
 
 use super::{
     address::EmailAddress,
@@ -95,6 +97,8 @@ pub struct Account {
     pub updated_at: Timestamp,
     /// Counts the changes: an update names the version it was made from.
     pub version: i64,
+    /// The connection test that was passed last, perhaps with other settings: see [`Account::is_proven`].
+    pub proof: Option<Proof>,
 }
 
 impl Account {

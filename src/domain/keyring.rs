@@ -123,6 +123,8 @@ pub enum SubjectKind {
     Request,
     /// The invented address of a decoy.
     Decoy,
+    /// The settings of an account that passed a test.
+    Settings,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

@@ -134,6 +134,7 @@ pub(in crate::grpc) fn account(account: Account) -> pb::Account {
         order: settings.order.into(),
         acknowledge_risks: false,
         warnings,
+        tested_at: account.proof.map(|proof| moment(proof.at)),
     }
 }
 

@@ -44,6 +44,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "policies",
         script: include_str!("schema/0005_policies.sql"),
     },
+    Migration {
+        version: 10,
+        name: "tests",
+        script: include_str!("schema/0010_tests.sql"),
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\
