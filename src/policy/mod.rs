@@ -23,6 +23,7 @@ mod secrets;
 mod templates;
 mod test;
 mod vitals;
+mod watch;
 
 pub use crate::store::Sending;
 pub use accounts::{AccountError, AccountInput, AccountRef};
@@ -38,6 +39,7 @@ pub use requeue::RequeueError;
 pub use templates::{Sample, Shown, TemplateError};
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
+pub use watch::EntryNews;
 
 /// What the office works with.
 pub struct Office {

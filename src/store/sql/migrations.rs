@@ -49,6 +49,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "tests",
         script: include_str!("schema/0010_tests.sql"),
     },
+    Migration {
+        version: 12,
+        name: "changes",
+        script: include_str!("schema/0012_changes.sql"),
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\
