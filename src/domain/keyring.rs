@@ -125,6 +125,8 @@ pub enum SubjectKind {
     Decoy,
     /// A mail account.
     Account,
+    /// The settings of an account that passed a test.
+    Settings,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

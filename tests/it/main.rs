@@ -34,6 +34,7 @@ mod outbox;
 mod overload;
 mod policy;
 mod postfix;
+mod proven;
 mod render;
 mod requests;
 mod resend;
