@@ -123,6 +123,8 @@ pub enum SubjectKind {
     Request,
     /// The invented address of a decoy.
     Decoy,
+    /// An address that a user confirms, byte for byte.
+    Confirmed,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]
