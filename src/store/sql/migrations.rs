@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0002_outbox.sql"),
     },
     Migration {
+        version: 3,
+        name: "accounts",
+        script: include_str!("schema/0003_accounts.sql"),
+    },
+    Migration {
         version: 4,
         name: "templates",
         script: include_str!("schema/0004_templates.sql"),
@@ -43,6 +48,11 @@ const MIGRATIONS: &[Migration] = &[
         version: 7,
         name: "confirmations",
         script: include_str!("schema/0007_confirmations.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "changes",
+        script: include_str!("schema/0012_changes.sql"),
     },
 ];
 

@@ -30,6 +30,7 @@ mod confirmations;
 mod dialect;
 mod migrations;
 mod outbox;
+mod outbox_changes;
 mod outbox_pages;
 mod outbox_report;
 mod outbox_requeue;
