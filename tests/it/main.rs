@@ -32,6 +32,7 @@ mod get;
 mod kill;
 mod outbox;
 mod overload;
+mod override_address;
 mod policy;
 mod postfix;
 mod proven;
