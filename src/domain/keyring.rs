@@ -123,6 +123,8 @@ pub enum SubjectKind {
     Request,
     /// The invented address of a decoy.
     Decoy,
+    /// A refresh token, as an administrator gave it.
+    RefreshToken,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

@@ -22,6 +22,7 @@ pub mod id;
 pub mod keyring;
 pub mod mask;
 pub mod message;
+pub mod oauth;
 pub mod otp_policy;
 pub mod policy_draft;
 pub mod text;
