@@ -1,6 +1,9 @@
 //! `caller`: who may call. On this machine, on the database; a running server notices within seconds.
 
-use clap::{Args, Subcommand};
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use serde_json::{Value, json};
 
 use super::{Here, Outcome, out, show};
@@ -47,8 +50,8 @@ pub(super) enum Command {
 pub(super) struct Add {
     /// Its name: 1 to 64 of letters, digits, `.`, `_`, `-`.
     name: String,
-    /// What it may do: admin, auditor, authenticator or endpoint.
-    #[arg(long, default_value = "authenticator", value_parser = role)]
+    /// What it may do.
+    #[arg(long, default_value = "authenticator", value_parser = role())]
     role: Role,
     /// Whether it learns that a user is unknown. Usual for admin and authenticator, not for the others.
     #[arg(long, value_name = "true|false")]
@@ -144,8 +147,10 @@ fn tell_key(key: &ApiKey) {
     out::say(key.reveal().as_str());
 }
 
-fn role(text: &str) -> Result<Role, String> {
-    Role::from_name(text).ok_or_else(|| "must be admin, auditor, authenticator or endpoint".to_owned())
+/// The names are known to clap, so that its help lists them and shells complete them.
+fn role() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(Role::ALL.map(Role::name))
+        .try_map(|name| Role::from_name(&name).ok_or("must be a role"))
 }
 
 fn fingerprint(text: &str) -> Result<CertificateDigest, String> {

@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -20,6 +20,7 @@ mod caller;
 mod challenge;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod event;
 mod failure;
@@ -81,7 +82,7 @@ enum Command {
     User(user::Command),
     /// The mail accounts of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
-    Account(account::Command),
+    Account(Box<account::Command>),
     /// The one-time-password policy of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -97,6 +98,8 @@ enum Command {
     /// Starts and verifies challenges, to try things. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Challenge(challenge::Command),
+    /// Writes a script that lets a shell complete these commands.
+    Completions(completions::Completions),
 }
 
 /// What commands that work on this machine need.
@@ -180,13 +183,15 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Sending(command) => command.run().await,
         Command::Outbox(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
+        Command::Completions(completions) => {
+            completions.run(&mut Arguments::command());
+            Ok(())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

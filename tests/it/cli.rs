@@ -70,6 +70,7 @@ async fn every_command_explains_itself() {
             "challenge verify",
             "challenge watch",
             "check",
+            "completions",
             "demo",
             "event create",
             "event list",
@@ -94,6 +95,37 @@ async fn every_command_explains_itself() {
     );
     let version = mailfactor("--version", &[], "").await.done();
     assert_eq!(version.trim(), concat!("mailfactor ", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn a_shell_completes_commands_and_flags() {
+    let home = Home::new();
+    let file = home.path("completions.bash");
+    fs::write(&file, mailfactor("completions bash", &[], "").await.done()).unwrap();
+    let file = file.display();
+    for (words, expected) in [
+        ("mailfactor acc", "account"),
+        ("mailfactor account sen", "send-test"),
+        ("mailfactor caller add idp --ro", "--role"),
+        ("mailfactor caller add idp --role auth", "authenticator"),
+    ] {
+        // As bash itself asks: the words, which of them is being typed, and the function that `complete` names.
+        let asks = format!(
+            "source {file}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _mailfactor mailfactor \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"; \
+             printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let ran = std::process::Command::new("bash")
+            .args(["--norc", "-c", &asks])
+            .output()
+            .unwrap();
+        let offered = String::from_utf8(ran.stdout).unwrap();
+        assert!(offered.lines().any(|line| line == expected), "{words}: {offered}");
+    }
+    for shell in ["zsh", "fish"] {
+        let script = mailfactor(&format!("completions {shell}"), &[], "").await.done();
+        assert!(script.contains("send-test"), "{shell}");
+    }
 }
 
 #[tokio::test]

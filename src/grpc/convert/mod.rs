@@ -13,6 +13,7 @@ mod entry;
 mod field;
 mod otp_policy;
 mod page;
+mod preset;
 
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
@@ -22,6 +23,7 @@ pub(super) use entry::{attempt, entry, export_entries, list_entries, page_token}
 pub(super) use otp_policy::{
     delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,
 };
+pub(super) use preset::presets;
 
 /// Reads the one field of a request that is an identifier.
 pub(super) fn id<T: FromStr<Err = IdError>>(field: &str, text: &str) -> Result<T, Violations> {

@@ -1,0 +1,35 @@
+//! What a step looks up and counts: the accounts that may take a mail, and what became of it.
+
+use super::Settled;
+use crate::domain::{account::Account, delivery::Stage};
+
+/// The accounts that mail may go through, in the order they are tried: the one that is wanted, the default, then by order
+/// and name.
+pub(super) fn candidates(accounts: Vec<Account>, wanted: Option<&str>) -> Vec<Account> {
+    let mut enabled: Vec<Account> = accounts
+        .into_iter()
+        .filter(|account| account.settings.enabled)
+        .collect();
+    enabled.sort_by(|one, other| {
+        let rank = |account: &Account| {
+            let is_wanted = Some(account.settings.name.as_str()) == wanted;
+            (!is_wanted, !account.is_default, account.settings.order)
+        };
+        rank(one)
+            .cmp(&rank(other))
+            .then_with(|| one.settings.name.cmp(&other.settings.name))
+    });
+    enabled
+}
+
+/// Counts what became of a mail.
+pub(super) fn count(became: Settled, stage: Option<Stage>) {
+    let outcome = match became {
+        Settled::As(delivery) => delivery.name(),
+        Settled::Lost => "lost",
+        Settled::Released => "released",
+        Settled::Unsettled => "unsettled",
+    };
+    let stage = stage.map_or("none", Stage::name);
+    metrics::counter!("mailfactor_mails_total", "outcome" => outcome, "stage" => stage).increment(1);
+}
