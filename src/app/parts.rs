@@ -59,7 +59,13 @@ pub(super) fn assemble(
     let shared = Arc::new(store.clone());
     let hello_name = hello_name(config);
     let message_id_domain = message_id_domain(config, &hello_name);
-    let transports = Transports::new(mail_settings(config, hello_name), keyring.clone(), clock.clone())?;
+    let transports = Transports::new(
+        mail_settings(config, hello_name),
+        keyring.clone(),
+        clock.clone(),
+        entropy.clone(),
+        shared.clone(),
+    )?;
     let transports = Arc::new(transports);
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();

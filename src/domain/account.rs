@@ -12,6 +12,7 @@ use super::{
     clock::Timestamp,
     id::AccountId,
     keyring::Sealed,
+    oauth::Oauth,
     preset::{Fit, Preset},
 };
 
@@ -66,6 +67,8 @@ pub enum Secret {
     File(String),
     /// In an environment variable of the service.
     Environment(String),
+    /// Nowhere: each login takes an access token that OAuth 2.0 grants.
+    Oauth(Box<Oauth>),
 }
 
 /// The environment variables that an account may name begin so: no account reads another secret of the process.

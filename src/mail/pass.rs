@@ -9,7 +9,6 @@ use super::{Accepted, Admission, Breaker, Unsent};
 use crate::domain::{
     account::Account,
     clock::{Clock, Timestamp},
-    delivery::Stage,
     id::AccountId,
 };
 
@@ -39,9 +38,7 @@ impl Pass {
         self.breakers
             .update(self.account, self.version, |breaker| match result {
                 Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
-                    let rejected =
-                        failure.stage == Stage::Auth && failure.code.is_some_and(|code| code >= 500);
-                    breaker.failed(rejected || others, now);
+                    breaker.failed(failure.is_rejection() || others, now);
                 }
                 _ => breaker.succeeded(),
             });

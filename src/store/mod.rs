@@ -24,6 +24,7 @@ pub mod handoff;
 mod outbox;
 mod policies;
 pub mod policy_book;
+mod refresh_tokens;
 pub mod sql;
 
 pub use accounts::{AccountWrite, Accounts};
@@ -36,6 +37,7 @@ pub use outbox::{
     Outcome, PageKey, QueueDepth, Requeued, Settlement,
 };
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
+pub use refresh_tokens::{REFRESH_TURN, RefreshTokens, RefreshTurn};
 
 /// The store did not answer, or not in time, or answered what it never wrote.
 #[derive(Debug, thiserror::Error)]

@@ -57,6 +57,49 @@ impl OauthDraft {
         }
     }
 
+    /// The secrets that these settings take and that were not given: what is kept of earlier settings goes there. Of a
+    /// client secret and a private key one is meant; where nothing says which, both are named.
+    #[must_use]
+    pub fn missing(&self) -> Vec<OauthSecret> {
+        let (secret, key) = (self.client_secret.is_some(), self.private_key.is_some());
+        let by = self.client_authentication;
+        let service = self.grant == GrantKind::ServiceAccount;
+        let takes_secret = !service
+            && match by {
+                Some(by) => matches!(
+                    by,
+                    ClientAuthentication::SecretPost | ClientAuthentication::SecretBasic
+                ),
+                None => !key,
+            };
+        let takes_key = service || by.map_or(!secret, |by| by == ClientAuthentication::PrivateKeyJwt);
+        let refresh = self.grant == GrantKind::RefreshToken && self.refresh_token.is_none();
+        [
+            (OauthSecret::Client, takes_secret && !secret),
+            (OauthSecret::Key, takes_key && !key),
+            (OauthSecret::Refresh, refresh),
+        ]
+        .into_iter()
+        .filter_map(|(which, missing)| missing.then_some(which))
+        .collect()
+    }
+
+    /// The provider's token endpoint; `None`: it is set. `Err`: what is wrong with the tenant.
+    pub fn known_endpoint(&self) -> Result<Option<TokenEndpoint>, &'static str> {
+        let url = match self.provider {
+            Provider::Other => return Ok(None),
+            Provider::Google => "https://oauth2.googleapis.com/token".to_owned(),
+            Provider::Microsoft365 if is_tenant(&self.tenant) => {
+                let tenant = &self.tenant;
+                format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token")
+            }
+            Provider::Microsoft365 => {
+                return Err("is required at Microsoft 365: the directory (tenant) id or one of its domains");
+            }
+        };
+        Ok(TokenEndpoint::parse(&url).ok())
+    }
+
     /// The settings, or everything that is wrong with them, each field under `prefix`, such as `account.oauth.`.
     pub fn check(self, prefix: &str) -> Result<Oauth, Violations> {
         let mut check = Check {
@@ -159,32 +202,29 @@ impl Check<'_> {
         if draft.provider != Provider::Microsoft365 && !draft.tenant.is_empty() {
             self.fault("tenant", "is for Microsoft 365");
         }
-        let known = match draft.provider {
-            Provider::Other if draft.token_endpoint.is_empty() => {
+        let known = match draft.known_endpoint() {
+            Ok(known) => known,
+            Err(text) => {
+                self.fault("tenant", text);
+                return None;
+            }
+        };
+        let Some(known) = known else {
+            if draft.token_endpoint.is_empty() {
                 self.fault("token_endpoint", "is required where `provider` names nobody");
                 return None;
             }
-            Provider::Other => {
-                let endpoint = TokenEndpoint::parse(&draft.token_endpoint);
-                return self.faults.check(&field, endpoint);
-            }
-            Provider::Microsoft365 => {
-                if !is_tenant(&draft.tenant) {
-                    let text = "is required at Microsoft 365: the directory (tenant) id or one of its domains";
-                    self.fault("tenant", text);
-                    return None;
-                }
-                format!(
-                    "https://login.microsoftonline.com/{}/oauth2/v2.0/token",
-                    draft.tenant
-                )
-            }
-            Provider::Google => "https://oauth2.googleapis.com/token".to_owned(),
+            return self
+                .faults
+                .check(&field, TokenEndpoint::parse(&draft.token_endpoint));
         };
-        if !draft.token_endpoint.is_empty() && draft.token_endpoint != known {
-            self.fault("token_endpoint", "is the provider's: set another only with provider `other`");
+        if !draft.token_endpoint.is_empty() && draft.token_endpoint != known.as_str() {
+            self.fault(
+                "token_endpoint",
+                "is the provider's: set another only without a provider",
+            );
         }
-        self.faults.check(&field, TokenEndpoint::parse(&known))
+        Some(known)
     }
 
     /// RFC 6749, 3.3.
@@ -202,7 +242,8 @@ impl Check<'_> {
     fn grant(&mut self, draft: OauthDraft) -> Option<Grant> {
         match (draft.provider, draft.grant) {
             (Provider::Google, GrantKind::ClientCredentials) => {
-                let text = "Google has no client credentials for mail: use a service account or a refresh token";
+                let text =
+                    "Google has no client credentials for mail: use a service account or a refresh token";
                 self.fault("grant", text);
             }
             (Provider::Microsoft365, GrantKind::ServiceAccount) => {
@@ -229,11 +270,16 @@ impl Check<'_> {
                     self.fault("refresh_token", "is required with this grant");
                 }
                 let proof = self.proof(draft);
-                token.zip(proof).map(|(token, proof)| Grant::RefreshToken(token, proof))
+                token
+                    .zip(proof)
+                    .map(|(token, proof)| Grant::RefreshToken(token, proof))
             }
             GrantKind::ServiceAccount => {
                 if draft.client_secret.is_some() {
-                    self.fault("client_secret", "is not for service accounts: they have a private key");
+                    self.fault(
+                        "client_secret",
+                        "is not for service accounts: they have a private key",
+                    );
                 }
                 self.key(draft).map(Grant::ServiceAccount)
             }

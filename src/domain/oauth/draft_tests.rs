@@ -18,7 +18,11 @@ fn microsoft() -> OauthDraft {
 
 fn faults(draft: OauthDraft) -> Vec<String> {
     let faults = draft.check("").unwrap_err();
-    faults.as_slice().iter().map(|fault| fault.field.clone()).collect()
+    faults
+        .as_slice()
+        .iter()
+        .map(|fault| fault.field.clone())
+        .collect()
 }
 
 #[test]
@@ -55,7 +59,10 @@ fn a_refresh_asks_for_what_was_consented_to() {
     let oauth = draft.clone().check("").unwrap();
     assert_eq!(oauth.scope(), "");
     assert!(matches!(oauth.grant, Grant::RefreshToken(_, ClientProof::None)));
-    let scopes = vec!["https://outlook.office.com/SMTP.Send".into(), "offline_access".into()];
+    let scopes = vec![
+        "https://outlook.office.com/SMTP.Send".into(),
+        "offline_access".into(),
+    ];
     let oauth = OauthDraft { scopes, ..draft }.check("").unwrap();
     assert_eq!(
         oauth.scope(),
@@ -109,24 +116,111 @@ fn what_does_not_fit_together_is_refused_by_field() {
         ..microsoft()
     };
     for (draft, field) in [
-        (OauthDraft { tenant: String::new(), ..microsoft() }, "tenant"),
-        (OauthDraft { tenant: "a/../b".into(), ..microsoft() }, "tenant"),
-        (OauthDraft { tenant: String::new(), ..other.clone() }, "token_endpoint"),
         (
-            OauthDraft { token_endpoint: "https://elsewhere.example/".into(), ..microsoft() },
+            OauthDraft {
+                tenant: String::new(),
+                ..microsoft()
+            },
+            "tenant",
+        ),
+        (
+            OauthDraft {
+                tenant: "a/../b".into(),
+                ..microsoft()
+            },
+            "tenant",
+        ),
+        (
+            OauthDraft {
+                tenant: String::new(),
+                ..other.clone()
+            },
             "token_endpoint",
         ),
-        (OauthDraft { client_id: String::new(), ..microsoft() }, "client_id"),
-        (OauthDraft { client_id: "a b".into(), ..microsoft() }, "client_id"),
-        (OauthDraft { client_secret: None, ..microsoft() }, "client_authentication"),
-        (OauthDraft { private_key: secret("k"), ..microsoft() }, "client_secret"),
-        (OauthDraft { refresh_token: secret("r"), ..microsoft() }, "refresh_token"),
-        (OauthDraft { grant: GrantKind::RefreshToken, ..microsoft() }, "refresh_token"),
-        (OauthDraft { subject: "a@example.com".into(), ..microsoft() }, "subject"),
-        (OauthDraft { algorithm: Some(Algorithm::Rs256), ..microsoft() }, "signing_algorithm"),
-        (OauthDraft { key_id: "k".into(), ..microsoft() }, "key_id"),
-        (OauthDraft { scopes: vec!["a".into(), "b c".into()], ..microsoft() }, "scopes[1]"),
-        (OauthDraft { scopes: vec!["a".into(); 21], ..microsoft() }, "scopes"),
+        (
+            OauthDraft {
+                token_endpoint: "https://elsewhere.example/".into(),
+                ..microsoft()
+            },
+            "token_endpoint",
+        ),
+        (
+            OauthDraft {
+                client_id: String::new(),
+                ..microsoft()
+            },
+            "client_id",
+        ),
+        (
+            OauthDraft {
+                client_id: "a b".into(),
+                ..microsoft()
+            },
+            "client_id",
+        ),
+        (
+            OauthDraft {
+                client_secret: None,
+                ..microsoft()
+            },
+            "client_authentication",
+        ),
+        (
+            OauthDraft {
+                private_key: secret("k"),
+                ..microsoft()
+            },
+            "client_secret",
+        ),
+        (
+            OauthDraft {
+                refresh_token: secret("r"),
+                ..microsoft()
+            },
+            "refresh_token",
+        ),
+        (
+            OauthDraft {
+                grant: GrantKind::RefreshToken,
+                ..microsoft()
+            },
+            "refresh_token",
+        ),
+        (
+            OauthDraft {
+                subject: "a@example.com".into(),
+                ..microsoft()
+            },
+            "subject",
+        ),
+        (
+            OauthDraft {
+                algorithm: Some(Algorithm::Rs256),
+                ..microsoft()
+            },
+            "signing_algorithm",
+        ),
+        (
+            OauthDraft {
+                key_id: "k".into(),
+                ..microsoft()
+            },
+            "key_id",
+        ),
+        (
+            OauthDraft {
+                scopes: vec!["a".into(), "b c".into()],
+                ..microsoft()
+            },
+            "scopes[1]",
+        ),
+        (
+            OauthDraft {
+                scopes: vec!["a".into(); 21],
+                ..microsoft()
+            },
+            "scopes",
+        ),
         (
             OauthDraft {
                 client_authentication: Some(ClientAuthentication::PrivateKeyJwt),

@@ -104,7 +104,12 @@ mod tests {
     #[test]
     fn endpoints_are_https_or_here() {
         for (text, host, port, path) in [
-            ("https://login.example.com/a/token", "login.example.com", 443, "/a/token"),
+            (
+                "https://login.example.com/a/token",
+                "login.example.com",
+                443,
+                "/a/token",
+            ),
             ("https://LOGIN.example.com:8443", "login.example.com", 8443, "/"),
             ("http://127.0.0.1:80/t?x=1", "127.0.0.1", 80, "/t?x=1"),
             ("http://[::1]:9/t", "::1", 9, "/t"),

@@ -57,7 +57,8 @@ pub(super) fn read(status: u16, body: &[u8], hidden: &Hidden) -> Result<Granted,
         return granted(body).map_err(|text| failed(None, text, hidden));
     }
     if (300..400).contains(&status) {
-        let text = format!("the token endpoint answers with a redirect (HTTP {status}), which is not followed");
+        let text =
+            format!("the token endpoint answers with a redirect (HTTP {status}), which is not followed");
         return Err(failed(None, &text, hidden));
     }
     let Ok(refusal) = serde_json::from_slice::<Refusal>(body) else {
@@ -105,7 +106,10 @@ fn granted(body: &[u8]) -> Result<Granted, &'static str> {
         Some(Seconds::Text(text)) => lifetime(text.trim().parse().unwrap_or(-1.0))?,
     };
     let refresh = answer.refresh_token.filter(|token| !token.is_empty());
-    if refresh.as_ref().is_some_and(|token| token.len() > crate::domain::oauth::MOST_SECRET) {
+    if refresh
+        .as_ref()
+        .is_some_and(|token| token.len() > crate::domain::oauth::MOST_SECRET)
+    {
         return Err("the token endpoint's refresh token is too long to be kept");
     }
     Ok(Granted {
@@ -117,7 +121,9 @@ fn granted(body: &[u8]) -> Result<Granted, &'static str> {
 
 fn lifetime(seconds: f64) -> Result<Duration, &'static str> {
     if seconds > 0.0 {
-        Ok(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST))
+        Ok(Duration::try_from_secs_f64(seconds)
+            .unwrap_or(LONGEST)
+            .min(LONGEST))
     } else {
         Err("the token endpoint's access token has an impossible lifetime")
     }
@@ -149,7 +155,9 @@ mod tests {
             assert_eq!(*granted.access, "abc");
             assert!(granted.refresh.is_none());
         }
-        let both = read(r#"{"access_token":"abc","refresh_token":"def"}"#).ok().unwrap();
+        let both = read(r#"{"access_token":"abc","refresh_token":"def"}"#)
+            .ok()
+            .unwrap();
         assert_eq!(both.refresh.unwrap().as_str(), "def");
     }
 
@@ -170,7 +178,11 @@ mod tests {
             let failure = refused(200, body);
             assert_eq!((failure.stage, failure.code), (Stage::Token, None));
             assert!(!failure.is_rejection(), "{body}");
-            assert!(failure.reply.starts_with("the token endpoint"), "{}", failure.reply);
+            assert!(
+                failure.reply.starts_with("the token endpoint"),
+                "{}",
+                failure.reply
+            );
         }
     }
 

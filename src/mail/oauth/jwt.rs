@@ -4,7 +4,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
     digest,
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+    },
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::{Map, Value, json};
@@ -16,7 +18,9 @@ use crate::domain::oauth::Algorithm;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KeyError {
     /// Not a key.
-    #[error("the private key must be PEM, PKCS #8 (`openssl pkcs8 -topk8 -nodes`), or a service account's JSON file")]
+    #[error(
+        "the private key must be PEM, PKCS #8 (`openssl pkcs8 -topk8 -nodes`), or a service account's JSON file"
+    )]
     Format,
     /// A key of another kind.
     #[error("the private key must be RSA of 2,048 to 8,192 bits, or EC on the curve P-256")]

@@ -24,10 +24,8 @@ fn a_p256_key_signs_what_its_public_key_verifies() {
         json!({ "alg": "ES256", "typ": "JWT", "kid": "k1" })
     );
     assert_eq!(decoded(claims), json!({ "iss": "me" }));
-    let verified = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key_raw()).verify(
-        signed.as_bytes(),
-        &URL_SAFE_NO_PAD.decode(signature).unwrap(),
-    );
+    let verified = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key_raw())
+        .verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap());
     assert!(verified.is_ok());
     assert_eq!(
         key.sign(Algorithm::Rs256, None, &json!({})).unwrap_err(),
@@ -72,7 +70,9 @@ fn a_service_accounts_file_names_its_key_and_account() {
 
 #[test]
 fn what_is_no_key_is_refused_without_being_repeated() {
-    let ed25519 = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
+    let ed25519 = KeyPair::generate_for(&rcgen::PKCS_ED25519)
+        .unwrap()
+        .serialize_pem();
     for (text, error) in [
         ("", KeyError::Format),
         ("s3cret", KeyError::Format),

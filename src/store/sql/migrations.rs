@@ -39,6 +39,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "policies",
         script: include_str!("schema/0005_policies.sql"),
     },
+    Migration {
+        version: 6,
+        name: "refresh_tokens",
+        script: include_str!("schema/0006_refresh_tokens.sql"),
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\

@@ -28,6 +28,7 @@ mod challenge_rows;
 mod challenges;
 mod dialect;
 mod migrations;
+mod oauth_rows;
 mod outbox;
 mod outbox_pages;
 mod outbox_report;
@@ -35,6 +36,7 @@ mod outbox_requeue;
 mod outbox_work;
 mod policies;
 mod probe;
+mod refresh_tokens;
 mod rows;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
