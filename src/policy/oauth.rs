@@ -89,3 +89,7 @@ fn check(which: OauthSecret, value: &str) -> Result<(), String> {
         OauthSecret::Client | OauthSecret::Refresh => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "oauth_tests.rs"]
+mod tests;

@@ -11,7 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe, Start,
+    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe,
+    RefreshTokens, Start,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -27,14 +28,27 @@ pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod refresh_tokens;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Policies + RefreshTokens + Probe + Clone + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static> Store for T {}
+impl<T> Store for T where
+    T: Challenges
+        + Budgets
+        + Outbox
+        + Accounts
+        + Callers
+        + Policies
+        + RefreshTokens
+        + Probe
+        + Clone
+        + 'static
+{
+}
 
 /// A fresh place for a store. Opened twice, it is the same store opened again.
 pub(crate) trait Place {
@@ -71,6 +85,8 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
             the_master_switch_stays_where_it_was_put);
+        $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
+            a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

@@ -25,7 +25,7 @@ use mailfactor::{
 };
 
 use crate::harness::{
-    CountingEntropy, ManualClock,
+    CountingEntropy, ManualClock, NoRefreshTokens,
     certs::{Authority, Kind},
     in_time, keyring,
     smtp::{Act, At, Options, SmtpServer},
@@ -80,7 +80,14 @@ impl Post {
             updated_at: clock.now(),
             version: 1,
         };
-        let transports = Transports::new(settings, Arc::clone(&keyring), clock.clone()).unwrap();
+        let transports = Transports::new(
+            settings,
+            Arc::clone(&keyring),
+            clock.clone(),
+            Arc::new(CountingEntropy::default()),
+            Arc::new(NoRefreshTokens),
+        )
+        .unwrap();
         Self {
             server,
             transports,
