@@ -197,6 +197,8 @@ fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
         tls_timeout: delivery.timeouts.tls,
         command_timeout: delivery.timeouts.command,
         accept_timeout: delivery.timeouts.accept,
+        // Leaves as much for the mail server.
+        token_timeout: delivery.timeouts.attempt / 2,
         attempt_timeout: delivery.timeouts.attempt,
         pool_size: delivery.pool_size,
         pool_idle: delivery.pool_idle,

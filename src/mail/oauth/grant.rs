@@ -1,6 +1,6 @@
 //! Asking for a token: the request that each grant makes.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use base64::{
     Engine as _,
@@ -30,10 +30,6 @@ use crate::{
     mail::{MailSettings, dial::Dialer, reply::Hidden, secret},
     store::RefreshTokens,
 };
-
-/// The most that a token endpoint may take, from resolving its name to the last byte of its answer; resolving, connecting
-/// and TLS have their own limits within it. Also the most that the turn to use a refresh token is waited for.
-const WHOLE: Duration = Duration::from_secs(10);
 
 /// How long an assertion is good: long enough for clocks that differ, far below the hour that Google allows.
 const ASSERTION: i64 = 300;
@@ -113,10 +109,11 @@ impl Grants {
                 &Hidden::default(),
             )
         };
-        let filled = timeout(WHOLE, asking.fill()).await;
+        let patience = self.settings.token_timeout;
+        let filled = timeout(patience, asking.fill()).await;
         let busy = || failed(None, "the refresh token is in use elsewhere", &Hidden::default());
         let turn = filled.unwrap_or_else(|_| Err(busy()))?;
-        let result = timeout(WHOLE, asking.exchange()).await;
+        let result = timeout(patience, asking.exchange()).await;
         let result = result.unwrap_or_else(|_| Err(late()));
         if let Some(turn) = turn {
             let granted = result.as_ref().ok();

@@ -2,12 +2,15 @@
 
 #![expect(unreachable_pub, reason = "as in any other module that others use")]
 
+pub mod bearers;
 pub mod certs;
 pub mod client;
 pub mod clients;
 pub mod command;
+pub mod dovecot;
 pub mod ground;
 pub mod letter;
+pub mod oauth;
 pub mod postfix;
 pub mod process;
 pub mod proxy;
