@@ -106,6 +106,7 @@ pub(super) fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[Strin
         _ => {}
     }
     if let Some(oauth) = &mut draft.oauth {
+        oauth.settle(Preset::from_name(&draft.preset).unwrap_or(Preset::OTHER));
         keep_oauth(oauth, current);
     }
     let named = |name: &str| mask.iter().any(|path| path == name);

@@ -10,6 +10,7 @@ use crate::{
     policy::merge::{gives_secret, keep_secret_at_home, merge},
 };
 
+#[expect(clippy::unnecessary_wraps, reason = "as the fields are")]
 fn secret(name: &str) -> Option<Secret> {
     Some(Secret::Environment(name.to_owned()))
 }

@@ -34,16 +34,16 @@ impl Clock for ManualClock {
     }
 }
 
-struct House {
+pub(super) struct House {
     _folder: TempDir,
     store: SqlStore,
-    office: Office,
+    pub(super) office: Office,
     tray: Tray,
     admin: Caller,
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock(AtomicI64::new(1_800_000_000_000_000)));
         let url = format!("sqlite:{}", folder.path().join("mailfactor.db").display());
@@ -70,12 +70,15 @@ impl House {
             set_policies: Arc::new(store.clone()),
             policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             transports: Arc::new(transports),
+            templates: Arc::new(store.clone()),
+            library: Arc::new(Library::new(Arc::new(store.clone()), "")),
             handoff,
             settings: OfficeSettings {
                 local_part: LocalPart::Ascii,
                 secret_directories: vec!["/run/secrets".into()],
                 message_id_domain: "mf.example.com".into(),
                 repositories: vec!["staff".into()],
+                code_in_subject: false,
                 test_lifetime: Duration::from_mins(1),
                 wait: Duration::from_millis(20),
             },

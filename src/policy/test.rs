@@ -203,6 +203,7 @@ impl Office {
         if let (Some(id), Some(oauth)) = (secret_of, &mut input.draft.oauth) {
             let saved = self.account(&AccountRef::Id(id)).await?.settings;
             if saved.server.host.eq_ignore_ascii_case(&host) {
+                oauth.settle(Preset::from_name(&input.draft.preset).unwrap_or(Preset::OTHER));
                 keep_oauth(oauth, &saved);
             }
         }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe,
-    RefreshTokens, Start,
+    RefreshTokens, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -29,10 +29,21 @@ pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod refresh_tokens;
+pub(crate) mod templates;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + RefreshTokens + Probe + Clone + 'static
+    Challenges
+    + Budgets
+    + Outbox
+    + Accounts
+    + Callers
+    + Policies
+    + RefreshTokens
+    + Templates
+    + Probe
+    + Clone
+    + 'static
 {
 }
 
@@ -44,6 +55,7 @@ impl<T> Store for T where
         + Callers
         + Policies
         + RefreshTokens
+        + Templates
         + Probe
         + Clone
         + 'static
@@ -78,7 +90,8 @@ macro_rules! keeps_every_contract {
             giving_back_takes_back_only_its_own_charge, at_the_start_every_lease_is_given_back,
             outcomes_and_attempts_are_recorded, a_retry_waits, what_is_late_expires, a_withdrawn_mail_is_not_sent,
             a_decoy_is_never_seen, reports_are_paged_and_filtered, every_filter_finds_what_it_asks_for,
-            a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten);
+            a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten,
+            changes_come_in_the_order_they_happened);
         $crate::store::contract::keeps_every_contract!(@people $place;
             exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);
@@ -87,6 +100,8 @@ macro_rules! keeps_every_contract {
             the_master_switch_stays_where_it_was_put);
         $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
             a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
+        $crate::store::contract::keeps_every_contract!(@templates $place;
+            a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

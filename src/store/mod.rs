@@ -22,10 +22,12 @@ pub mod changes;
 pub(crate) mod contract;
 pub mod handoff;
 mod outbox;
+mod outbox_changes;
 mod policies;
 pub mod policy_book;
 mod refresh_tokens;
 pub mod sql;
+mod templates;
 
 pub use accounts::{AccountWrite, Accounts};
 pub use callers::{CallerWrite, Callers};
@@ -36,8 +38,10 @@ pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
     Outcome, PageKey, QueueDepth, Requeued, Settlement,
 };
+pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
 pub use refresh_tokens::{REFRESH_TURN, RefreshTokens, RefreshTurn};
+pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! OAuth 2.0 against a real authorization server and a real mail server that asks it about each token.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use mailfactor::{
     app::Machine,
@@ -399,7 +399,7 @@ async fn two_instances_never_use_the_same_refresh_token() {
         .await
         .unwrap();
     store.migrate().await.unwrap();
-    let file = secret_file(directory.path().join("token"), REFRESH_TOKEN);
+    let file = secret_file(&directory.path().join("token"), REFRESH_TOKEN);
     let draft = OauthDraft {
         token_endpoint: server.endpoint(),
         grant: GrantKind::RefreshToken,
@@ -445,7 +445,7 @@ async fn two_instances_never_use_the_same_refresh_token() {
     assert!(asked.iter().all(|request| request["status"] == 200), "{asked:?}");
 }
 
-fn secret_file(path: PathBuf, text: &str) -> String {
-    std::fs::write(&path, format!("{text}\n")).unwrap();
+fn secret_file(path: &Path, text: &str) -> String {
+    std::fs::write(path, format!("{text}\n")).unwrap();
     path.display().to_string()
 }

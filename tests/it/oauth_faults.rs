@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
+use mailfactor::{
+    app::Machine,
+    domain::caller::Role,
+    pb::v1::{self as pb, oauth_secret::Source},
+};
 
 use crate::harness::{
     ManualClock,
@@ -65,7 +69,7 @@ impl Scene {
     }
 
     fn account(&self) -> pb::Account {
-        let source = Some(pb::oauth_secret::Source::Value("client-canary".to_owned()));
+        let source = Some(Source::Value("client-canary".to_owned()));
         pb::Account {
             name: "main".into(),
             enabled: true,
@@ -336,7 +340,6 @@ async fn settings_that_cannot_be_are_refused_by_field() {
         change(account.oauth.as_mut().unwrap());
     };
     let secret = |source| Some(pb::OauthSecret { source: Some(source) });
-    use pb::oauth_secret::Source;
     for (field, change) in [
         (
             "token_endpoint",
@@ -344,20 +347,20 @@ async fn settings_that_cannot_be_are_refused_by_field() {
                 as &dyn Fn(&mut pb::Oauth),
         ),
         ("token_endpoint", &|it| {
-            it.token_endpoint = "https://canary:canary@login.example.com/".into()
+            it.token_endpoint = "https://canary:canary@login.example.com/".into();
         }),
         ("tenant", &|it| {
-            it.provider = pb::OauthProvider::Microsoft365.into()
+            it.provider = pb::OauthProvider::Microsoft365.into();
         }),
         ("provider", &|it| it.provider = 77),
         ("client_secret", &|it| {
-            it.client_secret = secret(Source::Value("canary\nx".into()))
+            it.client_secret = secret(Source::Value("canary\nx".into()));
         }),
         ("client_secret", &|it| {
-            it.client_secret = secret(Source::File("/etc/passwd".into()))
+            it.client_secret = secret(Source::File("/etc/passwd".into()));
         }),
         ("client_secret", &|it| {
-            it.client_secret = secret(Source::Environment("PATH".into()))
+            it.client_secret = secret(Source::Environment("PATH".into()));
         }),
         ("client_id", &|it| it.client_id = "a\u{202e}b".into()),
         ("private_key", &|it| {

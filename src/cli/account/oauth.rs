@@ -77,6 +77,7 @@ enum Place {
 /// What may be set of OAuth 2.0, in place of a password.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "OAuth 2.0, in place of a password")]
+#[expect(clippy::struct_field_names, reason = "named as the options are")]
 pub(super) struct Oauth {
     /// Who grants the access tokens.
     #[arg(long, value_enum)]

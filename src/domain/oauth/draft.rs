@@ -4,7 +4,7 @@ use super::{
     Algorithm, ClientAuthentication, ClientProof, Grant, GrantKind, Mechanism, Oauth, OauthSecret, Provider,
     SigningKey, TokenEndpoint,
 };
-use crate::domain::{account::Secret, text::check_line, violation::Violations};
+use crate::domain::{account::Secret, preset::Preset, text::check_line, violation::Violations};
 
 /// The most bytes of a client secret, a private key with its certificate, or a refresh token.
 pub const MOST_SECRET: usize = 16 * 1024;
@@ -54,6 +54,13 @@ impl OauthDraft {
             OauthSecret::Client => &mut self.client_secret,
             OauthSecret::Key => &mut self.private_key,
             OauthSecret::Refresh => &mut self.refresh_token,
+        }
+    }
+
+    /// Names the preset's provider, where nobody is named.
+    pub fn settle(&mut self, preset: &Preset) {
+        if self.provider == Provider::Other && self.token_endpoint.is_empty() {
+            self.provider = preset.oauth;
         }
     }
 
@@ -141,48 +148,6 @@ impl OauthDraft {
             subject,
             mechanism,
         })
-    }
-}
-
-impl From<&Oauth> for OauthDraft {
-    /// As somebody would have written it.
-    fn from(oauth: &Oauth) -> Self {
-        let secret = |which| oauth.secret(which).cloned();
-        let (proof, key) = match &oauth.grant {
-            Grant::ClientCredentials(proof) | Grant::RefreshToken(_, proof) => (Some(proof), None),
-            Grant::ServiceAccount(key) => (None, Some(key)),
-        };
-        let authentication = proof.map(|proof| match proof {
-            ClientProof::None => ClientAuthentication::None,
-            ClientProof::Post(_) => ClientAuthentication::SecretPost,
-            ClientProof::Basic(_) => ClientAuthentication::SecretBasic,
-            ClientProof::Key(_) => ClientAuthentication::PrivateKeyJwt,
-        });
-        let key = key.or(match proof {
-            Some(ClientProof::Key(key)) => Some(key),
-            _ => None,
-        });
-        let token_endpoint = match oauth.provider {
-            Provider::Other => oauth.endpoint.as_str().to_owned(),
-            Provider::Microsoft365 | Provider::Google => String::new(),
-        };
-        Self {
-            provider: oauth.provider,
-            tenant: oauth.tenant.clone(),
-            token_endpoint,
-            scopes: oauth.scopes.clone(),
-            grant: oauth.grant.kind(),
-            client_id: oauth.client_id.clone(),
-            client_authentication: authentication,
-            client_secret: secret(OauthSecret::Client),
-            private_key: secret(OauthSecret::Key),
-            refresh_token: secret(OauthSecret::Refresh),
-            algorithm: key.and_then(|key| key.algorithm),
-            key_id: key.map(|key| key.key_id.clone()).unwrap_or_default(),
-            audience: key.map(|key| key.audience.clone()).unwrap_or_default(),
-            subject: oauth.subject.clone(),
-            mechanism: oauth.mechanism,
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[expect(clippy::unnecessary_wraps, reason = "as the fields are")]
 fn secret(name: &str) -> Option<Secret> {
     Some(Secret::Environment(name.to_owned()))
 }
@@ -110,6 +111,7 @@ fn a_draft_of_settings_makes_the_same_settings() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_does_not_fit_together_is_refused_by_field() {
     let other = OauthDraft {
         provider: Provider::Other,

@@ -99,7 +99,10 @@ fn is_here(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        EndpointError::{Extra, Malformed, Plain},
+        *,
+    };
 
     #[test]
     fn endpoints_are_https_or_here() {
@@ -120,7 +123,6 @@ mod tests {
             assert_eq!(endpoint.target().0, path, "{text}");
             assert_eq!(endpoint.as_str(), text);
         }
-        use EndpointError::{Extra, Malformed, Plain};
         for (text, error) in [
             ("", Malformed),
             ("login.example.com/token", Malformed),

@@ -5,6 +5,7 @@
 
 mod draft;
 mod endpoint;
+mod written;
 
 pub use draft::{MOST_SECRET, OauthDraft};
 pub use endpoint::{EndpointError, TokenEndpoint};

@@ -114,11 +114,7 @@ pub(super) fn stand_in(draft: &mut OauthDraft, values: &[(OauthSecret, Zeroizing
 pub(super) fn oauth(oauth: &Oauth) -> pb::Oauth {
     let shown = |which| oauth.secret(which).map(secret_of);
     let draft = OauthDraft::from(oauth);
-    let provider = match draft.provider {
-        Provider::Other => pb::OauthProvider::Unspecified,
-        Provider::Microsoft365 => pb::OauthProvider::Microsoft365,
-        Provider::Google => pb::OauthProvider::Google,
-    };
+    let provider = provider(draft.provider);
     let grant = match draft.grant {
         GrantKind::ClientCredentials => pb::OauthGrant::ClientCredentials,
         GrantKind::RefreshToken => pb::OauthGrant::RefreshToken,
@@ -157,6 +153,15 @@ pub(super) fn oauth(oauth: &Oauth) -> pb::Oauth {
         audience: draft.audience,
         subject: draft.subject,
         mechanism: mechanism.into(),
+    }
+}
+
+/// Who grants tokens, in the protocol's words.
+pub(super) fn provider(provider: Provider) -> pb::OauthProvider {
+    match provider {
+        Provider::Other => pb::OauthProvider::Unspecified,
+        Provider::Microsoft365 => pb::OauthProvider::Microsoft365,
+        Provider::Google => pb::OauthProvider::Google,
     }
 }
 

@@ -38,6 +38,7 @@ fn preset(preset: &Preset) -> pb::Preset {
         messages_per_minute: count(preset.per_minute),
         messages_per_day: count(preset.per_day),
         help: preset.help.to_owned(),
+        oauth_provider: super::oauth::provider(preset.oauth).into(),
     }
 }
 

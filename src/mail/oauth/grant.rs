@@ -141,11 +141,11 @@ impl<'a> Asking<'a> {
                 self.form.add("grant_type", "refresh_token");
                 self.prove(proof).await?;
                 let (endpoint, client) = (oauth.endpoint.as_str(), oauth.client_id.as_str());
-                let taken = self.grants.turns.take(endpoint, client, &given).await;
-                let taken = taken.map_err(|text| failed(None, &text, &self.hidden))?;
-                self.hidden.add(taken.token.as_str());
-                self.form.add("refresh_token", &taken.token);
-                turn = Some(taken);
+                let mine = self.grants.turns.take(endpoint, client, &given).await;
+                let mine = mine.map_err(|text| failed(None, &text, &self.hidden))?;
+                self.hidden.add(mine.token.as_str());
+                self.form.add("refresh_token", &mine.token);
+                turn = Some(mine);
             }
             Grant::ServiceAccount(key) => {
                 let assertion = self.service_account(key, &scope).await?;

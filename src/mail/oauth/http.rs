@@ -41,9 +41,9 @@ pub(super) async fn post(
         .max_buf_size(MOST_HEAD)
         .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
         .await
-        .map_err(said)?;
+        .map_err(|error| said(&error))?;
     let exchange = async {
-        let response = sender.send_request(request).await.map_err(said)?;
+        let response = sender.send_request(request).await.map_err(|error| said(&error))?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), MOST_BODY).collect().await;
         let body = body.map_err(|error| {
@@ -96,7 +96,7 @@ impl AsRef<[u8]> for Owned {
     }
 }
 
-fn said(error: hyper::Error) -> String {
+fn said(error: &hyper::Error) -> String {
     if error.is_parse_too_large() {
         format!("the token endpoint's answer has more than {MOST_HEAD} bytes of headers")
     } else if error.is_parse() {

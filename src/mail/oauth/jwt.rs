@@ -46,7 +46,7 @@ pub(super) struct Key {
 
 enum Pair {
     Rsa(Box<RsaKeyPair>),
-    P256(EcdsaKeyPair),
+    P256(Box<EcdsaKeyPair>),
 }
 
 /// What a service account's JSON file says.
@@ -81,7 +81,7 @@ impl Key {
                 let found = RsaKeyPair::from_pkcs8(der).ok().map(rsa);
                 found.or_else(|| {
                     let found = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &random);
-                    found.ok().map(Pair::P256)
+                    found.ok().map(|pair| Pair::P256(Box::new(pair)))
                 })
             }
             _ => None,

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::time::sleep;
 use zeroize::Zeroizing;
 
@@ -100,11 +101,8 @@ impl Turn<'_> {
 
 /// Where the token that replaced another is sealed for.
 fn place(given: &Subject) -> String {
-    let mut place = "refresh-token/".to_owned();
-    for byte in given.as_bytes() {
-        place.push_str(&format!("{byte:02x}"));
-    }
-    place
+    let name = URL_SAFE_NO_PAD.encode(given.as_bytes());
+    format!("refresh-token/{name}")
 }
 
 fn text(bytes: Vec<u8>) -> Result<Zeroizing<String>, String> {

@@ -10,6 +10,7 @@ async fn open(place: &impl Place) -> (impl Store, Arc<ManualClock>) {
     (place.open(Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as answers are")]
 fn token(byte: u8) -> Option<Sealed> {
     Some(Sealed::from_bytes(vec![byte; 3]))
 }
@@ -29,7 +30,7 @@ pub(crate) async fn a_token_is_used_by_one_at_a_time(place: &impl Place) {
     // A token that is not replaced stays.
     assert!(store.end_turn(given, second, None).await.unwrap());
     assert_eq!(take(first).await.unwrap(), RefreshTurn::Yours(token(1)));
-    clock.pass(REFRESH_TURN - SECOND);
+    clock.pass(REFRESH_TURN.saturating_sub(SECOND));
     assert_eq!(take(second).await.unwrap(), RefreshTurn::Taken);
 }
 

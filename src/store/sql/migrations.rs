@@ -35,6 +35,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0003_accounts.sql"),
     },
     Migration {
+        version: 4,
+        name: "templates",
+        script: include_str!("schema/0004_templates.sql"),
+    },
+    Migration {
         version: 5,
         name: "policies",
         script: include_str!("schema/0005_policies.sql"),
@@ -43,6 +48,11 @@ const MIGRATIONS: &[Migration] = &[
         version: 6,
         name: "refresh_tokens",
         script: include_str!("schema/0006_refresh_tokens.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "changes",
+        script: include_str!("schema/0012_changes.sql"),
     },
 ];
 

@@ -30,6 +30,7 @@ mod dialect;
 mod migrations;
 mod oauth_rows;
 mod outbox;
+mod outbox_changes;
 mod outbox_pages;
 mod outbox_report;
 mod outbox_requeue;
@@ -38,6 +39,7 @@ mod policies;
 mod probe;
 mod refresh_tokens;
 mod rows;
+mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
 type Write = sqlx::Transaction<'static, Db>;

@@ -401,12 +401,11 @@ impl Dialogue {
     async fn log_in_with_token(&mut self, line: &str, bearers: &Bearers) -> io::Result<()> {
         let mut words = line.split(' ').skip(1);
         let mechanism = words.next().unwrap_or_default().to_owned();
-        let response = match words.next() {
-            Some(response) => response.to_owned(),
-            None => {
-                self.say("334 \r\n").await?;
-                self.line().await?.unwrap_or_default()
-            }
+        let response = if let Some(response) = words.next() {
+            response.to_owned()
+        } else {
+            self.say("334 \r\n").await?;
+            self.line().await?.unwrap_or_default()
         };
         if bearers.judge(&mechanism, &response) {
             self.play(At::Auth, "235 2.7.0 welcome").await?;

@@ -24,7 +24,7 @@ impl Check<'_> {
             if draft.secret.is_some() {
                 self.fault("secret", "is not used with OAuth 2.0: give one or the other");
             }
-            let secret = self.oauth(oauth)?;
+            let secret = self.oauth(oauth, preset)?;
             return Some(Login {
                 username: draft.username,
                 secret,
@@ -43,7 +43,8 @@ impl Check<'_> {
         })
     }
 
-    fn oauth(&mut self, draft: OauthDraft) -> Option<Secret> {
+    fn oauth(&mut self, mut draft: OauthDraft, preset: &Preset) -> Option<Secret> {
+        draft.settle(preset);
         match draft.check(&format!("{}oauth.", self.prefix)) {
             Ok(oauth) => Some(Secret::Oauth(Box::new(oauth))),
             Err(faults) => {
