@@ -17,6 +17,7 @@ use crate::{
     },
     store::{
         Accounts,
+        account_book::AccountBook,
         cached::CachedChallenges,
         changes::Changes,
         handoff::{Tray, handoff},
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     pub(super) worker: Arc<Worker>,
     pub(super) tray: Tray,
     pub(super) policies: Arc<PolicyBook>,
+    pub(super) accounts: Arc<AccountBook>,
 }
 
 /// Puts the parts together.
@@ -73,6 +75,7 @@ pub(super) fn assemble(
     let library = Arc::new(Library::new(shared.clone(), &config.delivery.default_locale));
     let renderer =
         Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
+    let accounts = Arc::new(AccountBook::new(shared.clone()));
     let worker = Worker {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -103,6 +106,7 @@ pub(super) fn assemble(
         directory: Arc::new(directory(&config.users)?),
         policies: policies.clone(),
         handoff: handoff.clone(),
+        accounts: accounts.clone(),
         changes,
         settings: DeskSettings {
             default_locale: config.delivery.default_locale.clone(),
@@ -152,6 +156,7 @@ pub(super) fn assemble(
         worker: Arc::new(worker),
         tray,
         policies,
+        accounts,
     })
 }
 

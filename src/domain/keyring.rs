@@ -110,7 +110,8 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// What a keyed hash stands for: hashes of one kind never equal those of another.
+/// What a keyed hash stands for: hashes of one kind never equal those of another. Its place goes into the hash, so that new
+/// kinds come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubjectKind {
     /// A user of a repository.

@@ -7,12 +7,13 @@
 //!
 //! In front of the challenges stands [`cached`]: it refuses what can be refused without the database. [`handoff`] gives
 //! a fresh mail to this instance's worker without another query, [`changes`] wakes whoever waits for news of a
-//! challenge, and [`policy_book`] holds the policies in force.
+//! challenge, and [`policy_book`] holds the policies in force, [`account_book`] what a start asks of the mail accounts.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub mod account_book;
 mod accounts;
 pub mod cached;
 mod callers;
