@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe,
-    Start, Templates,
+    Seals, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -28,16 +28,28 @@ pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod seals;
 pub(crate) mod templates;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + Seals + Probe + Clone + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + Probe + Clone + 'static>
-    Store for T
+impl<
+    T: Challenges
+        + Budgets
+        + Outbox
+        + Accounts
+        + Callers
+        + Policies
+        + Templates
+        + Seals
+        + Probe
+        + Clone
+        + 'static,
+> Store for T
 {
 }
 
@@ -79,6 +91,8 @@ macro_rules! keeps_every_contract {
             the_master_switch_stays_where_it_was_put);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
+        $crate::store::contract::keeps_every_contract!(@seals $place;
+            what_is_sealed_under_other_keys_is_sealed_anew);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

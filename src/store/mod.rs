@@ -25,6 +25,7 @@ mod outbox;
 mod outbox_changes;
 mod policies;
 pub mod policy_book;
+mod seals;
 pub mod sql;
 mod templates;
 
@@ -39,6 +40,7 @@ pub use outbox::{
 };
 pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
+pub use seals::{SealedKind, SealedValue, Seals};
 pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.

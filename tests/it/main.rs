@@ -29,6 +29,8 @@ mod docs;
 mod enumeration;
 mod failover;
 mod get;
+
+mod keys;
 mod kill;
 mod outbox;
 mod overload;

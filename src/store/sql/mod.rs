@@ -37,6 +37,7 @@ mod outbox_work;
 mod policies;
 mod probe;
 mod rows;
+mod seals;
 mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
