@@ -22,6 +22,7 @@ async fn account(store: &impl Store, secret: Secret, now: Timestamp) -> AccountI
     let id = AccountId::from_bytes(unique());
     let draft = AccountDraft {
         name: id.to_string(),
+        enabled: true,
         host: "localhost".into(),
         security: Some(Security::Plain),
         authentication: true,
