@@ -13,6 +13,7 @@ mod built_in;
 mod compose;
 mod dial;
 mod egress;
+mod encoded_word;
 mod exchange;
 mod footnote;
 mod guard;

@@ -29,7 +29,7 @@ mod docs;
 mod enumeration;
 mod failover;
 mod get;
-
+mod hygiene;
 mod keys;
 mod kill;
 mod outbox;
