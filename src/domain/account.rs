@@ -3,11 +3,13 @@
 mod draft;
 mod proof;
 mod texts;
+mod volume;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
 pub use draft::AccountDraft;
 pub use proof::Proof;
+pub use volume::Volume;
 
 use super::{
     address::EmailAddress,
@@ -128,6 +130,8 @@ pub struct AccountSettings {
     pub login: Option<Login>,
     /// Who mail comes from.
     pub sender: Sender,
+    /// How many mails may go through it.
+    pub volume: Volume,
 }
 
 /// A mail server.

@@ -137,8 +137,12 @@ pub enum SubjectKind {
     Request,
     /// The invented address of a decoy.
     Decoy,
+    /// A mail account.
+    Account,
     /// The settings of an account that passed a test.
     Settings,
+    /// An address that a user confirms, byte for byte.
+    Confirmed,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

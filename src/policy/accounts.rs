@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Office, SavedAccount,
+    Office, SavedAccount, Standing,
     merge::{check_mask, keep_secret_at_home, merge, names},
 };
 use crate::{
@@ -117,6 +117,12 @@ impl Office {
     pub async fn accounts(&self) -> Result<Vec<Account>, AccountError> {
         let all = self.accounts.list().await?;
         Ok(all.into_iter().map(|account| self.judged(account)).collect())
+    }
+
+    /// How an account does at present, as this instance sees it.
+    #[must_use]
+    pub fn standing(&self, account: &Account) -> Standing {
+        self.transports.standing(account)
     }
 
     /// Changes the fields that `mask` names ([`UPDATABLE`]); empty: all, keeping the secret where none is given.

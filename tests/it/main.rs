@@ -34,6 +34,7 @@ mod keys;
 mod kill;
 mod outbox;
 mod overload;
+mod override_address;
 mod policy;
 mod postfix;
 mod proven;

@@ -27,6 +27,7 @@ impl Account {
             name: _,
             enabled: _,
             order: _,
+            volume: _,
             preset: _,
             server: Server { host, port, security },
             link,
