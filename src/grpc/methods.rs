@@ -65,6 +65,7 @@ static METHODS: &[Method] = &[
     call("/mailfactor.v1.MailSenderPolicy/UpdateAccount", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/DeleteAccount", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/SetDefaultAccount", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/ListPresets", READERS),
     call("/mailfactor.v1.MailSenderPolicy/TestConnection", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/SendTestMessage", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/GetOtpPolicy", READERS),

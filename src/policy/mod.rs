@@ -14,6 +14,7 @@ use crate::{
 mod accounts;
 mod export;
 mod gate;
+mod merge;
 mod otp_policy;
 mod outbox;
 mod requeue;
@@ -24,8 +25,9 @@ mod vitals;
 mod watch;
 
 pub use crate::store::Sending;
-pub use accounts::{AccountError, AccountInput, AccountRef, UPDATABLE};
+pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use gate::Gate;
+pub use merge::UPDATABLE;
 pub use otp_policy::{PolicyError, PolicyView};
 pub use outbox::{
     AttemptRecord, Entry, EntryFilter, EntryOrder, EntryPage, EntrySearch, MailKind, OutboxError, PageKey,

@@ -54,6 +54,7 @@ async fn every_command_explains_itself() {
             "account add",
             "account default",
             "account list",
+            "account presets",
             "account remove",
             "account send-test",
             "account show",

@@ -13,6 +13,7 @@ mod entry;
 mod field;
 mod otp_policy;
 mod page;
+mod preset;
 mod template;
 
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
@@ -23,6 +24,7 @@ pub(super) use entry::{attempt, entry, entry_news, export_entries, list_entries,
 pub(super) use otp_policy::{
     delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,
 };
+pub(super) use preset::presets;
 pub(super) use template::{
     get_template, reset_template, sample, shown, template, template_keys, written_template,
 };

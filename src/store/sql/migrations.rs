@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0002_outbox.sql"),
     },
     Migration {
+        version: 3,
+        name: "accounts",
+        script: include_str!("schema/0003_accounts.sql"),
+    },
+    Migration {
         version: 4,
         name: "templates",
         script: include_str!("schema/0004_templates.sql"),
