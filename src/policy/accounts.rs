@@ -9,9 +9,10 @@ use super::{
 use crate::{
     domain::{
         account::{Account, AccountDraft, AccountSettings, Secret},
-        caller::Caller,
+        audit::Action,
         id::AccountId,
         violation::Violations,
+        visitor::Visitor,
     },
     store::{AccountWrite, StoreError},
 };
@@ -68,12 +69,17 @@ impl Office {
     #[tracing::instrument(name = "policy.create_account", skip_all)]
     pub async fn create_account(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         input: AccountInput,
     ) -> Result<Account, AccountError> {
         let id = AccountId::random(&*self.entropy);
         let settings = self.check(id, "account.", input)?;
-        let account = written(self.accounts.create(id, settings, self.clock.now()).await?)?;
+        let note = self.note(caller, Action::AccountCreate);
+        let write = self
+            .accounts
+            .create(id, settings, self.clock.now(), &note)
+            .await?;
+        let account = written(write)?;
         tell(caller, &account, "account created");
         Ok(account)
     }
@@ -108,7 +114,7 @@ impl Office {
     #[tracing::instrument(name = "policy.update_account", skip_all, fields(account.id = %id))]
     pub async fn update_account(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         id: AccountId,
         input: AccountInput,
         mask: &[String],
@@ -117,6 +123,7 @@ impl Office {
         check_mask(mask)?;
         // Sealed once: a password leaves this function only sealed.
         let input = self.sealed(id, "account.", input)?;
+        let note = self.note(caller, Action::AccountUpdate);
         for _ in 0..TRIES {
             let current = self.accounts.find(id).await?.ok_or(AccountError::Unknown)?;
             let draft = merge(&current.settings, &input, mask);
@@ -129,7 +136,7 @@ impl Office {
             let based_on = version.unwrap_or(current.version);
             let write = self
                 .accounts
-                .update(id, settings, Some(based_on), self.clock.now())
+                .update(id, settings, Some(based_on), self.clock.now(), &note)
                 .await?;
             match written(write) {
                 Err(AccountError::Stale) if version.is_none() => {}
@@ -147,12 +154,13 @@ impl Office {
     #[tracing::instrument(name = "policy.delete_account", skip_all)]
     pub async fn delete_account(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         account: &AccountRef,
         version: Option<i64>,
     ) -> Result<(), AccountError> {
         let id = self.account(account).await?.id;
-        let account = written(self.accounts.delete(id, version).await?)?;
+        let note = self.note(caller, Action::AccountDelete);
+        let account = written(self.accounts.delete(id, version, &note).await?)?;
         tell(caller, &account, "account deleted");
         Ok(())
     }
@@ -161,11 +169,13 @@ impl Office {
     #[tracing::instrument(name = "policy.set_default_account", skip_all)]
     pub async fn set_default_account(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         account: &AccountRef,
     ) -> Result<Account, AccountError> {
         let id = self.account(account).await?.id;
-        let account = written(self.accounts.set_default(id, self.clock.now()).await?)?;
+        let note = self.note(caller, Action::AccountSetDefault);
+        let write = self.accounts.set_default(id, self.clock.now(), &note).await?;
+        let account = written(write)?;
         tell(caller, &account, "default account set");
         Ok(account)
     }
@@ -244,7 +254,7 @@ fn written(write: AccountWrite) -> Result<Account, AccountError> {
 }
 
 /// For the record of who changed what.
-fn tell(caller: &Caller, account: &Account, what: &'static str) {
+fn tell(caller: &Visitor, account: &Account, what: &'static str) {
     tracing::info!(
         caller.name = %caller.name,
         account.name = %account.settings.name,

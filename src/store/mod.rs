@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 mod accounts;
+mod audit;
 pub mod cached;
 mod callers;
 mod challenges;
@@ -29,6 +30,7 @@ pub mod sql;
 mod templates;
 
 pub use accounts::{AccountWrite, Accounts};
+pub use audit::{Audit, AuditFilter, AuditKey};
 pub use callers::{CallerWrite, Callers};
 pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,

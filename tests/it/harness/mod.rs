@@ -22,10 +22,13 @@ use std::{
 };
 
 use mailfactor::domain::{
+    audit::{Action, Actor, Note},
     clock::{Clock, Timestamp},
     entropy::Entropy,
+    id::AuditId,
     keyring::{KeyId, Keyring},
 };
+use mailfactor::system::SystemEntropy;
 
 /// A clock that stands until it is moved.
 #[derive(Debug)]
@@ -68,6 +71,17 @@ impl Entropy for CountingEntropy {
 /// One key, always the same.
 pub fn keyring() -> Keyring {
     Keyring::new([(KeyId::parse("k1").unwrap(), [7; 32])]).unwrap()
+}
+
+/// What goes along with a change that a test makes in the store itself.
+pub fn note() -> Note {
+    Note {
+        id: AuditId::random(&SystemEntropy),
+        action: Action::AccountUpdate,
+        actor: Actor::local(0, "root"),
+        peer: String::new(),
+        request_id: String::new(),
+    }
 }
 
 /// Fails a test that hangs. Far longer than anything takes: no measure of speed.
