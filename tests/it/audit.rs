@@ -187,7 +187,7 @@ async fn every_change_over_grpc_leaves_one_event_and_no_secret() {
     // The two callers were added before the service ran.
     assert_eq!(lines.len(), told.len() - 2);
     assert_eq!(
-        lines[0]["fields"]["audit.action"], "account.create",
+        lines[0]["audit.action"], "account.create",
         "{}",
         lines[0]
     );
@@ -326,6 +326,9 @@ async fn policies(stage: &mut Stage) {
             async |good| {
                 let request = named(pb::ResetOtpPolicyRequest {
                     event: if good { "payroll" } else { "nothing" }.to_owned(),
+                    reset_mask: Some(FieldMask {
+                        paths: vec!["*".to_owned()],
+                    }),
                     ..pb::ResetOtpPolicyRequest::default()
                 });
                 admin.policy.clone().reset_otp_policy(request).await.map(drop)
