@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::StoreResult;
 use crate::domain::{
-    account::{Account, AccountSettings},
+    account::{Account, AccountSettings, Proof},
     audit::Note,
     clock::Timestamp,
     id::AccountId,
@@ -54,6 +54,9 @@ pub trait Accounts: Send + Sync {
 
     /// Makes an enabled account the default.
     async fn set_default(&self, id: AccountId, now: Timestamp, note: &Note) -> StoreResult<AccountWrite>;
+
+    /// Notes the connection test that was passed last. No change: the version stays. Of an account that is gone, nothing.
+    async fn note_test(&self, id: AccountId, proof: Proof) -> StoreResult<()>;
 
     /// Looks one up.
     async fn find(&self, id: AccountId) -> StoreResult<Option<Account>>;

@@ -186,11 +186,7 @@ async fn every_change_over_grpc_leaves_one_event_and_no_secret() {
         .collect();
     // The two callers were added before the service ran.
     assert_eq!(lines.len(), told.len() - 2);
-    assert_eq!(
-        lines[0]["audit.action"], "account.create",
-        "{}",
-        lines[0]
-    );
+    assert_eq!(lines[0]["audit.action"], "account.create", "{}", lines[0]);
     let text = format!("{told:?} {lines:?}");
     for secret in [PASSWORD, NEXT_PASSWORD, "ann@example.com"] {
         assert!(!text.contains(secret), "{secret}");

@@ -35,6 +35,7 @@ mod outbox;
 mod overload;
 mod policy;
 mod postfix;
+mod proven;
 mod render;
 mod requests;
 mod resend;

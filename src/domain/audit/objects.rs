@@ -3,7 +3,7 @@
 
 use super::Fields;
 use crate::domain::{
-    account::{Account, AccountSettings, Link, Login, Secret, Sender, Server},
+    account::{Account, AccountSettings, Link, Login, Secret, Sender, Server, Volume},
     address::EmailAddress,
     budget::GuessBudget,
     caller::Caller,
@@ -99,6 +99,8 @@ impl From<&Account> for Fields {
             created_at: _,
             updated_at: _,
             version: _,
+            // A test is no change.
+            proof: _,
         } = account;
         let AccountSettings {
             name,
@@ -109,6 +111,7 @@ impl From<&Account> for Fields {
             link,
             login,
             sender,
+            volume,
         } = settings;
         let fields = Self::new()
             .with("name", name.as_str())
@@ -121,7 +124,10 @@ impl From<&Account> for Fields {
             Some(login) => with_login(fields, login),
             None => fields,
         };
+        let Volume { per_minute, per_day } = volume;
         with_sender(with_link(with_server(fields, server), link), sender)
+            .with("messages_per_minute", *per_minute)
+            .with("messages_per_day", *per_day)
     }
 }
 
@@ -144,7 +150,7 @@ fn with_link(fields: Fields, link: &Link) -> Fields {
     fields
         .with("hello_name", hello_name.clone())
         .with("server_name", server_name.clone())
-        .with("authorities", authorities.clone())
+        .with("ca_certificates", authorities.clone())
         .with("ignore_certificate_errors", *any_certificate)
         .with("timeout", timeout.map(|span| format!("{}ms", span.as_millis())))
 }
@@ -178,8 +184,8 @@ fn with_sender(fields: Fields, sender: &Sender) -> Fields {
         .with("reply_to", text(reply_to))
         .with("return_path", text(return_path))
         .with("read_receipt", *read_receipt)
-        .with("confirmation", text(confirmation))
-        .with("force", *force)
+        .with("confirmation_address", text(confirmation))
+        .with("force_settings", *force)
         .with("footnote_enabled", *footnote_enabled)
         .with("footnote", footnote.as_str())
 }

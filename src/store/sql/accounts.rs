@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings},
+        account::{Account, AccountSettings, Proof},
         audit::{Fields, Note, Object},
         clock::Timestamp,
         id::AccountId,
@@ -35,6 +35,7 @@ impl Accounts for SqlStore {
                 created_at: now,
                 updated_at: now,
                 version: 1,
+                proof: None,
             };
             if rows::insert(&mut write, &account).await? == Saved::NameTaken {
                 return Ok(AccountWrite::NameTaken);
@@ -116,6 +117,16 @@ impl Accounts for SqlStore {
             };
             commit(self, write, note, Some(&before), Some(&account)).await?;
             Ok(saved(account))
+        })
+        .await
+    }
+
+    async fn note_test(&self, id: AccountId, proof: Proof) -> StoreResult<()> {
+        self.operation("accounts.note_test", async {
+            let mut write = self.write().await?;
+            rows::note_test(&mut write, id, proof).await?;
+            write.commit().await?;
+            Ok(())
         })
         .await
     }
