@@ -16,7 +16,7 @@ use crate::{
         mask::Mask,
     },
     repository::{Directory, Found, Pace, RepositoryError, UserName},
-    store::{Budgets, CallerWrite, Callers, StoreError, sql::SqlStore},
+    store::{Budgets, CallerWrite, Callers, Confirmations, StoreError, sql::SqlStore},
     system::local_user,
 };
 
@@ -85,6 +85,8 @@ pub struct UserState {
     pub failures: u32,
     /// The lock that holds.
     pub lock: Option<Lock>,
+    /// How many other addresses the user has confirmed.
+    pub confirmed: u64,
 }
 
 impl Local {
@@ -174,6 +176,7 @@ impl Local {
         let (subject, mut state) = self.find(repository, name).await?;
         let now = self.machine.clock.now();
         (state.failures, state.lock) = self.store.guesses(subject, now).await?;
+        state.confirmed = self.store.confirmed(subject).await?;
         Ok(state)
     }
 
@@ -215,6 +218,14 @@ impl Local {
         format!("{}/{name}", state.repository)
     }
 
+    /// Forgets the other addresses that a user has confirmed; says how many.
+    pub async fn forget_confirmed(&self, repository: Option<&str>, name: &str) -> Result<u64, LocalError> {
+        let (subject, state) = self.find(repository, name).await?;
+        let note = self.note(Action::UserForgetAddresses);
+        let shown = self.shown(&state, name);
+        Ok(self.store.forget_confirmed(subject, &shown, &note).await?)
+    }
+
     /// The user's budget, found as a start finds it: through the directory.
     async fn find(&self, repository: Option<&str>, name: &str) -> Result<(Subject, UserState), LocalError> {
         let name = UserName::parse(name).map_err(LocalError::UserName)?;
@@ -232,6 +243,7 @@ impl Local {
                     repository: user.repository,
                     failures: 0,
                     lock: None,
+                    confirmed: 0,
                 };
                 Ok((subject, state))
             }

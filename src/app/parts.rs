@@ -93,6 +93,7 @@ pub(super) fn assemble(
             CACHED_CHALLENGES,
         )),
         outbox: shared.clone(),
+        confirmations: shared.clone(),
         directory: Arc::new(directory(&config.users)?),
         policies: policies.clone(),
         handoff: handoff.clone(),

@@ -43,6 +43,8 @@ pub enum Action {
     TemplateUpdate,
     /// One was removed, so that the built-in one counts again.
     TemplateReset,
+    /// The other addresses that a user had confirmed were forgotten.
+    UserForgetAddresses,
     /// A user was locked.
     UserLock,
     /// A user was unlocked.
@@ -51,7 +53,7 @@ pub enum Action {
 
 impl Action {
     /// All of them, by name.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AccountCreate,
         Self::AccountDelete,
         Self::AccountSetDefault,
@@ -67,6 +69,7 @@ impl Action {
         Self::SendingSet,
         Self::TemplateReset,
         Self::TemplateUpdate,
+        Self::UserForgetAddresses,
         Self::UserLock,
         Self::UserUnlock,
     ];
@@ -90,6 +93,7 @@ impl Action {
             Self::SendingSet => "sending.set",
             Self::TemplateUpdate => "template.update",
             Self::TemplateReset => "template.reset",
+            Self::UserForgetAddresses => "user.forget_addresses",
             Self::UserLock => "user.lock",
             Self::UserUnlock => "user.unlock",
         }
@@ -239,7 +243,8 @@ mod tests {
     #[test]
     fn a_word_means_an_action_or_all_of_a_kind() {
         assert_eq!(Action::meant_by("account.update"), [Action::AccountUpdate]);
-        assert_eq!(Action::meant_by("user"), [Action::UserLock, Action::UserUnlock]);
+        assert_eq!(Action::meant_by("outbox"), [Action::OutboxRequeue]);
+        assert_eq!(Action::meant_by("account").len(), 4);
         for nothing in ["", "acc", "account.", "account.up", "."] {
             assert!(Action::meant_by(nothing).is_empty(), "{nothing}");
         }

@@ -127,6 +127,8 @@ pub enum SubjectKind {
     Account,
     /// The settings of an account that passed a test.
     Settings,
+    /// An address that a user confirms, byte for byte.
+    Confirmed,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

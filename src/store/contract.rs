@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Audit, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies,
-    Probe, Start, Templates,
+    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, Guess, MailKind, NewEntry, Outbox,
+    Policies, Probe, Start, Templates,
 };
 use crate::domain::{
     audit::{Action, Actor, Note},
@@ -34,13 +34,25 @@ pub(crate) mod templates;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Audit + Callers + Policies + Templates + Probe + Clone + 'static
+    Challenges
+    + Budgets
+    + Confirmations
+    + Outbox
+    + Accounts
+    + Audit
+    + Callers
+    + Policies
+    + Templates
+    + Probe
+    + Clone
+    + 'static
 {
 }
 
 impl<
     T: Challenges
         + Budgets
+        + Confirmations
         + Outbox
         + Accounts
         + Audit
@@ -75,7 +87,7 @@ macro_rules! keeps_every_contract {
             a_resend_out_of_turn_changes_nothing, of_many_resends_one_is_written,
             wrong_codes_lock_the_user_over_all_challenges, a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, an_administrator_locks_and_unlocks,
-            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten);
+            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
             a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,
@@ -196,6 +208,7 @@ pub(crate) fn challenge(user: u8, now: Timestamp) -> Challenge {
         event: "login".into(),
         endpoint: "vpn".into(),
         context: Sealed::from_bytes(vec![1, 2, 3]),
+        confirms: None,
     }
 }
 

@@ -19,6 +19,7 @@ pub mod cached;
 mod callers;
 mod challenges;
 pub mod changes;
+mod confirmations;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod handoff;
@@ -35,6 +36,7 @@ pub use callers::{CallerWrite, Callers};
 pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
 };
+pub use confirmations::Confirmations;
 pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
     Outcome, PageKey, QueueDepth, Requeued, Settlement,

@@ -33,6 +33,7 @@ mod get;
 mod kill;
 mod outbox;
 mod overload;
+mod override_address;
 mod policy;
 mod postfix;
 mod proven;

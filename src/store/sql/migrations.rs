@@ -45,6 +45,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0005_policies.sql"),
     },
     Migration {
+        version: 7,
+        name: "confirmations",
+        script: include_str!("schema/0007_confirmations.sql"),
+    },
+    Migration {
         version: 8,
         name: "audit",
         script: include_str!("schema/0008_audit.sql"),
