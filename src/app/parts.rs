@@ -122,6 +122,7 @@ pub(super) fn assemble(
         keyring,
         accounts: shared.clone(),
         outbox: shared.clone(),
+        audit: shared.clone(),
         set_policies: shared.clone(),
         policies: policies.clone(),
         transports: transports.clone(),
