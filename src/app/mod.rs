@@ -14,7 +14,7 @@ use crate::{
     grpc::{Door, DoorError},
     lifecycle::Shutdown,
     mail::{MailError, Worker},
-    store::{StoreError, handoff::Tray, policy_book::PolicyBook, sql::SqlStore},
+    store::{StoreError, account_book::AccountBook, handoff::Tray, policy_book::PolicyBook, sql::SqlStore},
     system::{SteadyClock, SystemEntropy},
     telemetry::{Metrics, keep_up},
 };
@@ -130,6 +130,7 @@ pub struct App {
     worker: Arc<Worker>,
     tray: Tray,
     policies: Arc<PolicyBook>,
+    accounts: Arc<AccountBook>,
     keyring: Arc<Keyring>,
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
@@ -148,6 +149,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
     let parts = parts::assemble(&config, &machine, &store, Arc::clone(&keyring))?;
     parts.door.check()?;
     archive::failed(&config, parts.policies.read().await)?;
+    archive::failed(&config, parts.accounts.read().await)?;
     let door_listener = listen("gRPC", config.server.listen).await?;
     let metrics_listener = match config.metrics {
         Some(address) => Some(listen("metrics", address).await?),
@@ -163,6 +165,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
         worker: parts.worker,
         tray: parts.tray,
         policies: parts.policies,
+        accounts: parts.accounts,
         keyring,
         metrics_listener,
         housekeeping: Housekeeping {
@@ -194,6 +197,7 @@ impl App {
             worker,
             tray,
             policies,
+            accounts,
             keyring,
             metrics_listener,
             housekeeping,
@@ -208,6 +212,7 @@ impl App {
         shutdown.spawn(worker.run(tray, after_door.clone()));
         shutdown.spawn(housekeeping.run(soft.clone()));
         shutdown.spawn(policies.keep_fresh(after_door.clone()));
+        shutdown.spawn(accounts.keep_fresh(after_door.clone()));
         shutdown.spawn(fresh_keys::keep_fresh(keyring, after_door.clone()));
         match metrics_listener {
             Some(listener) => shutdown.spawn(Metrics::install().serve(listener, after_door.clone())),

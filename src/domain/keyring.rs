@@ -124,7 +124,8 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// What a keyed hash stands for: hashes of one kind never equal those of another.
+/// What a keyed hash stands for: hashes of one kind never equal those of another. Its place goes into the hash, so that new
+/// kinds come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubjectKind {
     /// A user of a repository.
@@ -143,6 +144,8 @@ pub enum SubjectKind {
     Settings,
     /// An address that a user confirms, byte for byte.
     Confirmed,
+    /// A refresh token, as an administrator gave it.
+    RefreshToken,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

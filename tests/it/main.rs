@@ -32,6 +32,8 @@ mod get;
 mod hygiene;
 mod keys;
 mod kill;
+mod oauth;
+mod oauth_faults;
 mod outbox;
 mod overload;
 mod override_address;
