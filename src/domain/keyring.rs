@@ -126,6 +126,8 @@ pub enum SubjectKind {
     Decoy,
     /// A mail account.
     Account,
+    /// The settings of an account that passed a test.
+    Settings,
     /// An address that a user confirms, byte for byte.
     Confirmed,
 }

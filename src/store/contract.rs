@@ -94,7 +94,7 @@ macro_rules! keeps_every_contract {
             a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten,
             changes_come_in_the_order_they_happened);
         $crate::store::contract::keeps_every_contract!(@people $place;
-            exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
+            exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back, a_passed_test_stays_noted,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,

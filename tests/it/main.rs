@@ -35,6 +35,7 @@ mod overload;
 mod override_address;
 mod policy;
 mod postfix;
+mod proven;
 mod render;
 mod requests;
 mod resend;

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server, Volume},
+        account::{Account, AccountSettings, Link, Login, Proof, Secret, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         clock::Timestamp,
         id::AccountId,
-        keyring::Sealed,
+        keyring::{Sealed, Subject},
         preset::Preset,
     },
     store::{StoreError, StoreResult},
@@ -113,6 +113,21 @@ pub(super) async fn move_default(
     sqlx::query("UPDATE accounts SET is_default = 1, version = version + 1, updated_at = $2 WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .bind(now.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes a passed test.
+pub(super) async fn note_test(
+    connection: &mut Connection,
+    id: AccountId,
+    proof: Proof,
+) -> Result<(), Failure> {
+    sqlx::query("UPDATE accounts SET tested = $2, tested_at = $3 WHERE id = $1")
+        .bind(id.as_bytes().as_slice())
+        .bind(proof.settings.as_bytes().as_slice())
+        .bind(proof.at.as_micros())
         .execute(connection)
         .await?;
     Ok(())
@@ -224,6 +239,13 @@ fn account(row: &Row) -> StoreResult<Account> {
         created_at: columns.time("created_at")?,
         updated_at: columns.time("updated_at")?,
         version: columns.number("version")?,
+        proof: match columns.number_if_any("tested_at")? {
+            None => None,
+            Some(at) => Some(Proof {
+                settings: Subject::from_bytes(columns.bytes("tested")?),
+                at: Timestamp::from_micros(at),
+            }),
+        },
     })
 }
 

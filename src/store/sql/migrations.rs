@@ -50,6 +50,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0007_confirmations.sql"),
     },
     Migration {
+        version: 10,
+        name: "tests",
+        script: include_str!("schema/0010_tests.sql"),
+    },
+    Migration {
         version: 12,
         name: "changes",
         script: include_str!("schema/0012_changes.sql"),
