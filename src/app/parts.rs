@@ -61,7 +61,13 @@ pub(super) fn assemble(
     let shared = Arc::new(store.clone());
     let hello_name = hello_name(config);
     let message_id_domain = message_id_domain(config, &hello_name);
-    let transports = Transports::new(mail_settings(config, hello_name), keyring.clone(), clock.clone())?;
+    let transports = Transports::new(
+        mail_settings(config, hello_name),
+        keyring.clone(),
+        clock.clone(),
+        entropy.clone(),
+        shared.clone(),
+    )?;
     let transports = Arc::new(transports);
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();
@@ -205,6 +211,8 @@ fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
         tls_timeout: delivery.timeouts.tls,
         command_timeout: delivery.timeouts.command,
         accept_timeout: delivery.timeouts.accept,
+        // Leaves as much for the mail server.
+        token_timeout: delivery.timeouts.attempt / 2,
         attempt_timeout: delivery.timeouts.attempt,
         pool_size: delivery.pool_size,
         pool_idle: delivery.pool_idle,

@@ -130,6 +130,8 @@ pub enum SubjectKind {
     Settings,
     /// An address that a user confirms, byte for byte.
     Confirmed,
+    /// A refresh token, as an administrator gave it.
+    RefreshToken,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

@@ -15,6 +15,7 @@ mod accounts;
 mod export;
 mod gate;
 mod merge;
+mod oauth;
 mod otp_policy;
 mod outbox;
 mod prove;

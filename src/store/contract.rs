@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Accounts, Budgets, Callers, Challenges, Charge, Confirmations, Guess, MailKind, NewEntry, Outbox,
-    Policies, Probe, Start, Templates,
+    Policies, Probe, RefreshTokens, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -28,6 +28,7 @@ pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod refresh_tokens;
 pub(crate) mod templates;
 
 /// A store that keeps every contract.
@@ -35,6 +36,7 @@ pub(crate) trait Store:
     Challenges
     + Budgets
     + Confirmations
+    + RefreshTokens
     + Outbox
     + Accounts
     + Callers
@@ -50,6 +52,7 @@ impl<
     T: Challenges
         + Budgets
         + Confirmations
+        + RefreshTokens
         + Outbox
         + Accounts
         + Callers
@@ -99,6 +102,8 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
             the_master_switch_stays_where_it_was_put);
+        $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
+            a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
     };

@@ -30,6 +30,8 @@ mod enumeration;
 mod failover;
 mod get;
 mod kill;
+mod oauth;
+mod oauth_faults;
 mod outbox;
 mod overload;
 mod override_address;

@@ -1,15 +1,18 @@
 //! An account as somebody wrote it, and the check that makes settings of it.
 
+mod login;
+
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    AccountSettings, Link, Login, Risk, Secret, Security, Sender, Server, Volume,
+    AccountSettings, Link, Risk, Secret, Security, Sender, Server, Volume,
     texts::{check_authorities, check_host, is_account_name},
 };
 use crate::domain::{
     address::{EmailAddress, LocalPart},
+    oauth::OauthDraft,
     preset::{Fit, Preset},
-    text::{check_line, check_lines, require_line},
+    text::{check_line, check_lines},
     violation::Violations,
 };
 
@@ -43,6 +46,8 @@ pub struct AccountDraft {
     pub username: String,
     /// See [`Login::secret`].
     pub secret: Option<Secret>,
+    /// How to get access tokens, in place of a secret.
+    pub oauth: Option<OauthDraft>,
     /// See [`Sender::address`].
     pub sender: String,
     /// See [`Sender::display_name`].
@@ -275,30 +280,6 @@ impl Check<'_> {
             timeout: timeout?,
         })
     }
-
-    fn login(&mut self, draft: AccountDraft, preset: &Preset) -> Option<Login> {
-        if !draft.authentication {
-            if preset.authentication {
-                self.fault(
-                    "authentication",
-                    format_args!("must be on: {} takes no mail without", preset.title),
-                );
-            }
-            return None;
-        }
-        self.field("username", require_line(&draft.username, 256));
-        let secret = draft.secret.ok_or_else(|| {
-            format!(
-                "is required when authentication is on: the {} of the account",
-                preset.secret
-            )
-        });
-        let secret = self.field("secret", secret)?;
-        Some(Login {
-            username: draft.username,
-            secret,
-        })
-    }
 }
 
 impl From<&AccountSettings> for AccountDraft {
@@ -321,6 +302,10 @@ impl From<&AccountSettings> for AccountDraft {
                 .map(|address| address.as_str().to_owned())
                 .unwrap_or_default()
         };
+        let (secret, oauth) = match login.as_ref().map(|login| &login.secret) {
+            Some(Secret::Oauth(oauth)) => (None, Some(OauthDraft::from(&**oauth))),
+            secret => (secret.cloned(), None),
+        };
         Self {
             name: name.clone(),
             enabled: *enabled,
@@ -334,7 +319,8 @@ impl From<&AccountSettings> for AccountDraft {
                 .as_ref()
                 .map(|login| login.username.clone())
                 .unwrap_or_default(),
-            secret: login.as_ref().map(|login| login.secret.clone()),
+            secret,
+            oauth,
             sender: sender.address.as_str().to_owned(),
             display_name: sender.display_name.clone(),
             reply_to: text(&sender.reply_to),

@@ -11,6 +11,7 @@ mod csv;
 mod delivery;
 mod entry;
 mod field;
+mod oauth;
 mod otp_policy;
 mod page;
 mod preset;

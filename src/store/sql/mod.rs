@@ -29,6 +29,7 @@ mod challenges;
 mod confirmations;
 mod dialect;
 mod migrations;
+mod oauth_rows;
 mod outbox;
 mod outbox_changes;
 mod outbox_pages;
@@ -37,6 +38,7 @@ mod outbox_requeue;
 mod outbox_work;
 mod policies;
 mod probe;
+mod refresh_tokens;
 mod rows;
 mod templates;
 
