@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, keys::KeyFileError},
-    domain::{clock::Clock, entropy::Entropy},
+    domain::{clock::Clock, entropy::Entropy, keyring::Keyring},
     grpc::{Door, DoorError},
     lifecycle::Shutdown,
     mail::{MailError, Worker},
@@ -21,7 +21,9 @@ use crate::{
 
 mod archive;
 pub mod check;
+mod fresh_keys;
 mod housekeeping;
+pub mod keys;
 pub mod local;
 mod lock;
 mod parts;
@@ -129,6 +131,7 @@ pub struct App {
     tray: Tray,
     policies: Arc<PolicyBook>,
     accounts: Arc<AccountBook>,
+    keyring: Arc<Keyring>,
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
     deadline: Duration,
@@ -142,7 +145,8 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
     let lock = Lock::take(&config.store.file)?;
     let (store, keyring) = archive::open(&config, &machine).await?;
     archive::take_over(&store, &config).await?;
-    let parts = parts::assemble(&config, &machine, &store, Arc::new(keyring))?;
+    let keyring = Arc::new(keyring);
+    let parts = parts::assemble(&config, &machine, &store, Arc::clone(&keyring))?;
     parts.door.check()?;
     archive::failed(&config, parts.policies.read().await)?;
     archive::failed(&config, parts.accounts.read().await)?;
@@ -162,6 +166,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
         tray: parts.tray,
         policies: parts.policies,
         accounts: parts.accounts,
+        keyring,
         metrics_listener,
         housekeeping: Housekeeping {
             clock: machine.clock,
@@ -193,6 +198,7 @@ impl App {
             tray,
             policies,
             accounts,
+            keyring,
             metrics_listener,
             housekeeping,
             deadline,
@@ -207,6 +213,7 @@ impl App {
         shutdown.spawn(housekeeping.run(soft.clone()));
         shutdown.spawn(policies.keep_fresh(after_door.clone()));
         shutdown.spawn(accounts.keep_fresh(after_door.clone()));
+        shutdown.spawn(fresh_keys::keep_fresh(keyring, after_door.clone()));
         match metrics_listener {
             Some(listener) => shutdown.spawn(Metrics::install().serve(listener, after_door.clone())),
             None => shutdown.spawn(keep_up(Metrics::install(), after_door.clone())),

@@ -131,7 +131,8 @@ impl Desk {
 }
 
 /// What a code's context is sealed for.
-fn context_place(id: ChallengeId) -> String {
+#[must_use]
+pub fn context_place(id: ChallengeId) -> String {
     format!("challenge/{id}/context")
 }
 

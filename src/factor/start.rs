@@ -235,7 +235,7 @@ impl Desk {
             caller: caller.id,
             purpose: request.purpose,
             spec: policy.spec(request.purpose).clone(),
-            key: self.keyring.newest().clone(),
+            key: self.keyring.newest(),
             user: addressee.user,
             address: addressee.address,
             decoy: addressee.decoy,

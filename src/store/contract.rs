@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Accounts, Budgets, Callers, Challenges, Charge, Confirmations, Guess, MailKind, NewEntry, Outbox,
-    Policies, Probe, RefreshTokens, Start, Templates,
+    Policies, Probe, RefreshTokens, Seals, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -29,6 +29,7 @@ pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod refresh_tokens;
+pub(crate) mod seals;
 pub(crate) mod templates;
 
 /// A store that keeps every contract.
@@ -42,6 +43,7 @@ pub(crate) trait Store:
     + Callers
     + Policies
     + Templates
+    + Seals
     + Probe
     + Clone
     + 'static
@@ -58,6 +60,7 @@ impl<
         + Callers
         + Policies
         + Templates
+        + Seals
         + Probe
         + Clone
         + 'static,
@@ -106,6 +109,8 @@ macro_rules! keeps_every_contract {
             a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
+        $crate::store::contract::keeps_every_contract!(@seals $place;
+            what_is_sealed_under_other_keys_is_sealed_anew);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

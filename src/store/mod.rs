@@ -28,6 +28,7 @@ mod outbox_changes;
 mod policies;
 pub mod policy_book;
 mod refresh_tokens;
+mod seals;
 pub mod sql;
 mod templates;
 
@@ -44,6 +45,7 @@ pub use outbox::{
 pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
 pub use refresh_tokens::{REFRESH_TURN, RefreshTokens, RefreshTurn};
+pub use seals::{SealedKind, SealedValue, Seals};
 pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.

@@ -29,6 +29,8 @@ mod docs;
 mod enumeration;
 mod failover;
 mod get;
+mod hygiene;
+mod keys;
 mod kill;
 mod oauth;
 mod oauth_faults;

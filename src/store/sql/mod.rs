@@ -40,6 +40,7 @@ mod policies;
 mod probe;
 mod refresh_tokens;
 mod rows;
+mod seals;
 mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
