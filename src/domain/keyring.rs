@@ -123,6 +123,12 @@ pub enum SubjectKind {
     Request,
     /// The invented address of a decoy.
     Decoy,
+    /// A mail account.
+    Account,
+    /// The settings of an account that passed a test.
+    Settings,
+    /// An address that a user confirms, byte for byte.
+    Confirmed,
     /// A refresh token, as an administrator gave it.
     RefreshToken,
 }

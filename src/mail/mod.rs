@@ -41,7 +41,7 @@ pub use egress::{IpRange, IpRangeError};
 pub use library::{Layer, Library};
 pub use oauth::check_private_key;
 pub use own::{Own, Sample, check_template};
-pub use pass::Pass;
+pub use pass::{Obstacle, Pass, Standing};
 pub use render::{Cover, Rendered, Renderer};
 pub use settings::{MailError, MailSettings};
 pub use transport::{Accepted, Clearance, Transports, Unsent, Withheld};

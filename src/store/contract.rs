@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe,
-    RefreshTokens, Start, Templates,
+    Accounts, Budgets, Callers, Challenges, Charge, Confirmations, Guess, MailKind, NewEntry, Outbox,
+    Policies, Probe, RefreshTokens, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -35,6 +35,7 @@ pub(crate) mod templates;
 pub(crate) trait Store:
     Challenges
     + Budgets
+    + Confirmations
     + Outbox
     + Accounts
     + Callers
@@ -50,6 +51,7 @@ pub(crate) trait Store:
 impl<T> Store for T where
     T: Challenges
         + Budgets
+        + Confirmations
         + Outbox
         + Accounts
         + Callers
@@ -83,17 +85,18 @@ macro_rules! keeps_every_contract {
             a_resend_out_of_turn_changes_nothing, of_many_resends_one_is_written,
             wrong_codes_lock_the_user_over_all_challenges, a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, an_administrator_locks_and_unlocks,
-            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten);
+            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
-            a_third_copy_of_unknown_fate_is_never_sent, a_known_fate_takes_the_charge_back,
+            a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,
+            a_known_fate_takes_the_charge_back,
             giving_back_takes_back_only_its_own_charge, at_the_start_every_lease_is_given_back,
             outcomes_and_attempts_are_recorded, a_retry_waits, what_is_late_expires, a_withdrawn_mail_is_not_sent,
             a_decoy_is_never_seen, reports_are_paged_and_filtered, every_filter_finds_what_it_asks_for,
             a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten,
             changes_come_in_the_order_they_happened);
         $crate::store::contract::keeps_every_contract!(@people $place;
-            exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
+            exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back, a_passed_test_stays_noted,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
@@ -186,6 +189,7 @@ pub(crate) fn challenge(user: u8, now: Timestamp) -> Challenge {
         event: "login".into(),
         endpoint: "vpn".into(),
         context: Sealed::from_bytes(vec![1, 2, 3]),
+        confirms: None,
     }
 }
 

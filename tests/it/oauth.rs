@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use mailfactor::{
     app::Machine,
     domain::{
-        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         caller::Role,
         clock::{Clock, Timestamp},
@@ -415,6 +415,7 @@ async fn two_instances_never_use_the_same_refresh_token() {
             name: "main".into(),
             enabled: true,
             order: 0,
+            volume: Volume::default(),
             preset: Preset::OTHER,
             server: Server {
                 host: "127.0.0.1".into(),
@@ -431,6 +432,7 @@ async fn two_instances_never_use_the_same_refresh_token() {
         created_at: clock.now(),
         updated_at: clock.now(),
         version: 1,
+        proof: None,
     };
     let instances = [instance(&store), instance(&store)];
     for _ in 0..3 {

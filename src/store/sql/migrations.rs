@@ -50,9 +50,24 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0006_refresh_tokens.sql"),
     },
     Migration {
+        version: 7,
+        name: "confirmations",
+        script: include_str!("schema/0007_confirmations.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "tests",
+        script: include_str!("schema/0010_tests.sql"),
+    },
+    Migration {
         version: 12,
         name: "changes",
         script: include_str!("schema/0012_changes.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "volume",
+        script: include_str!("schema/0013_volume.sql"),
     },
 ];
 
