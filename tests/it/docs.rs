@@ -65,6 +65,11 @@ fn the_table_of_presets_is_that_of_the_code() {
 }
 
 #[test]
+fn the_fields_of_other_products_have_their_places() {
+    keep("products", &super::products::table::markdown());
+}
+
+#[test]
 fn every_rpc_names_its_roles() {
     let names = ["admin", "auditor", "authenticator", "endpoint"];
     for rpc in rpcs() {

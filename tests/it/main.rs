@@ -40,6 +40,7 @@ mod overload;
 mod override_address;
 mod policy;
 mod postfix;
+mod products;
 mod proven;
 mod render;
 mod requests;
