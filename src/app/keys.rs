@@ -10,12 +10,14 @@ use crate::{
         keys::{self, KeyFileError},
     },
     domain::{
-        account::Account,
+        account::{Account, Secret},
         id::{AccountId, ChallengeId, EntryId},
-        keyring::{KeyId, Keyring},
+        keyring::{KeyId, Keyring, Sealed, Subject},
+        oauth::{OauthDraft, OauthSecret},
     },
     factor::context_place,
-    store::{NewEntry, SealedKind, SealedValue, Seals, StoreError, sql::SqlStore},
+    mail::refresh_token_place,
+    store::{Accounts, NewEntry, SealedKind, Seals, StoreError, sql::SqlStore},
 };
 
 /// Values sealed anew in one transaction: few enough that nobody waits for it.
@@ -65,6 +67,11 @@ pub async fn reseal(config: &Config, machine: &Machine) -> Result<Resealed, Keys
             return Err(error.into());
         }
     }
+    let result = reseal_oauth(&store, &keyring, machine, &mut resealed).await;
+    if let Err(error) = result {
+        store.close().await;
+        return Err(error.into());
+    }
     store.close().await;
     Ok(resealed)
 }
@@ -83,28 +90,73 @@ async fn reseal_kind(
         let Some(last) = found.last() else {
             return Ok(());
         };
-        after = Some(last.owner);
+        after = Some(last.owner.clone());
         let mut fresh = Vec::with_capacity(found.len());
         for old in found {
-            let place = place(kind, &old);
-            match keyring.open(&place, &old.value) {
-                Ok(plain) => {
-                    let plain = zeroize::Zeroizing::new(plain);
-                    let sealed = keyring.seal(&place, &plain, &*machine.entropy);
-                    fresh.push((old, sealed));
-                }
-                Err(_) => resealed.lost += 1,
+            let place = place(kind, &old.owner);
+            let sealed = place.and_then(|place| anew(keyring, machine, &place, &old.value));
+            match sealed {
+                Some(sealed) => fresh.push((old, sealed)),
+                None => resealed.lost += 1,
             }
         }
         resealed.changed += store.reseal(kind, fresh).await?;
     }
 }
 
-/// The place a value is sealed for.
-fn place(kind: SealedKind, value: &SealedValue) -> String {
-    match kind {
-        SealedKind::Account => Account::secret_place(&AccountId::from_bytes(value.owner)),
-        SealedKind::Mail => NewEntry::place(&EntryId::from_bytes(value.owner)),
-        SealedKind::Context => context_place(ChallengeId::from_bytes(value.owner)),
+/// The secrets of OAuth settings, which an account keeps together.
+async fn reseal_oauth(
+    store: &SqlStore,
+    keyring: &Keyring,
+    machine: &Machine,
+    resealed: &mut Resealed,
+) -> Result<(), StoreError> {
+    let prefix = Sealed::prefix(&keyring.newest());
+    for account in Accounts::list(store).await? {
+        let Some(Secret::Oauth(old)) = account.settings.login.map(|login| login.secret) else {
+            continue;
+        };
+        let mut draft = OauthDraft::from(&*old);
+        let mut changed = 0;
+        for which in OauthSecret::ALL {
+            let slot = draft.secret(which);
+            let Some(Secret::Sealed(sealed)) = slot else {
+                continue;
+            };
+            if sealed.as_bytes().starts_with(&prefix) {
+                continue;
+            }
+            match anew(keyring, machine, &which.place(&account.id), sealed) {
+                Some(fresh) => {
+                    *sealed = fresh;
+                    changed += 1;
+                }
+                None => resealed.lost += 1,
+            }
+        }
+        let Ok(new) = draft.check("") else {
+            return Err(StoreError::Corrupt("accounts"));
+        };
+        if changed > 0 && store.reseal_oauth(account.id, &old, &new).await? {
+            resealed.changed += changed;
+        }
     }
+    Ok(())
+}
+
+/// The same, sealed under the newest key; `None`: no key there is opens it.
+fn anew(keyring: &Keyring, machine: &Machine, place: &str, sealed: &Sealed) -> Option<Sealed> {
+    let plain = zeroize::Zeroizing::new(keyring.open(place, sealed).ok()?);
+    Some(keyring.seal(place, &plain, &*machine.entropy))
+}
+
+/// The place a value is sealed for.
+fn place(kind: SealedKind, owner: &[u8]) -> Option<String> {
+    let id = || owner.try_into().ok();
+    Some(match kind {
+        SealedKind::Account => Account::secret_place(&AccountId::from_bytes(id()?)),
+        SealedKind::Mail => NewEntry::place(&EntryId::from_bytes(id()?)),
+        SealedKind::Context => context_place(ChallengeId::from_bytes(id()?)),
+        SealedKind::RefreshToken => refresh_token_place(&Subject::from_bytes(owner.try_into().ok()?)),
+    })
 }

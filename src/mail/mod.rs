@@ -40,7 +40,7 @@ mod worker;
 pub use breaker::{Admission, Breaker};
 pub use egress::{IpRange, IpRangeError};
 pub use library::{Layer, Library};
-pub use oauth::check_private_key;
+pub use oauth::{check_private_key, refresh_token_place};
 pub use own::{Own, Sample, check_template};
 pub use pass::{Obstacle, Pass, Standing};
 pub use render::{Cover, Rendered, Renderer};

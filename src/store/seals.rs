@@ -3,29 +3,35 @@
 use async_trait::async_trait;
 
 use super::StoreResult;
-use crate::domain::keyring::{KeyId, Sealed};
+use crate::domain::{
+    id::AccountId,
+    keyring::{KeyId, Sealed},
+    oauth::Oauth,
+};
 
 /// The kinds of sealed values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SealedKind {
-    /// Secrets of accounts.
+    /// Passwords of accounts. Their OAuth settings are sealed anew as a whole: [`Seals::reseal_oauth`].
     Account,
     /// Mails of the outbox.
     Mail,
     /// What challenges keep for their next mail.
     Context,
+    /// Refresh tokens that replaced those that were given.
+    RefreshToken,
 }
 
 impl SealedKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Account, Self::Mail, Self::Context];
+    pub const ALL: [Self; 4] = [Self::Account, Self::Mail, Self::Context, Self::RefreshToken];
 }
 
 /// A sealed value, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedValue {
-    /// The 16 bytes of the owner's identifier.
-    pub owner: [u8; 16],
+    /// The bytes of the owner's identifier, or of the keyed hash it is kept under.
+    pub owner: Vec<u8>,
     /// The value.
     pub value: Sealed,
 }
@@ -38,9 +44,12 @@ pub trait Seals: Send + Sync {
         &self,
         kind: SealedKind,
         key: &KeyId,
-        after: Option<[u8; 16]>,
+        after: Option<Vec<u8>>,
         most: u32,
     ) -> StoreResult<Vec<SealedValue>>;
+
+    /// Puts OAuth settings in the place of an account's, if those are still there: the same, sealed anew.
+    async fn reseal_oauth(&self, account: AccountId, old: &Oauth, new: &Oauth) -> StoreResult<bool>;
 
     /// Puts values in the place of others, each if that one is still there; says how many were. Nothing else of their
     /// owners changes.

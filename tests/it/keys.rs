@@ -164,3 +164,39 @@ fn without(file: &Path, name: &str) {
     // In place: owner and mode stay.
     fs::write(file, kept).unwrap();
 }
+
+#[tokio::test]
+async fn oauth_secrets_are_sealed_anew_with_the_rest() {
+    let home = Home::new();
+    let process = home.spawn().await;
+    let client = process.client(&home.caller("ops", Role::Admin).await).await;
+    let secret = |text: &str| {
+        Some(pb::OauthSecret {
+            source: Some(pb::oauth_secret::Source::Value(text.into())),
+        })
+    };
+    client
+        .create_account(pb::Account {
+            name: "microsoft".into(),
+            preset: "office365".into(),
+            authentication: true,
+            username: "login@example.org".into(),
+            sender: "login@example.org".into(),
+            oauth: Some(pb::Oauth {
+                provider: pb::OauthProvider::Microsoft365.into(),
+                tenant: "example.org".into(),
+                grant: pb::OauthGrant::RefreshToken.into(),
+                client_id: "client".into(),
+                client_secret: secret("the-client-secret"),
+                refresh_token: secret("the-refresh-token"),
+                ..pb::Oauth::default()
+            }),
+            ..pb::Account::default()
+        })
+        .await;
+    let answer = keys(&home, "rotate").await;
+    assert_eq!((&answer["resealed"], &answer["lost"]), (&2.into(), &0.into()));
+    let answer = keys(&home, "reseal").await;
+    assert_eq!((&answer["resealed"], &answer["lost"]), (&0.into(), &0.into()));
+    process.stop().await;
+}

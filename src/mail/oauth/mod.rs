@@ -15,6 +15,7 @@ mod turn;
 
 pub(super) use grant::Grants;
 pub(super) use tokens::{Held, Token, Tokens};
+pub use turn::refresh_token_place;
 
 /// Whether a text is a private key that assertions can be signed with, or what is wrong with it.
 pub fn check_private_key(text: &str) -> Result<(), String> {

@@ -59,7 +59,7 @@ impl Turns {
             token: Zeroizing::new(given.to_owned()),
         };
         if let Some(sealed) = replaced {
-            let opened = self.keyring.open(&place(&subject), &sealed);
+            let opened = self.keyring.open(&refresh_token_place(&subject), &sealed);
             match opened.map_err(|error| error.to_string()).and_then(text) {
                 Ok(token) => turn.token = token,
                 Err(error) => {
@@ -78,7 +78,7 @@ impl Turn<'_> {
     pub(super) async fn end(self, replaced: Option<&str>) {
         let turns = self.turns;
         let seal = |token: &str| -> Sealed {
-            let place = place(&self.given);
+            let place = refresh_token_place(&self.given);
             turns
                 .keyring
                 .seal(&place, token.as_bytes(), turns.entropy.as_ref())
@@ -99,8 +99,9 @@ impl Turn<'_> {
     }
 }
 
-/// Where the token that replaced another is sealed for.
-fn place(given: &Subject) -> String {
+/// What the token that replaced another is sealed for.
+#[must_use]
+pub fn refresh_token_place(given: &Subject) -> String {
     let name = URL_SAFE_NO_PAD.encode(given.as_bytes());
     format!("refresh-token/{name}")
 }

@@ -43,16 +43,16 @@ pub(crate) async fn what_is_sealed_under_other_keys_is_sealed_anew(place: &impl 
     let mut old = BTreeSet::new();
     for number in 0..5_u8 {
         let id = account(&store, Secret::Sealed(sealed("k1", &[number])), now).await;
-        old.insert(*id.as_bytes());
+        old.insert(id.as_bytes().to_vec());
     }
     // Of another key's name one that begins alike, and what is not sealed.
     let alike = account(&store, Secret::Sealed(sealed("k22", b"x")), now).await;
-    old.insert(*alike.as_bytes());
+    old.insert(alike.as_bytes().to_vec());
     account(&store, Secret::Sealed(sealed("k2", b"x")), now).await;
     account(&store, Secret::File("/run/secrets/smtp".into()), now).await;
     let mut found: Vec<SealedValue> = Vec::new();
     loop {
-        let after = found.last().map(|value| value.owner);
+        let after = found.last().map(|value| value.owner.clone());
         let page = store
             .sealed_otherwise(SealedKind::Account, &newest, after, 2)
             .await
@@ -64,11 +64,14 @@ pub(crate) async fn what_is_sealed_under_other_keys_is_sealed_anew(place: &impl 
         found.extend(page);
     }
     assert_eq!(
-        found.iter().map(|value| value.owner).collect::<BTreeSet<_>>(),
+        found
+            .iter()
+            .map(|value| value.owner.clone())
+            .collect::<BTreeSet<_>>(),
         old
     );
     // One was changed by somebody else in between: it stays as they made it.
-    let changed = AccountId::from_bytes(found[0].owner);
+    let changed = AccountId::from_bytes(found[0].owner.clone().try_into().unwrap());
     let mut settings = Accounts::find(&store, changed).await.unwrap().unwrap().settings;
     let theirs = Secret::Sealed(sealed("k1", b"theirs"));
     settings.login.as_mut().unwrap().secret = theirs.clone();
