@@ -105,7 +105,7 @@ pub async fn once(address: SocketAddr) -> Channel {
         .unwrap()
 }
 
-/// Calls a method with these bytes as its message; the bytes of the answer.
+/// Calls a method with these bytes as its message; the bytes of the answer, or none of a stream that opened.
 pub async fn call(
     channel: &Channel,
     authorization: Option<&str>,
@@ -122,8 +122,29 @@ pub async fn call(
             .metadata_mut()
             .insert("authorization", value.parse().unwrap());
     }
-    let answer = grpc.unary(request, path.parse().unwrap(), AsItIs);
-    in_time(answer).await.map(tonic::Response::into_inner)
+    let answer = grpc.server_streaming(request, path.parse().unwrap(), AsItIs);
+    let mut messages = in_time(answer).await?.into_inner();
+    if streams(path) {
+        // That it opened is its answer: some streams say nothing and never end.
+        return Ok(Vec::new());
+    }
+    let message = in_time(messages.message()).await?;
+    message.ok_or_else(|| Status::internal("an answer without a message"))
+}
+
+/// Whether a method answers with a stream.
+fn streams(path: &str) -> bool {
+    let set = prost_types::FileDescriptorSet::decode(pb::DESCRIPTORS).unwrap();
+    set.file.iter().any(|file| {
+        let mut methods = file.service.iter().flat_map(|service| {
+            let name = |method: &str| format!("/{}.{}/{method}", file.package(), service.name());
+            service
+                .method
+                .iter()
+                .map(move |method| (name(method.name()), method))
+        });
+        methods.any(|(name, method)| name == path && method.server_streaming())
+    })
 }
 
 /// A connection of frames.
