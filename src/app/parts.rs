@@ -17,6 +17,7 @@ use crate::{
     },
     store::{
         Accounts,
+        account_book::AccountBook,
         cached::CachedChallenges,
         changes::Changes,
         handoff::{Tray, handoff},
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     pub(super) worker: Arc<Worker>,
     pub(super) tray: Tray,
     pub(super) policies: Arc<PolicyBook>,
+    pub(super) accounts: Arc<AccountBook>,
 }
 
 /// Puts the parts together.
@@ -73,6 +75,7 @@ pub(super) fn assemble(
     let library = Arc::new(Library::new(shared.clone(), &config.delivery.default_locale));
     let renderer =
         Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
+    let accounts = Arc::new(AccountBook::new(shared.clone()));
     let worker = Worker {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -103,14 +106,9 @@ pub(super) fn assemble(
         directory: Arc::new(directory(&config.users)?),
         policies: policies.clone(),
         handoff: handoff.clone(),
+        accounts: accounts.clone(),
         changes,
-        settings: DeskSettings {
-            default_locale: config.delivery.default_locale.clone(),
-            message_id_domain: message_id_domain.clone(),
-            decoy_domains: config.decoy_domains.clone(),
-            wait: config.delivery.wait,
-            poll: WATCH_POLL,
-        },
+        settings: desk_settings(config, message_id_domain.clone()),
     };
     let office = Office {
         clock,
@@ -118,6 +116,7 @@ pub(super) fn assemble(
         keyring,
         accounts: shared.clone(),
         outbox: shared.clone(),
+        audit: shared.clone(),
         set_policies: shared.clone(),
         policies: policies.clone(),
         transports: transports.clone(),
@@ -152,6 +151,7 @@ pub(super) fn assemble(
         worker: Arc::new(worker),
         tray,
         policies,
+        accounts,
     })
 }
 
@@ -213,6 +213,16 @@ fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
         pool_idle: delivery.pool_idle,
         extra_roots: delivery.extra_ca.clone(),
         ..MailSettings::default()
+    }
+}
+
+fn desk_settings(config: &Config, message_id_domain: String) -> DeskSettings {
+    DeskSettings {
+        default_locale: config.delivery.default_locale.clone(),
+        message_id_domain,
+        decoy_domains: config.decoy_domains.clone(),
+        wait: config.delivery.wait,
+        poll: WATCH_POLL,
     }
 }
 

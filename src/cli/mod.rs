@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
 //! `serve`, `check`, `migrate`, `caller` and `user` read the configuration and work on this machine; `account`, `policy`,
-//! `event`, `sending`, `outbox`, `challenge` and `health` are clients and speak gRPC to a server, wherever it is. `demo` is both at once.
+//! `event`, `sending`, `outbox`, `audit`, `challenge` and `health` are clients and speak gRPC to a server, wherever it is. `demo` is both at once.
 //! Results go to standard output, everything else to standard error.
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod account;
+mod audit;
 mod caller;
 mod challenge;
 mod check;
@@ -25,6 +26,7 @@ mod demo;
 mod event;
 mod failure;
 mod health;
+mod keys;
 mod migrate;
 mod out;
 mod outbox;
@@ -78,6 +80,9 @@ enum Command {
     /// Who may call: adds, lists, rotates and removes callers. On this machine, on the database.
     #[command(subcommand)]
     Caller(caller::Command),
+    /// The key file: adds a key and seals everything anew. On this machine, on the database.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Shows, locks and unlocks users. On this machine, on the database.
     #[command(subcommand)]
     User(user::Command),
@@ -99,6 +104,9 @@ enum Command {
     /// The mails of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Outbox(outbox::Command),
+    /// Who changed what on a server. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Starts and verifies challenges, to try things. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Challenge(challenge::Command),
@@ -180,6 +188,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Migrate => migrate::run(here, machine()).await,
         Command::Health(health) => health.run().await,
         Command::Caller(command) => command.run(here, machine()).await,
+        Command::Keys(command) => command.run(here, machine()).await,
         Command::User(command) => command.run(here, machine()).await,
         Command::Account(command) => command.run().await,
         Command::Policy(command) => command.run().await,
@@ -187,6 +196,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Sending(command) => command.run().await,
         Command::Outbox(command) => command.run().await,
         Command::Template(command) => command.run().await,
+        Command::Audit(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
         Command::Completions(completions) => {
             completions.run(&mut Arguments::command());

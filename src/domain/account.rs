@@ -2,6 +2,7 @@
 
 mod draft;
 mod proof;
+mod proof_oauth;
 mod texts;
 mod volume;
 

@@ -86,6 +86,7 @@ static METHODS: &[Method] = &[
     call("/mailfactor.v1.MailOutbox/RequeueEntry", ADMINS),
     method("/mailfactor.v1.MailOutbox/ExportEntries", READERS, Kind::Watch),
     method("/mailfactor.v1.MailOutbox/WatchEntries", READERS, Kind::Watch),
+    call("/mailfactor.v1.MailAudit/ListAuditEvents", READERS),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),
     method("/grpc.health.v1.Health/Watch", Access::Public, Kind::Watch),
 ];

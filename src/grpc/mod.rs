@@ -4,7 +4,7 @@
 //! A connection passes `accept` (TLS, the whole preface, in time) and is served by `connection` until it ends or the
 //! process does. A request passes `porch`, step by step: its headers (`request`), its method (`methods`), room for it
 //! (`load`), its caller (`caller`), its one message. Then tonic decodes it, and one of the services (`authenticator`,
-//! `policy`, `outbox`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
+//! `policy`, `outbox`, `audit`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod accept;
+mod audit;
 mod authenticator;
 mod caller;
 mod connection;
@@ -153,7 +154,7 @@ impl Door {
         soft: &CancellationToken,
     ) -> Result<Routes, DoorError> {
         use pb::{
-            email_otp_authenticator_server::EmailOtpAuthenticatorServer,
+            email_otp_authenticator_server::EmailOtpAuthenticatorServer, mail_audit_server::MailAuditServer,
             mail_outbox_server::MailOutboxServer, mail_sender_policy_server::MailSenderPolicyServer,
         };
         let limit = self.settings.message_limit;
@@ -170,10 +171,14 @@ impl Door {
             office: Arc::clone(&self.office),
             soft: soft.clone(),
         };
+        let audit = audit::Audit {
+            office: Arc::clone(&self.office),
+        };
         let routes =
             Routes::new(EmailOtpAuthenticatorServer::new(authenticator).max_decoding_message_size(limit))
                 .add_service(MailSenderPolicyServer::new(policy).max_decoding_message_size(limit))
                 .add_service(MailOutboxServer::new(outbox).max_decoding_message_size(limit))
+                .add_service(MailAuditServer::new(audit).max_decoding_message_size(limit))
                 .add_service(health::service(health.clone(), soft.clone()));
         if self.settings.reflection {
             reflection::add(routes, limit)

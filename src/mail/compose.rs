@@ -15,7 +15,7 @@ use lettre::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::reply::failure;
+use super::{encoded_word, reply::failure};
 use crate::domain::{
     account::Sender,
     address::EmailAddress,
@@ -57,6 +57,9 @@ pub(super) fn compose(parts: Parts<'_>) -> Result<String, SendFailure> {
     ] {
         check_line(line, 1000).map_err(|error| refuse(format!("a header line {error}")))?;
     }
+    if parts.sender.display_name.contains(encoded_word::MARK) {
+        return Err(refuse("the account's display name looks like an encoded word"));
+    }
     // lettre panics at what it cannot encode. The lines above leave it nothing to panic at; should it find something all the
     // same, one mail fails and the worker goes on.
     let built = catch_unwind(AssertUnwindSafe(|| build(parts)));
@@ -78,10 +81,14 @@ fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
     let name = Some(parts.sender.display_name.trim()).filter(|name| !name.is_empty());
     let from = Mailbox::new(name.map(str::to_owned), mailbox_address(&parts.sender.address)?);
     let seconds = u64::try_from(parts.date.as_micros()).unwrap_or(0) / 1_000_000;
-    let mut builder = Message::builder()
+    let builder = Message::builder()
         .from(from)
-        .to(Mailbox::new(None, mailbox_address(parts.recipient)?))
-        .subject(parts.subject)
+        .to(Mailbox::new(None, mailbox_address(parts.recipient)?));
+    let mut builder = match encoded_word::subject(parts.subject) {
+        Some(header) => builder.raw_header(header),
+        None => builder.subject(parts.subject),
+    };
+    builder = builder
         .date(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)))
         .message_id(Some(bracketed(parts.message_id)))
         // RFC 3834, 5: no out-of-office notice answers it. The second one tells Exchange.

@@ -15,6 +15,7 @@ mod built_in;
 mod compose;
 mod dial;
 mod egress;
+mod encoded_word;
 mod exchange;
 mod footnote;
 mod guard;

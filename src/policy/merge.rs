@@ -33,9 +33,9 @@ pub const UPDATABLE: [&str; 27] = [
     "ca_certificates",
     "ignore_certificate_errors",
     "timeout",
-    "oauth",
     "messages_per_minute",
     "messages_per_day",
+    "oauth",
 ];
 
 /// Refuses a mask that names anything else.

@@ -11,24 +11,27 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Confirmations, Guess, MailKind, NewEntry, Outbox,
-    Policies, Probe, RefreshTokens, Start, Templates,
+    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, Guess, MailKind, NewEntry, Outbox,
+    Policies, Probe, RefreshTokens, Seals, Start, Templates,
 };
 use crate::domain::{
+    audit::{Action, Actor, Note},
     budget::{GuessLimits, SendLimits},
     caller::CallerId,
     challenge::{Challenge, Purpose, State},
     clock::{Clock, Timestamp},
     code::{CodeKey, CodeNumbers, CodeSpec},
-    id::{ChallengeId, EntryId, LeaseId},
+    id::{AuditId, ChallengeId, EntryId, LeaseId},
     keyring::{KeyId, Sealed, Subject},
 };
 
+pub(crate) mod audit;
 pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod refresh_tokens;
+pub(crate) mod seals;
 pub(crate) mod templates;
 
 /// A store that keeps every contract.
@@ -36,31 +39,36 @@ pub(crate) trait Store:
     Challenges
     + Budgets
     + Confirmations
+    + RefreshTokens
     + Outbox
     + Accounts
+    + Audit
     + Callers
     + Policies
-    + RefreshTokens
     + Templates
+    + Seals
     + Probe
     + Clone
     + 'static
 {
 }
 
-impl<T> Store for T where
+impl<
     T: Challenges
         + Budgets
         + Confirmations
+        + RefreshTokens
         + Outbox
         + Accounts
+        + Audit
         + Callers
         + Policies
-        + RefreshTokens
         + Templates
+        + Seals
         + Probe
         + Clone
-        + 'static
+        + 'static,
+> Store for T
 {
 }
 
@@ -103,8 +111,13 @@ macro_rules! keeps_every_contract {
             the_master_switch_stays_where_it_was_put);
         $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
             a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
+        $crate::store::contract::keeps_every_contract!(@audit $place;
+            every_change_leaves_one_event, what_is_refused_leaves_none, events_are_paged_and_filtered,
+            old_events_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
+        $crate::store::contract::keeps_every_contract!(@seals $place;
+            what_is_sealed_under_other_keys_is_sealed_anew);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {
@@ -154,6 +167,22 @@ pub(crate) const SENDS: SendLimits = SendLimits {
     refill: Duration::from_mins(10),
     per_day: 20,
 };
+
+/// What goes along with a change that nobody looks at.
+pub(crate) fn note() -> Note {
+    note_of(Action::AccountUpdate)
+}
+
+/// What goes along with a change.
+pub(crate) fn note_of(action: Action) -> Note {
+    Note {
+        id: AuditId::from_bytes(unique()),
+        action,
+        actor: Actor::caller(CallerId::parse("00000000000000aa").unwrap(), "ops"),
+        peer: "192.0.2.7:4711".into(),
+        request_id: "change-1".into(),
+    }
+}
 
 /// Sixteen bytes that no other call gives.
 pub(crate) fn unique() -> [u8; 16] {

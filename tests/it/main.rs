@@ -18,6 +18,7 @@ mod harness;
 
 mod access;
 mod accounts;
+mod audit;
 mod canary;
 mod cancel;
 mod cli;
@@ -29,6 +30,8 @@ mod docs;
 mod enumeration;
 mod failover;
 mod get;
+mod hygiene;
+mod keys;
 mod kill;
 mod oauth;
 mod oauth_faults;

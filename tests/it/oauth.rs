@@ -428,6 +428,7 @@ async fn two_instances_never_use_the_same_refresh_token() {
                 secret: Secret::Oauth(Box::new(draft.check("").unwrap())),
             }),
             sender: Sender::new(sender.clone()),
+            volume: Volume::default(),
         },
         created_at: clock.now(),
         updated_at: clock.now(),

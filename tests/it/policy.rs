@@ -17,7 +17,7 @@ use tonic_types::StatusExt as _;
 
 use super::harness::{
     client::Client,
-    in_time, letter,
+    in_time, letter, note,
     service::{Home, Service, metrics_page},
     smtp::{Act, At, SmtpServer},
 };
@@ -572,7 +572,7 @@ async fn what_another_process_sets_is_in_force_within_seconds() {
         ..PolicyDraft::default()
     };
     let now = Timestamp::from_micros(1);
-    store.put("", &draft, 0, now).await.unwrap().unwrap();
+    store.put("", &draft, 0, now, &note()).await.unwrap().unwrap();
     in_time(async {
         // Each start is of a user that does not exist, for a caller that is not told: no budget of ann's is spent.
         let mut users = 0..;
@@ -678,4 +678,47 @@ async fn the_command_line_sets_policies_events_and_the_switch() {
     assert!(run("sending off").1.contains("off"));
     assert!(run("sending show --json").1.contains("\"changed_by\": \"cli\""));
     assert!(run("sending on").0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mask_needs_no_setting_and_cannot_be_switched_off() {
+    let stage = Stage::new(Home::new()).await;
+    let masked = async |event: &str| {
+        start(&stage.idp, "ann", event, |_| {})
+            .await
+            .unwrap()
+            .masked_recipient
+    };
+    assert_eq!(masked("").await, "a*****@e*****.com");
+    for pattern in [
+        "",
+        " ",
+        "none",
+        "{local:3}@{domain:3}.{tld}",
+        "{local:64}***@{domain:1}***.{tld}",
+        "{local}***",
+        "***{address}",
+        "***\n",
+    ] {
+        for event in ["", "vpn"] {
+            if event == "vpn" && pattern.is_empty() {
+                stage.create_event(event).await.unwrap();
+            }
+            let refused = stage
+                .set(event, &["mask"], |policy| policy.mask = pattern.to_owned())
+                .await;
+            assert_eq!(faults(refused)[0].0, "policy.mask", "{pattern:?}");
+        }
+    }
+    assert_eq!(
+        stage.get("").await.unwrap().mask,
+        "{local:1}*****@{domain:1}*****.{tld}"
+    );
+    let own = "{local:2}•••@•••.{tld}";
+    stage
+        .set("vpn", &["mask"], |policy| policy.mask = own.to_owned())
+        .await
+        .unwrap();
+    assert_eq!(masked("vpn").await, "an•••@•••.com");
+    assert_eq!(masked("").await, "a*****@e*****.com");
 }

@@ -66,8 +66,8 @@ fn value(preset: &pb::Preset) -> serde_json::Value {
         "sender_domains_only": preset.sender_domains_only,
         "messages_per_minute": preset.messages_per_minute,
         "messages_per_day": preset.messages_per_day,
-        "oauth_provider": preset.oauth_provider().as_str_name(),
         "other_hosts": preset.other_hosts,
+        "oauth_provider": preset.oauth_provider().as_str_name(),
         "help": preset.help,
     })
 }

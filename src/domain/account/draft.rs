@@ -230,7 +230,14 @@ impl Check<'_> {
         if let Some(Fit::Refused(why)) = address.as_ref().map(|address| preset.judge(address)) {
             self.fault("sender", why);
         }
-        self.field("display_name", check_line(&draft.display_name, 128));
+        if self
+            .field("display_name", check_line(&draft.display_name, 128))
+            .is_some()
+            && draft.display_name.contains("=?")
+        {
+            // RFC 2047, 2: some read on as if it were encoded, even within quotes.
+            self.fault("display_name", "must not have `=?`, which begins an encoded word");
+        }
         let footnote = draft.footnote.replace("\r\n", "\n");
         self.field("footnote", check_lines(&footnote, 2_000));
         let reply_to = self.address("reply_to", &draft.reply_to);

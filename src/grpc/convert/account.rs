@@ -137,11 +137,11 @@ pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Acco
         order: settings.order.into(),
         acknowledge_risks: false,
         warnings,
-        oauth,
         messages_per_minute: super::count(settings.volume.per_minute),
         messages_per_day: super::count(settings.volume.per_day),
         standing: Some(shown_standing(standing)),
         tested_at: account.proof.map(|proof| moment(proof.at)),
+        oauth,
     }
 }
 

@@ -38,8 +38,8 @@ fn preset(preset: &Preset) -> pb::Preset {
         messages_per_minute: count(preset.per_minute),
         messages_per_day: count(preset.per_day),
         help: preset.help.to_owned(),
-        oauth_provider: super::oauth::provider(preset.oauth).into(),
         other_hosts: preset.hosts.iter().skip(1).map(|&host| host.to_owned()).collect(),
+        oauth_provider: super::oauth::provider(preset.oauth).into(),
     }
 }
 

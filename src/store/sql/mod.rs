@@ -22,6 +22,8 @@ use crate::domain::clock::{Clock, Timestamp};
 
 mod account_rows;
 mod accounts;
+mod audit;
+mod audit_pages;
 mod budgets;
 mod callers;
 mod challenge_rows;
@@ -40,6 +42,7 @@ mod policies;
 mod probe;
 mod refresh_tokens;
 mod rows;
+mod seals;
 mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
