@@ -39,16 +39,6 @@ macro_rules! draft {
                 paths
             }
 
-            /// The fields that are set, each with its path, for people and scripts: spans in seconds.
-            #[must_use]
-            pub fn values(&self) -> Vec<(&'static str, serde_json::Value)> {
-                let mut values = Vec::new();
-                $(if let Some(value) = &self.$field {
-                    values.push(($path, plain(serde_json::to_value(value).unwrap_or_default())));
-                })+
-                values
-            }
-
             /// Takes over what `other` has at this path, nothing included.
             pub fn copy(&mut self, path: &str, other: &Self) {
                 match path {
@@ -121,14 +111,6 @@ draft! {
     override_domains: Vec<String> = "override_address.domains";
     /// How long a confirmation counts.
     override_confirmed_for: Duration = "override_address.confirmed_for";
-}
-
-/// A value as it is kept, with a span written as its whole seconds.
-fn plain(value: serde_json::Value) -> serde_json::Value {
-    match value.get("secs").and_then(serde_json::Value::as_u64) {
-        Some(seconds) => format!("{seconds}s").into(),
-        None => value,
-    }
 }
 
 /// Counts that nobody needs to exceed; the narrower bounds are the policy's.

@@ -1,6 +1,8 @@
 //! What the audit shows of each kind of object. Taken apart without a rest: a field that is added elsewhere does not
 //! compile here until somebody has said how it is shown.
 
+use serde_json::Value;
+
 use super::Fields;
 use crate::domain::{
     account::{Account, AccountSettings, Link, Login, Secret, Sender, Server, Volume},
@@ -265,9 +267,24 @@ impl From<&Caller> for Fields {
 }
 
 impl From<&PolicyDraft> for Fields {
+    /// By its paths, as policies are set.
     fn from(draft: &PolicyDraft) -> Self {
-        let values = draft.values().into_iter();
-        values.fold(Self::new(), |fields, (path, value)| fields.with(path, value))
+        draft.paths().into_iter().fold(Self::new(), |fields, path| {
+            let mut alone = PolicyDraft::default();
+            alone.copy(path, draft);
+            // It is kept as an object; this one has one field.
+            let kept = serde_json::to_value(&alone).unwrap_or_default();
+            let value = kept.as_object().and_then(|kept| kept.values().next());
+            fields.with(path, value.map(plain))
+        })
+    }
+}
+
+/// A value as it is kept, with a span written as its whole seconds.
+fn plain(value: &Value) -> Value {
+    match value.get("secs").and_then(Value::as_u64) {
+        Some(seconds) => format!("{seconds}s").into(),
+        None => value.clone(),
     }
 }
 
