@@ -5,7 +5,6 @@
 
 mod draft;
 mod endpoint;
-mod proof;
 mod written;
 
 pub use draft::{MOST_SECRET, OauthDraft};
