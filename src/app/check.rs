@@ -116,7 +116,7 @@ async fn database(config: &Config, machine: &Machine) -> Vec<Finding> {
     findings
 }
 
-async fn contents(store: &crate::store::sql::SqlStore) -> [Finding; 2] {
+async fn contents(store: &crate::store::sql::SqlStore) -> Vec<Finding> {
     let callers = match Callers::list(store).await {
         Ok(callers) if callers.is_empty() => finding(
             "callers",
@@ -126,22 +126,30 @@ async fn contents(store: &crate::store::sql::SqlStore) -> [Finding; 2] {
         Ok(callers) => finding("callers", Verdict::Good, format!("{} known", callers.len())),
         Err(error) => finding("callers", Verdict::Bad, chain(&error)),
     };
+    let mut warnings = Vec::new();
     let accounts = match Accounts::list(store).await {
-        Ok(accounts) => match accounts.iter().find(|account| account.is_default) {
-            Some(account) => finding(
-                "accounts",
-                Verdict::Good,
-                format!("{} known, default: {}", accounts.len(), account.settings.name),
-            ),
-            None => finding(
-                "accounts",
-                Verdict::Warning,
-                "none: no mail goes out; add one with `mailfactor account add`",
-            ),
-        },
+        Ok(accounts) => {
+            for account in &accounts {
+                let subject = format!("account {}", account.settings.name);
+                let texts = account.settings.warnings().into_iter();
+                warnings.extend(texts.map(|text| finding(subject.clone(), Verdict::Warning, text)));
+            }
+            match accounts.iter().find(|account| account.is_default) {
+                Some(account) => finding(
+                    "accounts",
+                    Verdict::Good,
+                    format!("{} known, default: {}", accounts.len(), account.settings.name),
+                ),
+                None => finding(
+                    "accounts",
+                    Verdict::Warning,
+                    "none: no mail goes out; add one with `mailfactor account add`",
+                ),
+            }
+        }
         Err(error) => finding("accounts", Verdict::Bad, chain(&error)),
     };
-    [callers, accounts]
+    [callers, accounts].into_iter().chain(warnings).collect()
 }
 
 async fn repositories(config: &Config) -> Vec<Finding> {

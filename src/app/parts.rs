@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{BuildError, Machine};
 use crate::{
     config::{Config, Repository, RepositoryKind, Users},
-    domain::{account::Security, address::ascii_domain, keyring::Keyring},
+    domain::{address::ascii_domain, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
     mail::{Library, MailSettings, Renderer, Transports, Worker, WorkerSettings},
@@ -258,8 +258,8 @@ pub(super) async fn warn(config: &Config, store: &SqlStore) {
         tracing::warn!("no mail account is set up: no mail goes out; see `mailfactor account add --help`");
     }
     for account in accounts.iter().filter(|account| account.settings.enabled) {
-        if account.settings.server.security == Security::Plain {
-            tracing::warn!(account.name = %account.settings.name, "the account uses no TLS: codes cross the network in the clear");
+        for risk in account.settings.risks() {
+            tracing::warn!(account.name = %account.settings.name, risk = risk.text(), "the account is risky");
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::pb::v1 as pb;
 
 mod fields;
+mod presets;
 mod test;
 
 use fields::{Fields, Secret};
@@ -20,13 +21,17 @@ pub(super) enum Command {
     #[command(
         after_help = "Examples:\n  mailfactor account add work --host smtp.example.com --security starttls \\\n      \
                             --username login@example.com --sender login@example.com --display-name \"Example Login\"\n  \
-                            mailfactor account add relay --host relay.lan --security none --sender login@example.com\n\n\
+                            mailfactor account add gmail --preset gmail --username me@gmail.com --sender me@gmail.com\n  \
+                            mailfactor account add relay --host relay.lan --security none --acknowledge-risks \\\n      \
+                            --sender login@example.com\n\n\
                             With --username a password is asked for, or read from standard input, unless one of\n\
                             --password-file, --secret-file and --secret-environment says where it is."
     )]
     Add(Add),
     /// Lists accounts.
     List(List),
+    /// Lists the mail services that are known, for `add --preset`.
+    Presets(List),
     /// Shows an account; its secret is never shown.
     Show(One),
     /// Changes what is named and nothing else.
@@ -112,6 +117,7 @@ impl Command {
         match self {
             Self::Add(add) => add.run().await,
             Self::List(list) => list.run().await,
+            Self::Presets(list) => presets::run(list).await,
             Self::Update(update) => update.run().await,
             Self::Test(test) => test.run().await,
             Self::SendTest(test) => test.run().await,
@@ -149,7 +155,7 @@ impl Add {
             enabled: !self.disabled,
             ..pb::Account::default()
         };
-        self.fields.apply(&mut account);
+        self.fields.apply(&mut account)?;
         if account.authentication {
             account.secret = Some(self.secret.read_or_ask(&account.username)?);
         } else if self.secret.is_given() {
@@ -173,7 +179,7 @@ impl Update {
     async fn run(self) -> Outcome {
         let mut client = self.client.connect().await?;
         let mut account = get(&mut client, &self.account).await?;
-        let mut paths = self.fields.apply(&mut account);
+        let mut paths = self.fields.apply(&mut account)?;
         if let Some(name) = self.name {
             account.name = name;
             paths.push("name");
@@ -238,6 +244,9 @@ fn print(account: &pb::Account, json: bool) {
         out::json(&show::account(account));
     } else {
         out::pairs(&show::account_pairs(account));
+        for warning in &account.warnings {
+            out::complain(format!("warning: {warning}"));
+        }
     }
 }
 

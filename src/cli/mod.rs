@@ -83,7 +83,7 @@ enum Command {
     User(user::Command),
     /// The mail accounts of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
-    Account(account::Command),
+    Account(Box<account::Command>),
     /// The one-time-password policy of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Policy(policy::Command),

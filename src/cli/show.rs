@@ -97,7 +97,12 @@ pub(super) fn verdict(answer: &pb::VerifyCodeResponse) -> Value {
 
 /// How an account's connection is protected, as on the command line.
 pub(super) fn security(account: &pb::Account) -> &'static str {
-    match account.security() {
+    security_word(account.security())
+}
+
+/// The same of a port.
+pub(super) fn security_word(security: pb::ConnectionSecurity) -> &'static str {
+    match security {
         pb::ConnectionSecurity::ImplicitTls => "tls",
         pb::ConnectionSecurity::Starttls => "starttls",
         pb::ConnectionSecurity::None => "none",
@@ -131,6 +136,22 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         ("sender", account.sender.clone()),
         ("shown as", account.display_name.clone()),
         ("replies to", account.reply_to.clone()),
+        ("bounces to", account.return_path.clone()),
+        ("read receipts", {
+            let to = match account.confirmation_address.as_str() {
+                "" => &account.sender,
+                address => address,
+            };
+            if account.read_receipt {
+                to.to_owned()
+            } else {
+                String::new()
+            }
+        }),
+        ("preset", account.preset.clone()),
+        ("order", account.order.to_string()),
+        ("says EHLO as", account.hello_name.clone()),
+        ("certificate for", account.server_name.clone()),
         ("changed", time(account.updated_at.as_ref())),
     ]
 }
@@ -151,6 +172,20 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "sender": account.sender,
         "display_name": account.display_name,
         "reply_to": account.reply_to,
+        "preset": account.preset,
+        "order": account.order,
+        "return_path": account.return_path,
+        "read_receipt": account.read_receipt,
+        "confirmation_address": account.confirmation_address,
+        "force_settings": account.force_settings,
+        "footnote_enabled": account.footnote_enabled,
+        "footnote": account.footnote,
+        "hello_name": account.hello_name,
+        "server_name": account.server_name,
+        "ca_certificates": account.ca_certificates,
+        "ignore_certificate_errors": account.ignore_certificate_errors,
+        "timeout_ms": milliseconds(account.timeout.as_ref()),
+        "warnings": account.warnings,
         "created_at": time_value(account.created_at.as_ref()),
         "updated_at": time_value(account.updated_at.as_ref()),
         "etag": account.etag,

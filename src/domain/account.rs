@@ -1,14 +1,18 @@
 //! Mail accounts: the server mail is handed to, and the sender it comes from.
 
-use std::fmt;
+mod draft;
+mod texts;
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+pub use draft::AccountDraft;
 
 use super::{
-    address::{EmailAddress, LocalPart, ascii_domain},
+    address::EmailAddress,
     clock::Timestamp,
     id::AccountId,
     keyring::Sealed,
-    text::{check_line, require_line},
-    violation::Violations,
+    preset::{Fit, Preset},
 };
 
 /// How the connection to the mail server is protected. Never opportunistic.
@@ -108,8 +112,14 @@ pub struct AccountSettings {
     pub name: String,
     /// Whether mail may go through it.
     pub enabled: bool,
+    /// When it is tried: the default first, then the lowest order; those of one order by name.
+    pub order: u16,
+    /// The mail service it is with.
+    pub preset: &'static Preset,
     /// The mail server.
     pub server: Server,
+    /// How to talk to it.
+    pub link: Link,
     /// How to log in; `None`: not at all.
     pub login: Option<Login>,
     /// Who mail comes from.
@@ -133,243 +143,139 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Who mail comes from.
+impl Server {
+    /// Whether it is on the service's own machine: nothing crosses a network.
+    fn is_here(&self) -> bool {
+        self.host == "localhost"
+            || self
+                .host
+                .parse()
+                .is_ok_and(|address: IpAddr| address.is_loopback())
+    }
+}
+
+/// How to talk to a mail server, where an account differs from the service as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The name given in EHLO, in place of the service's.
+    pub hello_name: Option<String>,
+    /// The name that stands in the server's certificate, in place of the host.
+    pub server_name: Option<String>,
+    /// The only certificate authorities that are believed, in PEM.
+    pub authorities: Option<String>,
+    /// Believes every certificate.
+    pub any_certificate: bool,
+    /// The most that any stage may take, within the service's own limits.
+    pub timeout: Option<Duration>,
+}
+
+/// What somebody must say yes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Risk {
+    /// Mails and passwords cross a network in the clear.
+    Plain,
+    /// Whoever sits in between can pose as the mail server.
+    AnyCertificate,
+}
+
+impl Risk {
+    /// In words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Plain => {
+                "the connection is not encrypted: codes and passwords cross the network in the clear"
+            }
+            Self::AnyCertificate => {
+                "certificate errors are ignored: whoever sits in between can pose as the mail server"
+            }
+        }
+    }
+}
+
+impl AccountSettings {
+    /// What is risky about them.
+    #[must_use]
+    pub fn risks(&self) -> Vec<Risk> {
+        let plain = self.server.security == Security::Plain;
+        let mut risks = Vec::new();
+        if plain && !self.server.is_here() {
+            risks.push(Risk::Plain);
+        }
+        if !plain && self.link.any_certificate {
+            risks.push(Risk::AnyCertificate);
+        }
+        risks
+    }
+
+    /// What somebody should look at, in words: the risks, and a sender that its provider may refuse.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let risks = self.risks().into_iter().map(|risk| risk.text().to_owned());
+        let doubt = match self.preset.judge(&self.sender.address) {
+            Fit::Good => None,
+            Fit::Doubtful(text) | Fit::Refused(text) => Some(text),
+        };
+        risks.chain(doubt).collect()
+    }
+}
+
+/// Who mail comes from, and what each mail says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// The address, in From and as envelope sender.
+    /// The address, in From and, without another, as envelope sender.
     pub address: EmailAddress,
     /// The name beside it; may be empty.
     pub display_name: String,
     /// Where replies go, if elsewhere.
     pub reply_to: Option<EmailAddress>,
+    /// The envelope sender, where bounces go, if elsewhere.
+    pub return_path: Option<EmailAddress>,
+    /// Whether mail programs are asked to confirm that a mail was read (RFC 8098, 2.1).
+    pub read_receipt: bool,
+    /// Where those confirmations go, if not to the sender.
+    pub confirmation: Option<EmailAddress>,
+    /// Whether callers may not override any of this.
+    pub force: bool,
+    /// Whether the footnote stands below each mail.
+    pub footnote_enabled: bool,
+    /// The footnote.
+    pub footnote: String,
 }
 
-/// An account as it was written, before it is checked.
-#[derive(Clone, Debug, Default)]
-pub struct AccountDraft {
-    /// See [`AccountSettings::name`].
-    pub name: String,
-    /// See [`AccountSettings::enabled`].
-    pub enabled: bool,
-    /// See [`Server::host`].
-    pub host: String,
-    /// See [`Server::port`]; 0: the usual one.
-    pub port: i32,
-    /// See [`Server::security`].
-    pub security: Option<Security>,
-    /// Whether to log in.
-    pub authentication: bool,
-    /// See [`Login::username`].
-    pub username: String,
-    /// See [`Login::secret`].
-    pub secret: Option<Secret>,
-    /// See [`Sender::address`].
-    pub sender: String,
-    /// See [`Sender::display_name`].
-    pub display_name: String,
-    /// See [`Sender::reply_to`]; empty: none.
-    pub reply_to: String,
-}
-
-impl AccountDraft {
-    /// The settings, or everything that is wrong with them, each field under `prefix`.
-    pub fn check(self, prefix: &str, local_part: LocalPart) -> Result<AccountSettings, Violations> {
-        let mut faults = Violations::new();
-        let field = |name: &str| format!("{prefix}{name}");
-        if !is_account_name(&self.name) {
-            faults.add(
-                field("name"),
-                "must be 1 to 64 of letters, digits, space, `.`, `_`, `-`",
-            );
-        }
-        let host = faults.check(&field("host"), check_host(&self.host));
-        let security = self.security.ok_or("is required: implicit TLS, STARTTLS or none");
-        let security = faults.check(&field("security"), security);
-        let port = match (self.port, security) {
-            (0, security) => security.map(Security::usual_port),
-            (port, _) => {
-                let port =
-                    u16::try_from(port).map_err(|_| "must be between 1 and 65535, or 0 for the usual one");
-                faults.check(&field("port"), port)
-            }
-        };
-        let sender = faults.check(&field("sender"), EmailAddress::parse(&self.sender, local_part));
-        faults.check(&field("display_name"), check_line(&self.display_name, 128));
-        let reply_to = match self.reply_to.as_str() {
-            "" => None,
-            text => faults.check(&field("reply_to"), EmailAddress::parse(text, local_part)),
-        };
-        let login = if self.authentication {
-            faults.check(&field("username"), require_line(&self.username, 256));
-            let secret = self.secret.ok_or("is required when authentication is on");
-            let secret = faults.check(&field("secret"), secret);
-            secret.map(|secret| Login {
-                username: self.username,
-                secret,
-            })
-        } else {
-            None
-        };
-        faults.into_result()?;
-        let (Some(host), Some(port), Some(security), Some(address)) = (host, port, security, sender) else {
-            unreachable!("what is missing was noted as a fault");
-        };
-        Ok(AccountSettings {
-            name: self.name,
-            enabled: self.enabled,
-            server: Server { host, port, security },
-            login,
-            sender: Sender {
-                address,
-                display_name: self.display_name,
-                reply_to,
-            },
-        })
-    }
-}
-
-impl From<&AccountSettings> for AccountDraft {
-    /// As somebody would have written it.
-    fn from(settings: &AccountSettings) -> Self {
-        let AccountSettings {
-            name,
-            enabled,
-            server,
-            login,
-            sender,
-        } = settings;
+impl Sender {
+    /// With an address and nothing else.
+    #[must_use]
+    pub fn new(address: EmailAddress) -> Self {
         Self {
-            name: name.clone(),
-            enabled: *enabled,
-            host: server.host.clone(),
-            port: server.port.into(),
-            security: Some(server.security),
-            authentication: login.is_some(),
-            username: login
-                .as_ref()
-                .map(|login| login.username.clone())
-                .unwrap_or_default(),
-            secret: login.as_ref().map(|login| login.secret.clone()),
-            sender: sender.address.as_str().to_owned(),
-            display_name: sender.display_name.clone(),
-            reply_to: sender
-                .reply_to
-                .as_ref()
-                .map(|to| to.as_str().to_owned())
-                .unwrap_or_default(),
-        }
-    }
-}
-
-fn is_account_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.trim() == name
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b" ._-".contains(&byte))
-}
-
-/// A host name in ASCII or an IP address.
-fn check_host(host: &str) -> Result<String, &'static str> {
-    if host.is_empty() {
-        return Err("is required");
-    }
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
-    if let Ok(address) = bare.parse::<std::net::IpAddr>() {
-        return Ok(address.to_string());
-    }
-    // A name of one label, such as `localhost` or `relay`, is a host although no mail domain.
-    let single = host.len() <= 63
-        && host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if single && !host.starts_with('-') && !host.ends_with('-') {
-        return Ok(host.to_ascii_lowercase());
-    }
-    ascii_domain(host).map_err(|_| "must be a host name or an IP address, without port or scheme")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draft() -> AccountDraft {
-        AccountDraft {
-            name: "main".into(),
-            host: "smtp.example.com".into(),
-            security: Some(Security::StartTls),
-            sender: "noreply@example.com".into(),
-            ..AccountDraft::default()
+            address,
+            display_name: String::new(),
+            reply_to: None,
+            return_path: None,
+            read_receipt: false,
+            confirmation: None,
+            force: false,
+            footnote_enabled: false,
+            footnote: String::new(),
         }
     }
 
-    #[test]
-    fn a_port_of_zero_is_the_usual_one() {
-        for security in Security::ALL {
-            let settings = AccountDraft {
-                security: Some(security),
-                ..draft()
-            }
-            .check("", LocalPart::Ascii)
-            .unwrap();
-            assert_eq!(settings.server.port, security.usual_port());
-        }
+    /// The envelope sender.
+    #[must_use]
+    pub fn envelope(&self) -> &EmailAddress {
+        self.return_path.as_ref().unwrap_or(&self.address)
     }
 
-    #[test]
-    fn every_fault_is_named_at_once() {
-        let bad = AccountDraft {
-            name: "a\nb".into(),
-            host: "https://x".into(),
-            port: 70_000,
-            security: None,
-            authentication: true,
-            sender: "x@localhost".into(),
-            display_name: "a\r\nBcc: x".into(),
-            reply_to: "?".into(),
-            ..draft()
-        };
-        let faults = bad.check("account.", LocalPart::Ascii).unwrap_err();
-        let fields: Vec<&str> = faults
-            .as_slice()
-            .iter()
-            .map(|fault| fault.field.as_str())
-            .collect();
-        let expected = [
-            "name",
-            "host",
-            "security",
-            "port",
-            "sender",
-            "display_name",
-            "reply_to",
-            "username",
-            "secret",
-        ];
-        assert_eq!(fields, expected.map(|name| format!("account.{name}")));
+    /// Where confirmations of reading go, if any are asked for.
+    #[must_use]
+    pub fn receipt_to(&self) -> Option<&EmailAddress> {
+        self.read_receipt
+            .then(|| self.confirmation.as_ref().unwrap_or(&self.address))
     }
 
-    #[test]
-    fn hosts_are_names_or_addresses() {
-        for (given, kept) in [
-            ("[::1]", "::1"),
-            ("127.0.0.1", "127.0.0.1"),
-            ("Mail.Example.COM", "mail.example.com"),
-        ] {
-            assert_eq!(check_host(given).as_deref(), Ok(kept));
-        }
-        for bad in [
-            "",
-            "a b",
-            "smtp.example.com:25",
-            "-x",
-            "smtp..example.com",
-            "x\0y",
-        ] {
-            assert!(check_host(bad).is_err(), "{bad:?}");
-        }
+    /// The footnote, if it is to stand there.
+    #[must_use]
+    pub fn shown_footnote(&self) -> Option<&str> {
+        Some(self.footnote.as_str()).filter(|text| self.footnote_enabled && !text.trim().is_empty())
     }
 }

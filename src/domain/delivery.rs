@@ -202,8 +202,34 @@ pub struct StageReport {
 pub struct ConnectionReport {
     /// The stages.
     pub stages: Vec<StageReport>,
-    /// The version of TLS, such as `TLSv1.3`.
-    pub tls_version: Option<String>,
+    /// How it was encrypted; `None`: not, or not that far.
+    pub tls: Option<TlsReport>,
+}
+
+/// What TLS came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsReport {
+    /// The version, such as `TLSv1.3`.
+    pub version: String,
+    /// The cipher suite, by its name in the registry of IANA.
+    pub cipher: String,
+    /// The server's certificate, if it can be read.
+    pub certificate: Option<PeerCertificate>,
+}
+
+/// A mail server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Whose it is.
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// From when on it is good.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
+    /// The SHA-256 of the whole, in hexadecimal with colons.
+    pub fingerprint: String,
 }
 
 impl ConnectionReport {

@@ -5,7 +5,8 @@
 //!
 //! A challenge from start to end: an [`address`] is found and hidden by a [`mask`]; the [`otp_policy`] says how its
 //! [`code`] looks and the [`budget`] whether it may be sent; the [`challenge`] judges what the user types; the
-//! [`delivery`] rules say when its [`message`] is tried again through which [`account`].
+//! [`delivery`] rules say when its [`message`] is tried again through which [`account`], and a
+//! [`preset`] what is known of the mail service behind it.
 
 pub mod account;
 pub mod address;
@@ -24,6 +25,7 @@ pub mod mask;
 pub mod message;
 pub mod otp_policy;
 pub mod policy_draft;
+pub mod preset;
 pub mod template;
 pub mod text;
 pub mod violation;

@@ -65,6 +65,7 @@ static METHODS: &[Method] = &[
     call("/mailfactor.v1.MailSenderPolicy/UpdateAccount", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/DeleteAccount", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/SetDefaultAccount", ADMINS),
+    call("/mailfactor.v1.MailSenderPolicy/ListPresets", READERS),
     call("/mailfactor.v1.MailSenderPolicy/TestConnection", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/SendTestMessage", ADMINS),
     call("/mailfactor.v1.MailSenderPolicy/GetOtpPolicy", READERS),
@@ -84,6 +85,7 @@ static METHODS: &[Method] = &[
     call("/mailfactor.v1.MailOutbox/GetEntry", READERS),
     call("/mailfactor.v1.MailOutbox/RequeueEntry", ADMINS),
     method("/mailfactor.v1.MailOutbox/ExportEntries", READERS, Kind::Watch),
+    method("/mailfactor.v1.MailOutbox/WatchEntries", READERS, Kind::Watch),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),
     method("/grpc.health.v1.Health/Watch", Access::Public, Kind::Watch),
 ];

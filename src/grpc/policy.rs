@@ -89,6 +89,13 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
         Ok(Response::new(pb::SetDefaultAccountResponse { account }))
     }
 
+    async fn list_presets(
+        &self,
+        _request: Request<pb::ListPresetsRequest>,
+    ) -> Result<Response<pb::ListPresetsResponse>, Status> {
+        Ok(Response::new(convert::presets()))
+    }
+
     async fn test_connection(
         &self,
         request: Request<pb::TestConnectionRequest>,

@@ -61,11 +61,12 @@ impl Breaker {
         *self = Self::default();
     }
 
-    /// An attempt failed in a stage that concerns the account. `rejected`: the server refused the login, which no
-    /// repetition mends and many servers answer with a lock.
-    pub fn failed(&mut self, rejected: bool, now: Timestamp) {
+    /// An attempt failed in a stage that concerns the account. `at_once`: this one failure opens it, because the server
+    /// refused the login, which no repetition mends and many servers answer with a lock, or because another account is
+    /// there to take the mails.
+    pub fn failed(&mut self, at_once: bool, now: Timestamp) {
         let wait = match self.0 {
-            State::Closed { failures } if !rejected && failures + 1 < MOST_FAILURES => {
+            State::Closed { failures } if !at_once && failures + 1 < MOST_FAILURES => {
                 self.0 = State::Closed {
                     failures: failures + 1,
                 };

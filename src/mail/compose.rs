@@ -91,6 +91,12 @@ fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
     if let Some(reply_to) = &parts.sender.reply_to {
         builder = builder.reply_to(Mailbox::new(None, mailbox_address(reply_to)?));
     }
+    if let Some(address) = parts.sender.receipt_to() {
+        // RFC 8098, 2.1. Checked by the same parser as From; encoded as it is, in UTF-8 where it needs it.
+        let header = HeaderName::new_from_ascii_str("Disposition-Notification-To");
+        let mailbox = Mailbox::new(None, mailbox_address(address)?).to_string();
+        builder = builder.raw_header(HeaderValue::new(header, mailbox));
+    }
     let text = SinglePart::plain(parts.text);
     let built = if parts.html.is_empty() {
         builder.singlepart(text)

@@ -25,7 +25,7 @@ use super::{
     tls,
 };
 use crate::domain::{
-    account::{Security, Server},
+    account::{AccountSettings, Link, Security, Server},
     delivery::{FailureKind, SendFailure, Stage},
 };
 
@@ -41,13 +41,13 @@ pub(super) struct Dialed {
 /// Opens connections.
 #[derive(Debug)]
 pub(super) struct Dialer {
-    settings: MailSettings,
+    egress: Vec<IpRange>,
     tls: Arc<ClientConfig>,
 }
 
 impl Dialer {
     /// With these limits and certificate authorities.
-    pub(super) fn new(settings: MailSettings) -> Result<Self, MailError> {
+    pub(super) fn new(settings: &MailSettings) -> Result<Self, MailError> {
         let name = &settings.hello_name;
         let fits = !name.is_empty()
             && name.len() <= 255
@@ -58,46 +58,58 @@ impl Dialer {
             return Err(MailError::HelloName);
         }
         let tls = tls::client_config(settings.extra_roots.as_deref())?;
-        Ok(Self { settings, tls })
+        Ok(Self {
+            egress: settings.egress.clone(),
+            tls,
+        })
     }
 
-    /// Resolves, connects and, where the account says so, encrypts.
-    pub(super) async fn dial(&self, server: &Server, journal: &mut Journal) -> Result<Dialed, SendFailure> {
+    /// Resolves, connects and, where the account says so, encrypts. `settings` are those for the account.
+    pub(super) async fn dial(
+        &self,
+        account: &AccountSettings,
+        settings: &MailSettings,
+        journal: &mut Journal,
+    ) -> Result<Dialed, SendFailure> {
+        let (server, link) = (&account.server, &account.link);
         journal.begin(Stage::Resolve);
-        let addresses = self.resolve(server).await?;
+        let addresses = self.resolve(server, settings).await?;
         journal.passed(list(&addresses));
         journal.begin(Stage::Connect);
-        let (stream, peer) = self.connect(&addresses).await?;
+        let (stream, peer) = connect(&addresses, settings).await?;
         journal.passed(peer.to_string());
         if server.security == Security::Plain {
-            return Ok(self.guarded(stream, peer, b""));
+            return Ok(guarded(settings, stream, peer, b""));
         }
         journal.begin(Stage::Tls);
-        let patience = self.settings.tls_timeout;
+        let patience = settings.tls_timeout;
         let encrypt = async {
             let head: &[u8] = match server.security {
                 Security::StartTls => b"220 ready\r\n",
                 Security::ImplicitTls | Security::Plain => b"",
             };
             let stream = match server.security {
-                Security::StartTls => self.exchange(stream, peer).await?,
+                Security::StartTls => exchange(settings, stream, peer).await?,
                 Security::ImplicitTls | Security::Plain => stream,
             };
-            let stream = self.handshake(stream, &server.host).await?;
+            let stream = self.handshake(stream, server, link).await?;
             Ok((stream, head))
         };
         let (stream, head) = within(patience, Stage::Tls, encrypt).await?;
-        let version = stream.get_ref().1.protocol_version().map(tls::version_name);
-        journal.encrypted(version.unwrap_or_default());
-        Ok(self.guarded(stream, peer, head))
+        journal.encrypted(tls::report(stream.get_ref().1));
+        Ok(guarded(settings, stream, peer, head))
     }
 
-    async fn resolve(&self, server: &Server) -> Result<Vec<SocketAddr>, SendFailure> {
+    async fn resolve(
+        &self,
+        server: &Server,
+        settings: &MailSettings,
+    ) -> Result<Vec<SocketAddr>, SendFailure> {
         let looking = async {
             let found = lookup_host((server.host.as_str(), server.port)).await;
             found.map_err(|error| lost(Stage::Resolve, &error))
         };
-        let found = within(self.settings.connect_timeout, Stage::Resolve, looking).await?;
+        let found = within(settings.connect_timeout, Stage::Resolve, looking).await?;
         let found: Vec<SocketAddr> = found.collect();
         if found.is_empty() {
             return Err(account_failure(Stage::Resolve, "the name has no address"));
@@ -115,60 +127,80 @@ impl Dialer {
     }
 
     fn allows(&self, address: IpAddr) -> bool {
-        let egress = &self.settings.egress;
+        let egress = &self.egress;
         egress.is_empty() || egress.iter().any(|range: &IpRange| range.contains(address))
     }
 
-    /// Tries the addresses in turn; each gets an equal share of the time that is left.
-    async fn connect(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), SendFailure> {
-        let end = Instant::now() + self.settings.connect_timeout;
-        let mut last = account_failure(Stage::Connect, "the server did not answer in time");
-        for (index, address) in addresses.iter().enumerate() {
-            let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            let share = end.saturating_duration_since(Instant::now()) / left;
-            let connecting = async {
-                let stream = TcpStream::connect(address).await;
-                // Without this a mail waits 40 ms for an acknowledgement that the server delays (RFC 9293, 3.7.4).
-                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-                stream.map_err(|error| lost(Stage::Connect, &error))
-            };
-            match within(share, Stage::Connect, connecting).await {
-                Ok(stream) => return Ok((stream, *address)),
-                Err(failure) => last = failure,
-            }
-        }
-        Err(last)
-    }
-
-    async fn exchange(&self, stream: TcpStream, peer: SocketAddr) -> Result<TcpStream, SendFailure> {
-        let settings = &self.settings;
-        let mut guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit);
-        match start_tls(&mut guard, &settings.hello_name).await {
-            Ok(()) => Ok(guard.into_inner()),
-            Err(ExchangeError::Refused(reply)) => {
-                Err(Hidden::default().refusal(reply.code, &reply.lines.join(" "), Stage::Tls))
-            }
-            Err(ExchangeError::Fault(text)) => Err(account_failure(Stage::Tls, text)),
-            Err(ExchangeError::Lost(error)) => Err(lost(Stage::Tls, &error)),
-        }
-    }
-
-    async fn handshake(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, SendFailure> {
-        let name = ServerName::try_from(host.to_owned())
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        server: &Server,
+        link: &Link,
+    ) -> Result<TlsStream<TcpStream>, SendFailure> {
+        let config = match tls::config_of(link) {
+            None => Arc::clone(&self.tls),
+            Some(config) => config.map_err(|text| account_failure(Stage::Tls, text))?,
+        };
+        let name = link.server_name.as_ref().unwrap_or(&server.host);
+        let name = ServerName::try_from(name.clone())
             .map_err(|_| account_failure(Stage::Tls, "no certificate can be issued for this host name"))?;
-        TlsConnector::from(Arc::clone(&self.tls))
+        TlsConnector::from(config)
             .connect(name, stream)
             .await
             .map_err(|error| lost(Stage::Tls, &error))
     }
+}
 
-    fn guarded<S: Stream + 'static>(&self, stream: S, peer: SocketAddr, head: &'static [u8]) -> Dialed {
-        let settings = &self.settings;
-        let guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit).with_head(head);
-        Dialed {
-            gauge: guard.gauge(),
-            stream: Box::new(guard),
+/// Tries the addresses in turn; each gets an equal share of the time that is left.
+async fn connect(
+    addresses: &[SocketAddr],
+    settings: &MailSettings,
+) -> Result<(TcpStream, SocketAddr), SendFailure> {
+    let end = Instant::now() + settings.connect_timeout;
+    let mut last = account_failure(Stage::Connect, "the server did not answer in time");
+    for (index, address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let share = end.saturating_duration_since(Instant::now()) / left;
+        let connecting = async {
+            let stream = TcpStream::connect(address).await;
+            // Without this a mail waits 40 ms for an acknowledgement that the server delays (RFC 9293, 3.7.4).
+            let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+            stream.map_err(|error| lost(Stage::Connect, &error))
+        };
+        match within(share, Stage::Connect, connecting).await {
+            Ok(stream) => return Ok((stream, *address)),
+            Err(failure) => last = failure,
         }
+    }
+    Err(last)
+}
+
+async fn exchange(
+    settings: &MailSettings,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<TcpStream, SendFailure> {
+    let mut guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit);
+    match start_tls(&mut guard, &settings.hello_name).await {
+        Ok(()) => Ok(guard.into_inner()),
+        Err(ExchangeError::Refused(reply)) => {
+            Err(Hidden::default().refusal(reply.code, &reply.lines.join(" "), Stage::Tls))
+        }
+        Err(ExchangeError::Fault(text)) => Err(account_failure(Stage::Tls, text)),
+        Err(ExchangeError::Lost(error)) => Err(lost(Stage::Tls, &error)),
+    }
+}
+
+fn guarded<S: Stream + 'static>(
+    settings: &MailSettings,
+    stream: S,
+    peer: SocketAddr,
+    head: &'static [u8],
+) -> Dialed {
+    let guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit).with_head(head);
+    Dialed {
+        gauge: guard.gauge(),
+        stream: Box::new(guard),
     }
 }
 
@@ -206,8 +238,8 @@ mod tests {
     #[tokio::test]
     async fn nagle_is_off() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dialer = Dialer::new(MailSettings::default()).unwrap();
-        let (stream, _) = dialer.connect(&[listener.local_addr().unwrap()]).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stream, _) = connect(&[address], &MailSettings::default()).await.unwrap();
         assert!(stream.nodelay().unwrap());
     }
 
@@ -219,7 +251,7 @@ mod tests {
                 ..MailSettings::default()
             };
             assert!(
-                matches!(Dialer::new(settings), Err(MailError::HelloName)),
+                matches!(Dialer::new(&settings), Err(MailError::HelloName)),
                 "{bad:?}"
             );
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::guard::Gauge;
-use crate::domain::delivery::{ConnectionReport, FailureKind, SendFailure, Stage, StageReport};
+use crate::domain::delivery::{ConnectionReport, FailureKind, SendFailure, Stage, StageReport, TlsReport};
 
 /// The journal of one attempt, or of one connection test.
 #[derive(Debug)]
@@ -73,9 +73,9 @@ impl Journal {
     }
 
     /// The connection is encrypted.
-    pub(super) fn encrypted(&mut self, version: String) {
-        self.passed(version.clone());
-        self.report.tls_version = Some(version);
+    pub(super) fn encrypted(&mut self, tls: TlsReport) {
+        self.passed(tls.version.clone());
+        self.report.tls = Some(tls);
     }
 
     /// The stages so far.

@@ -14,6 +14,7 @@ mod compose;
 mod dial;
 mod egress;
 mod exchange;
+mod footnote;
 mod guard;
 mod insist;
 mod journal;

@@ -19,12 +19,21 @@ pub struct Pass {
     breakers: Arc<Breakers>,
     account: AccountId,
     version: i64,
+    others: bool,
     told: bool,
 }
 
 impl Pass {
+    /// Says whether other accounts could take the mail: then one failure is enough to open the breaker.
+    #[must_use]
+    pub fn with_others(mut self, others: bool) -> Self {
+        self.others = others;
+        self
+    }
+
     /// Tells the breaker how the attempt went.
     pub(super) fn tell(mut self, result: &Result<Accepted, Unsent>) {
+        let others = self.others;
         self.told = true;
         let now = self.breakers.clock.now();
         self.breakers
@@ -32,7 +41,7 @@ impl Pass {
                 Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
                     let rejected =
                         failure.stage == Stage::Auth && failure.code.is_some_and(|code| code >= 500);
-                    breaker.failed(rejected, now);
+                    breaker.failed(rejected || others, now);
                 }
                 _ => breaker.succeeded(),
             });
@@ -80,6 +89,7 @@ impl Breakers {
                 breakers: Arc::clone(self),
                 account: account.id,
                 version: account.version,
+                others: false,
                 told: false,
             }),
             Admission::Refused(until) => Err(until),
@@ -90,6 +100,11 @@ impl Breakers {
     /// nothing of an account that was changed since, or never used.
     pub(super) fn recovered(&self, account: &Account) {
         self.update(account.id, account.version, Breaker::succeeded);
+    }
+
+    /// Whether the account's is open, a probe under way included.
+    pub(super) fn is_open(&self, account: &Account) -> bool {
+        self.with(account, |breaker| breaker.is_open())
     }
 
     /// Whether none is open.

@@ -9,6 +9,7 @@ use super::{
     Own,
     built_in::{self, LANGUAGES, language},
     compose::{Parts, compose, mailbox_address, refuse},
+    footnote,
     own::MOST_MADE,
     reply::Hidden,
 };
@@ -249,6 +250,11 @@ impl Content {
     ) -> Result<Rendered, SendFailure> {
         let masked_subject = hidden.clean(&self.subject);
         hidden.add(recipient.as_str());
+        let (mut text, mut html) = (self.text, self.html);
+        if let Some(footnote) = cover.sender.shown_footnote() {
+            check_lines(footnote, 100_000).map_err(|error| refuse(format!("footnote {error}")))?;
+            footnote::append(footnote, &mut text, &mut html);
+        }
         let message = compose(Parts {
             sender: cover.sender,
             recipient,
@@ -256,13 +262,13 @@ impl Content {
             message_id: cover.message_id,
             language: &self.language,
             subject: &self.subject,
-            text: self.text,
-            html: self.html,
+            text,
+            html,
         })?;
         Ok(Rendered {
             message,
             masked_subject,
-            sender: mailbox_address(&cover.sender.address)?,
+            sender: mailbox_address(cover.sender.envelope())?,
             recipient: mailbox_address(recipient)?,
             hidden,
             broken_template: None,

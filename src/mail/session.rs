@@ -77,7 +77,7 @@ impl Session {
         keyring: &Keyring,
         journal: &mut Journal,
     ) -> Result<Self, SendFailure> {
-        let fresh = dialer.dial(&account.settings.server, journal).await?;
+        let fresh = dialer.dial(&account.settings, settings, journal).await?;
         journal.begin(Stage::Ehlo);
         let name = ClientId::Domain(settings.hello_name.clone());
         let nothing = Hidden::default();

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::IpRange;
+use crate::domain::account::Link;
 
 /// How mail is sent. The times are those of one stage, unless it says otherwise.
 #[derive(Clone, Debug)]
@@ -46,6 +47,28 @@ impl Default for MailSettings {
             pool_idle: Duration::from_secs(30),
             extra_roots: None,
         }
+    }
+}
+
+impl MailSettings {
+    /// Those for one account: its own EHLO name, and no stage longer than it says.
+    #[must_use]
+    pub(super) fn of(&self, link: &Link) -> Self {
+        let mut settings = self.clone();
+        if let Some(name) = &link.hello_name {
+            settings.hello_name.clone_from(name);
+        }
+        if let Some(most) = link.timeout {
+            for span in [
+                &mut settings.connect_timeout,
+                &mut settings.tls_timeout,
+                &mut settings.command_timeout,
+                &mut settings.accept_timeout,
+            ] {
+                *span = most.min(*span);
+            }
+        }
+        settings
     }
 }
 

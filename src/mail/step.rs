@@ -1,11 +1,13 @@
 //! One step: what a worker does with one claimed mail, from opening it to settling it.
 
+mod ranking;
+mod route;
+mod settle;
+
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
-
 use super::{
-    Accepted, Cover, Own, Rendered, Settled, Unsent, Withheld, Worker, compose::refuse, insist::insist,
+    Accepted, Cover, Own, Rendered, Settled, Withheld, Worker, compose::refuse, insist::insist,
     reply::failure,
 };
 use crate::{
@@ -17,8 +19,6 @@ use crate::{
     },
     store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, StoreResult},
 };
-
-mod settle;
 
 /// What is left of a lease when an attempt must be over: time to settle it in.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    async fn run(mut self) -> Settled {
+    async fn run(self) -> Settled {
         let now = self.now();
         if now >= self.claimed.expires_at {
             return self.settle(Outcome::Expired { failure: None }).await;
@@ -85,65 +85,34 @@ impl<'a> Step<'a> {
             Ok(mail) => mail,
             Err(failure) => return self.fail(None, now, failure).await,
         };
-        let account = match self.choose_account(&mail).await {
-            Ok(Some(account)) => account,
-            Ok(None) => {
+        let accounts = match self.choose_accounts(&mail).await {
+            Ok(accounts) if accounts.is_empty() => {
                 let text = "no mail account is set up and enabled";
                 return self
                     .fail(None, now, failure(Stage::Resolve, FailureKind::Temporary, text))
                     .await;
             }
+            Ok(accounts) => accounts,
             Err(_) => return Settled::Unsettled,
-        };
-        let pass = match self.worker.transports.enter(&account) {
-            Ok(pass) => pass,
-            Err(until) => return self.hold_back(&account, until).await,
         };
         let Ok(own) = self.template(&mail).await else {
             return Settled::Unsettled;
         };
-        let rendered = match self.render(&mail, own.as_deref(), &account) {
-            Ok(rendered) => rendered,
-            Err(failure) => return self.fail(Some(&account), now, failure).await,
-        };
-        if let Some(broken) = &rendered.broken_template {
-            metrics::counter!("mailfactor_templates_broken_total").increment(1);
-            tracing::error!(template.fault = %broken, "the built-in template stands in for a broken one");
-            self.remark = format!(" [{broken}]");
-        }
-        self.subject = Some(rendered.masked_subject.clone());
-        self.sender = Some(account.settings.sender.address.as_str().to_owned());
-        let in_lease = self.claimed.leased_until.minus(MARGIN);
-        let until = self.claimed.expires_at.min(in_lease);
-        let begun = Instant::now();
-        let mut charged = self.charged;
+        let own = own.as_deref();
         let worker = self.worker;
-        let (entry, lease) = (self.claimed.id, self.claimed.lease);
-        let granted = &mut charged;
-        let clearance = async move {
-            if *granted {
-                return Ok(());
-            }
-            match worker.outbox.leave(entry, lease).await {
-                Ok(Leave::Granted) => {
-                    *granted = true;
-                    Ok(())
-                }
-                Ok(refused) => Err(Withheld::Refused(refused)),
-                Err(_) => Err(Withheld::Unasked),
-            }
-        };
-        let result = worker
-            .transports
-            .send(pass, &account, &rendered, until, clearance)
-            .await;
-        self.charged = charged;
-        metrics::histogram!("mailfactor_mail_attempt_seconds").record(begun.elapsed().as_secs_f64());
-        match result {
-            Ok(accepted) => self.accepted(&account, now, &accepted).await,
-            Err(Unsent::Failed(failure)) => self.fail(Some(&account), now, failure).await,
-            Err(Unsent::Withheld(withheld)) => self.withheld(&account, now, withheld).await,
+        let (resting, ready): (Vec<_>, Vec<_>) = accounts
+            .into_iter()
+            .partition(|account| worker.transports.is_resting(account));
+        if ready.is_empty() {
+            // Nobody is well: this mail is the probe of whoever may be tried first.
+            return self.through(&mail, own, &resting).await;
         }
+        let settled = self.through(&mail, own, &ready).await;
+        // Those who fail are tried out without a mail, so that none waits for them.
+        for account in &resting {
+            worker.transports.try_out(account).await;
+        }
+        settled
     }
 
     fn open(&self) -> Result<Mail, SendFailure> {
@@ -151,19 +120,6 @@ impl<'a> Step<'a> {
         let opened = self.worker.keyring.open(&place, &self.claimed.mail);
         let bytes = opened.map_err(|error| refuse(format!("the mail {error}")))?;
         Mail::from_bytes(&bytes).map_err(|error| refuse(format!("the outbox entry {error}")))
-    }
-
-    /// The account a mail goes through: a test mail names its own, enabled or not; the others take the one that their
-    /// event's policy named when they were written, or the default.
-    async fn choose_account(&self, mail: &Mail) -> StoreResult<Option<Account>> {
-        let accounts = &self.worker.accounts;
-        match mail {
-            Mail::Test(mail) => self.insist(|| accounts.find(mail.account)).await,
-            Mail::Code(mail) => {
-                let all = self.insist(|| accounts.list()).await?;
-                Ok(candidates(all, mail.account.as_deref()).into_iter().next())
-            }
-        }
     }
 
     /// The administrator's template that the mail is made of, if there is one.
@@ -245,15 +201,4 @@ impl<'a> Step<'a> {
     fn now(&self) -> Timestamp {
         self.worker.clock.now()
     }
-}
-
-/// The accounts that mail may go through, in the order they are tried: the one that is wanted, then the default one.
-fn candidates(accounts: Vec<Account>, wanted: Option<&str>) -> Vec<Account> {
-    let is_wanted = |account: &Account| Some(account.settings.name.as_str()) == wanted;
-    let mut found: Vec<Account> = accounts
-        .into_iter()
-        .filter(|account| account.settings.enabled && (account.is_default || is_wanted(account)))
-        .collect();
-    found.sort_by_key(|account| !is_wanted(account));
-    found
 }

@@ -3,11 +3,25 @@
 use std::{path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, ProtocolVersion, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, ProtocolVersion, RootCertStore,
+    SignatureScheme, WantsVerifier,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{
+        CertificateDer, ServerName, UnixTime,
+        pem::{self, PemObject as _},
+    },
 };
+use sha2::{Digest as _, Sha256};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::MailError;
+use crate::domain::{
+    account::Link,
+    clock::Timestamp,
+    delivery::{PeerCertificate, TlsReport},
+    text::is_plain,
+};
 
 /// The client's side of TLS, with the system's roots and those of `extra`.
 pub(super) fn client_config(extra: Option<&Path>) -> Result<Arc<ClientConfig>, MailError> {
@@ -27,8 +41,120 @@ pub(super) fn client_config(extra: Option<&Path>) -> Result<Arc<ClientConfig>, M
     Ok(Arc::new(config))
 }
 
+/// The client's side of TLS for an account that believes in others than the service does; `None`: it does not.
+pub(super) fn config_of(link: &Link) -> Option<Result<Arc<ClientConfig>, String>> {
+    if link.any_certificate {
+        return Some(builder().map(|builder| {
+            let verifier = Arc::new(AnyCertificate(provider()));
+            let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+            Arc::new(builder.with_no_client_auth())
+        }));
+    }
+    let pem = link.authorities.as_ref()?;
+    let mut roots = RootCertStore::empty();
+    Some(
+        add(&mut roots, CertificateDer::pem_slice_iter(pem.as_bytes())).and_then(|()| {
+            let builder = builder()?.with_root_certificates(roots);
+            Ok(Arc::new(builder.with_no_client_auth()))
+        }),
+    )
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())
+}
+
+/// Believes every certificate: for accounts whose administrator said yes to that. Whoever shows one must still hold its
+/// key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What was agreed, and who the server says it is.
+pub(super) fn report(connection: &ClientConnection) -> TlsReport {
+    TlsReport {
+        version: connection
+            .protocol_version()
+            .map(version_name)
+            .unwrap_or_default(),
+        cipher: connection
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str())
+            .unwrap_or_default()
+            .to_owned(),
+        certificate: connection
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .and_then(describe),
+    }
+}
+
+fn describe(der: &CertificateDer<'_>) -> Option<PeerCertificate> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let moment = |seconds: i64| Timestamp::from_micros(seconds.saturating_mul(1_000_000));
+    let digest = Sha256::digest(der);
+    let fingerprint: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    Some(PeerCertificate {
+        subject: said(&certificate.subject().to_string()),
+        issuer: said(&certificate.issuer().to_string()),
+        not_before: moment(certificate.validity().not_before.timestamp()),
+        not_after: moment(certificate.validity().not_after.timestamp()),
+        fingerprint: fingerprint.join(":"),
+    })
+}
+
+/// What the server chose to call itself, bounded and in one line.
+fn said(name: &str) -> String {
+    name.chars()
+        .filter(|&character| is_plain(character))
+        .take(256)
+        .collect()
+}
+
 /// A version's name as its standard writes it.
-pub(super) fn version_name(version: ProtocolVersion) -> String {
+fn version_name(version: ProtocolVersion) -> String {
     match version {
         ProtocolVersion::TLSv1_2 => "TLSv1.2".into(),
         ProtocolVersion::TLSv1_3 => "TLSv1.3".into(),
@@ -52,8 +178,18 @@ fn system_roots() -> RootCertStore {
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
+    add(
+        roots,
+        CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?,
+    )
+}
+
+fn add(
+    roots: &mut RootCertStore,
+    certificates: impl Iterator<Item = Result<CertificateDer<'static>, pem::Error>>,
+) -> Result<(), String> {
     let mut found = 0;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+    for certificate in certificates {
         let certificate = certificate.map_err(|error| error.to_string())?;
         roots.add(certificate).map_err(|error| error.to_string())?;
         found += 1;

@@ -83,7 +83,7 @@ impl Transports {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, MailError> {
         Ok(Self {
-            dialer: Dialer::new(settings.clone())?,
+            dialer: Dialer::new(&settings)?,
             pool: Pool::new(settings.pool_size, settings.pool_idle),
             breakers: Breakers::new(Arc::clone(&clock)),
             settings,
@@ -102,6 +102,31 @@ impl Transports {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.breakers.all_closed()
+    }
+
+    /// Whether the account's breaker is open.
+    #[must_use]
+    pub fn is_resting(&self, account: &Account) -> bool {
+        self.breakers.is_open(account)
+    }
+
+    /// Finds out, if it is time to, whether an account whose breaker is open works again: connects and logs in, no more.
+    pub async fn try_out(&self, account: &Account) {
+        let Ok(pass) = self.breakers.enter(account) else {
+            return;
+        };
+        let mut journal = Journal::new();
+        let opened = timeout(self.settings.attempt_timeout, self.open(account, &mut journal)).await;
+        let result = match opened {
+            Ok(Ok(session)) => {
+                self.park(account, session);
+                let (code, reply) = (250, String::new());
+                Ok(Accepted { code, reply })
+            }
+            Ok(Err(failure)) => Err(failure.into()),
+            Err(_) => Err(journal.lost("the server did not answer in time").into()),
+        };
+        pass.tell(&result);
     }
 
     /// Asks the account's breaker for an attempt. `Err`: not before this moment.
@@ -195,7 +220,8 @@ impl Transports {
                 Err(Withheld::Late)
             }
         };
-        let result = session.transmit(mail, &self.settings, clearance, journal).await;
+        let settings = self.settings.of(&account.settings.link);
+        let result = session.transmit(mail, &settings, clearance, journal).await;
         self.park(account, session);
         result
     }
@@ -230,7 +256,8 @@ impl Transports {
     }
 
     async fn open(&self, account: &Account, journal: &mut Journal) -> Result<Session, SendFailure> {
-        Session::open(&self.dialer, &self.settings, account, &self.keyring, journal).await
+        let settings = self.settings.of(&account.settings.link);
+        Session::open(&self.dialer, &settings, account, &self.keyring, journal).await
     }
 
     async fn probe(
@@ -239,7 +266,7 @@ impl Transports {
         recipient: &EmailAddress,
         journal: &mut Journal,
     ) -> Result<(), SendFailure> {
-        let sender = mailbox_address(&account.settings.sender.address)?;
+        let sender = mailbox_address(account.settings.sender.envelope())?;
         let recipient = mailbox_address(recipient)?;
         let mut hidden = Hidden::default();
         hidden.add(AsRef::<str>::as_ref(&recipient));

@@ -2,7 +2,10 @@
 
 use zeroize::Zeroizing;
 
-use super::Office;
+use super::{
+    Office,
+    merge::{check_mask, keep_secret_at_home, merge, names},
+};
 use crate::{
     domain::{
         account::{Account, AccountDraft, AccountSettings, Secret},
@@ -56,21 +59,6 @@ pub enum AccountError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
-
-/// The fields of an account that an update may change, named as in the protocol.
-pub const UPDATABLE: [&str; 11] = [
-    "name",
-    "enabled",
-    "host",
-    "port",
-    "security",
-    "authentication",
-    "username",
-    "secret",
-    "sender",
-    "display_name",
-    "reply_to",
-];
 
 /// How often an update without a version is tried when others write at the same time.
 const TRIES: u32 = 5;
@@ -255,71 +243,6 @@ fn written(write: AccountWrite) -> Result<Account, AccountError> {
     }
 }
 
-fn check_mask(mask: &[String]) -> Result<(), Violations> {
-    let mut faults = Violations::new();
-    for (position, name) in (1..).zip(mask) {
-        if !UPDATABLE.contains(&name.as_str()) {
-            // Named by its position: what stands there may be anything.
-            faults.add(
-                "update_mask",
-                format!("path {position} is no field that can be changed"),
-            );
-        }
-    }
-    faults.into_result()
-}
-
-/// Whether a mask names a field; an empty one names all.
-fn names(mask: &[String], field: &str) -> bool {
-    mask.is_empty() || mask.iter().any(|path| path == field)
-}
-
-/// A secret belongs to one server: whoever names another gives the secret again, so that nobody can have a kept one
-/// carried to a server of theirs.
-fn keep_secret_at_home(
-    current: &AccountSettings,
-    new: &AccountSettings,
-    secret_given: bool,
-) -> Result<(), Violations> {
-    let moved = !current.server.host.eq_ignore_ascii_case(&new.server.host);
-    let mut faults = Violations::new();
-    if moved && !secret_given && current.login.is_some() && new.login.is_some() {
-        faults.add("account.secret", "is required again when the host changes");
-    }
-    faults.into_result()
-}
-
-/// The account as it is, with the fields that `mask` names as they are in `new`.
-fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[String]) -> AccountDraft {
-    let mut draft = AccountDraft::from(current);
-    let mut set = |name: &str, change: &dyn Fn(&mut AccountDraft)| {
-        if names(mask, name) {
-            change(&mut draft);
-        }
-    };
-    set("name", &|draft| draft.name.clone_from(&new.name));
-    set("enabled", &|draft| draft.enabled = new.enabled);
-    set("host", &|draft| draft.host.clone_from(&new.host));
-    set("port", &|draft| draft.port = new.port);
-    set("security", &|draft| draft.security = new.security);
-    set("authentication", &|draft| {
-        draft.authentication = new.authentication;
-    });
-    set("username", &|draft| draft.username.clone_from(&new.username));
-    set("sender", &|draft| draft.sender.clone_from(&new.sender));
-    set("display_name", &|draft| {
-        draft.display_name.clone_from(&new.display_name);
-    });
-    set("reply_to", &|draft| draft.reply_to.clone_from(&new.reply_to));
-    set("secret", &|draft| {
-        // A mask that names the secret means it; without a mask, none given is none changed.
-        if new.secret.is_some() || !mask.is_empty() {
-            draft.secret.clone_from(&new.secret);
-        }
-    });
-    draft
-}
-
 /// For the record of who changed what.
 fn tell(caller: &Caller, account: &Account, what: &'static str) {
     tracing::info!(
@@ -328,8 +251,13 @@ fn tell(caller: &Caller, account: &Account, what: &'static str) {
         account.id = %account.id,
         "{what}"
     );
+    for risk in account.settings.risks() {
+        tracing::warn!(
+            caller.name = %caller.name,
+            account.name = %account.settings.name,
+            account.id = %account.id,
+            risk = risk.text(),
+            "the account is risky"
+        );
+    }
 }
-
-#[cfg(test)]
-#[path = "accounts_tests.rs"]
-mod tests;

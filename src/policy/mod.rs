@@ -14,6 +14,7 @@ use crate::{
 mod accounts;
 mod export;
 mod gate;
+mod merge;
 mod otp_policy;
 mod outbox;
 mod requeue;
@@ -21,10 +22,12 @@ mod secrets;
 mod templates;
 mod test;
 mod vitals;
+mod watch;
 
 pub use crate::store::Sending;
-pub use accounts::{AccountError, AccountInput, AccountRef, UPDATABLE};
+pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use gate::Gate;
+pub use merge::UPDATABLE;
 pub use otp_policy::{PolicyError, PolicyView};
 pub use outbox::{
     AttemptRecord, Entry, EntryFilter, EntryOrder, EntryPage, EntrySearch, MailKind, OutboxError, PageKey,
@@ -34,6 +37,7 @@ pub use requeue::RequeueError;
 pub use templates::{Sample, Shown, TemplateError};
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
+pub use watch::EntryNews;
 
 /// What the office works with.
 pub struct Office {

@@ -13,6 +13,7 @@ use crate::{
         delivery::{ConnectionReport, DeliveryState},
         id::{AccountId, EntryId},
         message::{Mail, TestMail, message_id},
+        preset::Preset,
         text::{check_line, check_lines},
         violation::Violations,
     },
@@ -200,7 +201,9 @@ impl Office {
         }
         let kept = match secret_of {
             Some(id) if input.draft.authentication && !has_secret(&input) => {
-                Some(self.kept_secret(id, &input.draft.host).await?)
+                let preset = Preset::from_name(&input.draft.preset).filter(|preset| !preset.is_other());
+                let host = preset.map_or(input.draft.host.as_str(), |preset| preset.host);
+                Some(self.kept_secret(id, host).await?)
             }
             _ => None,
         };

@@ -22,6 +22,7 @@ pub mod changes;
 pub(crate) mod contract;
 pub mod handoff;
 mod outbox;
+mod outbox_changes;
 mod policies;
 pub mod policy_book;
 pub mod sql;
@@ -36,6 +37,7 @@ pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
     Outcome, PageKey, QueueDepth, Requeued, Settlement,
 };
+pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
 pub use templates::{TemplateWrite, Templates};
 

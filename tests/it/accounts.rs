@@ -152,6 +152,7 @@ async fn an_account_is_created_read_listed_changed_and_deleted() {
         created_at: saved.created_at,
         updated_at: saved.created_at,
         etag: saved.etag.clone(),
+        preset: "other".to_owned(),
         ..given.clone()
     };
     assert_eq!(saved, expected);

@@ -11,13 +11,14 @@ use std::{
 
 use mailfactor::{
     domain::{
-        account::{Account, AccountSettings, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
         address::{EmailAddress, LocalPart},
         clock::Clock as _,
         delivery::{ConnectionReport, FailureKind, SendFailure, Stage},
         id::AccountId,
         keyring::Keyring,
         message::{Mail, TestMail},
+        preset::Preset,
     },
     mail::{Accepted, Cover, MailSettings, Rendered, Renderer, Transports, Unsent, Withheld},
     store::Leave,
@@ -64,11 +65,15 @@ impl Post {
                     port: server.address.port(),
                     security,
                 },
+                order: 0,
+                preset: Preset::OTHER,
+                link: Link::default(),
                 login: None,
                 sender: Sender {
                     address: address("noreply@example.com"),
                     display_name: "Example".into(),
                     reply_to: None,
+                    ..Sender::new(address("noreply@example.com"))
                 },
             },
             created_at: clock.now(),
@@ -212,7 +217,10 @@ async fn tls_is_spoken_either_way() {
         assert_eq!(post.server.connections(), 1);
         let report = post.test().await;
         assert!(report.succeeded(), "{report:?}");
-        assert_eq!(report.tls_version.as_deref(), Some("TLSv1.3"));
+        assert_eq!(
+            report.tls.as_ref().map(|tls| tls.version.as_str()),
+            Some("TLSv1.3")
+        );
     }
 }
 

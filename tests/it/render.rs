@@ -30,6 +30,7 @@ fn sender() -> Sender {
         address: address("noreply@example.com"),
         display_name: "Beispiel Zürich".into(),
         reply_to: Some(address("help@example.com")),
+        ..Sender::new(address("noreply@example.com"))
     }
 }
 

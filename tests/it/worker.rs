@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use mailfactor::{
     domain::{
-        account::{AccountSettings, Security, Sender, Server},
+        account::{AccountSettings, Link, Security, Sender, Server},
         address::{EmailAddress, LocalPart},
         challenge::Purpose,
         clock::Clock,
@@ -15,6 +15,7 @@ use mailfactor::{
         keyring::{KeyId, Sealed, SubjectKind},
         message::{CodeMail, Mail, MailContext},
         otp_policy::Configured,
+        preset::Preset,
         template::{TemplateKey, TemplateParts},
     },
     mail::{Library, MailSettings, Renderer, Settled, Transports, Worker, WorkerSettings},
@@ -60,11 +61,15 @@ impl PostRoom {
                 port: room.server.address.port(),
                 security: Security::Plain,
             },
+            order: 0,
+            preset: Preset::OTHER,
+            link: Link::default(),
             login: None,
             sender: Sender {
                 address: address("noreply@example.com"),
                 display_name: String::new(),
                 reply_to: None,
+                ..Sender::new(address("noreply@example.com"))
             },
         };
         let id = AccountId::from_bytes([1; 16]);

@@ -21,6 +21,9 @@ pub(super) enum Security {
 /// What may be set.
 #[derive(Debug, Args)]
 pub(super) struct Fields {
+    /// The mail service, such as gmail: see `mailfactor account presets`. It says host, port and security.
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// The mail server: a host name or an IP address.
     #[arg(long)]
     host: Option<String>,
@@ -42,11 +45,47 @@ pub(super) struct Fields {
     /// Where replies go.
     #[arg(long, value_name = "ADDRESS")]
     reply_to: Option<String>,
+    /// The envelope sender, where bounces go.
+    #[arg(long, value_name = "ADDRESS")]
+    return_path: Option<String>,
+    /// Whether mail programs are asked to confirm that a mail was read.
+    #[arg(long, value_name = "true|false")]
+    read_receipt: Option<bool>,
+    /// Where those confirmations go; without it, to the sender.
+    #[arg(long, value_name = "ADDRESS")]
+    confirmation_address: Option<String>,
+    /// Whether callers may not override Reply-To, Return-Path and confirmation address.
+    #[arg(long, value_name = "true|false")]
+    force_settings: Option<bool>,
+    /// A footnote below each mail; an empty one takes it away.
+    #[arg(long, value_name = "TEXT")]
+    footnote: Option<String>,
+    /// The name given in EHLO.
+    #[arg(long, value_name = "NAME")]
+    hello_name: Option<String>,
+    /// The name in the server's certificate, where it is not the host.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// A PEM file with the only certificate authorities to believe.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Believes every certificate; needs --acknowledge-risks.
+    #[arg(long, value_name = "true|false")]
+    ignore_certificate_errors: Option<bool>,
+    /// The most seconds that any stage of a connection may take; 0: the service's own limits.
+    #[arg(long, value_name = "SECONDS")]
+    stage_timeout: Option<u32>,
+    /// When it is tried after the default account: the lowest first.
+    #[arg(long, value_name = "NUMBER")]
+    order: Option<i32>,
+    /// Says yes to a connection without encryption or to ignored certificate errors.
+    #[arg(long)]
+    acknowledge_risks: bool,
 }
 
 impl Fields {
     /// Sets what was given; says which fields that were.
-    pub(super) fn apply(&self, account: &mut pb::Account) -> Vec<&'static str> {
+    pub(super) fn apply(&self, account: &mut pb::Account) -> Result<Vec<&'static str>, Failure> {
         let mut paths = Vec::new();
         let mut text = |given: &Option<String>, slot: &mut String, path| {
             if let Some(given) = given {
@@ -59,6 +98,51 @@ impl Fields {
         text(&self.display_name, &mut account.display_name, "display_name");
         text(&self.reply_to, &mut account.reply_to, "reply_to");
         text(&self.username, &mut account.username, "username");
+        text(&self.preset, &mut account.preset, "preset");
+        text(&self.return_path, &mut account.return_path, "return_path");
+        text(
+            &self.confirmation_address,
+            &mut account.confirmation_address,
+            "confirmation_address",
+        );
+        text(&self.footnote, &mut account.footnote, "footnote");
+        text(&self.hello_name, &mut account.hello_name, "hello_name");
+        text(&self.server_name, &mut account.server_name, "server_name");
+        if let Some(footnote) = &self.footnote {
+            account.footnote_enabled = !footnote.is_empty();
+            paths.push("footnote_enabled");
+        }
+        let mut flag = |given: Option<bool>, slot: &mut bool, path| {
+            if let Some(given) = given {
+                *slot = given;
+                paths.push(path);
+            }
+        };
+        flag(self.read_receipt, &mut account.read_receipt, "read_receipt");
+        flag(self.force_settings, &mut account.force_settings, "force_settings");
+        flag(
+            self.ignore_certificate_errors,
+            &mut account.ignore_certificate_errors,
+            "ignore_certificate_errors",
+        );
+        if let Some(path) = &self.ca_file {
+            account.ca_certificates = std::fs::read_to_string(path)
+                .map_err(|error| Failure::say(format!("{}: {error}", path.display())))?;
+            paths.push("ca_certificates");
+        }
+        if let Some(seconds) = self.stage_timeout {
+            let span = prost_types::Duration {
+                seconds: seconds.into(),
+                nanos: 0,
+            };
+            account.timeout = Some(span).filter(|_| seconds > 0);
+            paths.push("timeout");
+        }
+        if let Some(order) = self.order {
+            account.order = order;
+            paths.push("order");
+        }
+        account.acknowledge_risks = self.acknowledge_risks;
         if self.username.is_some() {
             account.authentication = true;
             paths.push("authentication");
@@ -75,7 +159,7 @@ impl Fields {
             });
             paths.push("security");
         }
-        paths
+        Ok(paths)
     }
 }
 

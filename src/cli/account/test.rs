@@ -64,11 +64,23 @@ impl Test {
                 "succeeded": answer.succeeded,
                 "summary": answer.summary,
                 "tls_version": answer.tls_version,
+                "tls_cipher": answer.tls_cipher,
+                "peer_certificate": answer.peer_certificate.as_ref().map(certificate),
                 "stages": answer.stages.iter().map(stage).collect::<Vec<_>>(),
             }));
         } else {
             let rows: Vec<_> = answer.stages.iter().map(row).collect();
             out::table(&["stage", "", "took", "reply"], &rows);
+            if let Some(peer) = &answer.peer_certificate {
+                out::say("");
+                out::pairs(&[
+                    ("TLS", format!("{} {}", answer.tls_version, answer.tls_cipher)),
+                    ("certificate", peer.subject.clone()),
+                    ("issuer", peer.issuer.clone()),
+                    ("good until", show::time(peer.not_after.as_ref())),
+                    ("SHA-256", peer.fingerprint.clone()),
+                ]);
+            }
             out::say("");
             out::say(&answer.summary);
         }
@@ -106,6 +118,16 @@ impl SendTest {
             ))
         }
     }
+}
+
+fn certificate(peer: &pb::PeerCertificate) -> serde_json::Value {
+    json!({
+        "subject": peer.subject,
+        "issuer": peer.issuer,
+        "not_before": show::time(peer.not_before.as_ref()),
+        "not_after": show::time(peer.not_after.as_ref()),
+        "fingerprint": peer.fingerprint,
+    })
 }
 
 fn row(stage: &pb::TestStage) -> Vec<String> {

@@ -1,12 +1,14 @@
 //! Mail accounts. A password is wrapped as soon as it is seen, and goes in only.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 use super::moment;
 use crate::{
     domain::{
         account::{Account, AccountDraft, ENVIRONMENT_PREFIX, Secret, Security},
-        address::LocalPart,
+        address::{EmailAddress, LocalPart},
         id::AccountId,
         text::require_line,
         violation::Violations,
@@ -88,14 +90,17 @@ pub(in crate::grpc) fn named_account(text: &str) -> Result<AccountRef, Violation
 /// An account as administrators see it: all but its secret.
 pub(in crate::grpc) fn account(account: Account) -> pb::Account {
     let settings = account.settings;
+    let warnings = settings.warnings();
     let (authentication, username, secret) = match settings.login {
         None => (false, String::new(), None),
         Some(login) => (true, login.username, Some(secret_of(login.secret))),
     };
-    let security = match settings.server.security {
-        Security::ImplicitTls => pb::ConnectionSecurity::ImplicitTls,
-        Security::StartTls => pb::ConnectionSecurity::Starttls,
-        Security::Plain => pb::ConnectionSecurity::None,
+    let security = super::preset::security(settings.server.security);
+    let (sender, link) = (settings.sender, settings.link);
+    let text = |address: Option<EmailAddress>| {
+        address
+            .map(|address| address.as_str().to_owned())
+            .unwrap_or_default()
     };
     pb::Account {
         account_id: account.id.to_string(),
@@ -108,16 +113,27 @@ pub(in crate::grpc) fn account(account: Account) -> pb::Account {
         authentication,
         username,
         secret,
-        sender: settings.sender.address.as_str().to_owned(),
-        display_name: settings.sender.display_name,
-        reply_to: settings
-            .sender
-            .reply_to
-            .map(|address| address.as_str().to_owned())
-            .unwrap_or_default(),
+        sender: sender.address.as_str().to_owned(),
+        display_name: sender.display_name,
+        reply_to: text(sender.reply_to),
         created_at: Some(moment(account.created_at)),
         updated_at: Some(moment(account.updated_at)),
         etag: format!("v{}", account.version),
+        preset: settings.preset.name.to_owned(),
+        return_path: text(sender.return_path),
+        read_receipt: sender.read_receipt,
+        confirmation_address: text(sender.confirmation),
+        force_settings: sender.force,
+        footnote_enabled: sender.footnote_enabled,
+        footnote: sender.footnote,
+        hello_name: link.hello_name.unwrap_or_default(),
+        server_name: link.server_name.unwrap_or_default(),
+        ca_certificates: link.authorities.unwrap_or_default(),
+        ignore_certificate_errors: link.any_certificate,
+        timeout: link.timeout.map(super::span),
+        order: settings.order.into(),
+        acknowledge_risks: false,
+        warnings,
     }
 }
 
@@ -166,6 +182,8 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
         &mut ignored
     };
     let security = to.check(&format!("{prefix}security"), security(account.security));
+    let timeout = account.timeout.filter(|_| counts("timeout")).map(duration);
+    let timeout = faults.check(&format!("{prefix}timeout"), timeout.transpose());
     let to = if counts("secret") {
         &mut *faults
     } else {
@@ -188,9 +206,29 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
             sender: account.sender,
             display_name: account.display_name,
             reply_to: account.reply_to,
+            order: account.order,
+            preset: account.preset,
+            return_path: account.return_path,
+            read_receipt: account.read_receipt,
+            confirmation_address: account.confirmation_address,
+            force_settings: account.force_settings,
+            footnote_enabled: account.footnote_enabled,
+            footnote: account.footnote,
+            hello_name: account.hello_name,
+            server_name: account.server_name,
+            ca_certificates: account.ca_certificates,
+            ignore_certificate_errors: account.ignore_certificate_errors,
+            timeout: timeout.flatten(),
+            acknowledge_risks: account.acknowledge_risks,
+            known_risks: Vec::new(),
         },
         password,
     }
+}
+
+/// A span of time; its bounds are checked with the whole account.
+fn duration(span: prost_types::Duration) -> Result<Duration, &'static str> {
+    Duration::try_from(span).map_err(|_| "must not be negative")
 }
 
 type Given = (Option<Secret>, Option<Zeroizing<String>>);

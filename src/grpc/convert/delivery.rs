@@ -1,10 +1,10 @@
 //! Tests of accounts, and what the delivery of a mail looks like.
 
-use super::{account, reply, span};
+use super::{account, moment, reply, span};
 use crate::{
     domain::{
         address::{EmailAddress, LocalPart},
-        delivery::{ConnectionReport, DeliveryState, Stage},
+        delivery::{ConnectionReport, DeliveryState, PeerCertificate, Stage},
         text::{check_line, check_lines},
         violation::Violations,
     },
@@ -90,11 +90,26 @@ pub(in crate::grpc) fn report(report: ConnectionReport) -> pb::TestConnectionRes
         reply: reply(found.reply),
         duration: Some(span(found.duration)),
     });
+    let (version, cipher, certificate) = report
+        .tls
+        .map_or_else(Default::default, |tls| (tls.version, tls.cipher, tls.certificate));
     pb::TestConnectionResponse {
         succeeded,
         summary: summary.to_owned(),
         stages: stages.collect(),
-        tls_version: report.tls_version.unwrap_or_default(),
+        tls_version: version,
+        tls_cipher: cipher,
+        peer_certificate: certificate.map(peer),
+    }
+}
+
+fn peer(certificate: PeerCertificate) -> pb::PeerCertificate {
+    pb::PeerCertificate {
+        subject: certificate.subject,
+        issuer: certificate.issuer,
+        not_before: Some(moment(certificate.not_before)),
+        not_after: Some(moment(certificate.not_after)),
+        fingerprint: certificate.fingerprint,
     }
 }
 

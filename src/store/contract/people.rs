@@ -1,14 +1,15 @@
 //! Accounts, callers and the probe.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
         address::{EmailAddress, LocalPart},
         caller::{Caller, CertificateDigest, KeyDigest, Role},
         id::AccountId,
+        preset::Preset,
     },
     store::{AccountWrite, CallerWrite},
 };
@@ -28,11 +29,26 @@ fn settings(name: &str) -> AccountSettings {
             port: 587,
             security: Security::StartTls,
         },
+        order: 7,
+        preset: Preset::from_name("exchange").unwrap(),
+        link: Link {
+            hello_name: Some("mail.example.com".into()),
+            server_name: Some("smtp.internal".into()),
+            authorities: Some("PEM".into()),
+            any_certificate: true,
+            timeout: Some(Duration::from_micros(1_500_001)),
+        },
         login: None,
         sender: Sender {
             address: address("noreply@example.com"),
             display_name: "Zoë, “the” service".into(),
             reply_to: Some(address("jürgen@bücher.example")),
+            return_path: Some(address("bounces@example.com")),
+            read_receipt: true,
+            confirmation: Some(address("read@example.com")),
+            force: true,
+            footnote_enabled: true,
+            footnote: "Beispiel GmbH\n„Fußnote“".into(),
         },
     }
 }

@@ -1,5 +1,7 @@
 //! The table of mail accounts: its statements and what its rows mean.
 
+use std::time::Duration;
+
 use super::{
     Failure,
     dialect::{Connection, FOR_UPDATE, Row},
@@ -8,11 +10,12 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
         address::{EmailAddress, LocalPart},
         clock::Timestamp,
         id::AccountId,
         keyring::Sealed,
+        preset::Preset,
     },
     store::{StoreError, StoreResult},
 };
@@ -61,8 +64,11 @@ pub(super) async fn count(connection: &mut Connection) -> Result<i64, Failure> {
 
 pub(super) async fn insert(connection: &mut Connection, account: &Account) -> Result<Saved, Failure> {
     let statement = "INSERT INTO accounts (id, name, enabled, host, port, security, username, secret_kind, secret, \
-        sender, display_name, reply_to, updated_at, version, is_default, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+        sender, display_name, reply_to, updated_at, version, preset, try_order, return_path, read_receipt, \
+        confirmation, force_settings, footnote_enabled, footnote, hello_name, server_name, authorities, \
+        any_certificate, timeout, is_default, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
+        $23, $24, $25, $26, $27, $28, $29) \
         ON CONFLICT (name) DO NOTHING";
     let inserted = bind(statement, account)
         .bind(flag(account.is_default))
@@ -75,7 +81,9 @@ pub(super) async fn insert(connection: &mut Connection, account: &Account) -> Re
 pub(super) async fn update(connection: &mut Connection, account: &Account) -> Result<Saved, Failure> {
     let statement = "UPDATE accounts SET name = $2, enabled = $3, host = $4, port = $5, security = $6, \
         username = $7, secret_kind = $8, secret = $9, sender = $10, display_name = $11, reply_to = $12, \
-        updated_at = $13, version = $14 \
+        updated_at = $13, version = $14, preset = $15, try_order = $16, return_path = $17, read_receipt = $18, \
+        confirmation = $19, force_settings = $20, footnote_enabled = $21, footnote = $22, hello_name = $23, \
+        server_name = $24, authorities = $25, any_certificate = $26, timeout = $27 \
         WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM accounts AS other WHERE other.name = $2 AND other.id <> $1)";
     let updated = bind(statement, account).execute(connection).await?;
     Ok(saved(updated.rows_affected()))
@@ -112,12 +120,15 @@ pub(super) async fn move_default(
 type Statement<'q> =
     sqlx::query::Query<'q, super::dialect::Db, <super::dialect::Db as sqlx::Database>::Arguments>;
 
-/// Binds `$1` to `$14`: everything but the default and the creation.
+/// Binds `$1` to `$27`: everything but the default and the creation.
 fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
     let AccountSettings {
         name,
         enabled,
+        order,
+        preset,
         server,
+        link,
         login,
         sender,
     } = &account.settings;
@@ -141,6 +152,22 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         .bind(sender.reply_to.as_ref().map(EmailAddress::as_str))
         .bind(account.updated_at.as_micros())
         .bind(account.version)
+        .bind(preset.name)
+        .bind(i64::from(*order))
+        .bind(sender.return_path.as_ref().map(EmailAddress::as_str))
+        .bind(flag(sender.read_receipt))
+        .bind(sender.confirmation.as_ref().map(EmailAddress::as_str))
+        .bind(flag(sender.force))
+        .bind(flag(sender.footnote_enabled))
+        .bind(&sender.footnote)
+        .bind(link.hello_name.as_deref())
+        .bind(link.server_name.as_deref())
+        .bind(link.authorities.as_deref())
+        .bind(flag(link.any_certificate))
+        .bind(
+            link.timeout
+                .map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
+        )
 }
 
 const SEALED: &str = "sealed";
@@ -155,7 +182,10 @@ fn account(row: &Row) -> StoreResult<Account> {
     let columns = Columns::new(TABLE, row);
     // Checked when it was written, under the rules of that time.
     let address = |text: &str| columns.known(EmailAddress::parse(text, LocalPart::Utf8).ok());
-    let reply_to = columns.text_if_any("reply_to")?;
+    let address_if_any = |name| {
+        let text = columns.text_if_any(name)?;
+        text.as_deref().map(address).transpose()
+    };
     Ok(Account {
         id: AccountId::from_bytes(columns.bytes("id")?),
         is_default: columns.flag("is_default")?,
@@ -167,16 +197,37 @@ fn account(row: &Row) -> StoreResult<Account> {
                 port: columns.count("port")?,
                 security: columns.known(Security::from_name(&columns.text("security")?))?,
             },
+            order: columns.count("try_order")?,
+            preset: columns.known(Preset::from_name(&columns.text("preset")?))?,
+            link: link(&columns)?,
             login: login(&columns)?,
             sender: Sender {
                 address: address(&columns.text("sender")?)?,
                 display_name: columns.text("display_name")?,
-                reply_to: reply_to.as_deref().map(address).transpose()?,
+                reply_to: address_if_any("reply_to")?,
+                return_path: address_if_any("return_path")?,
+                read_receipt: columns.flag("read_receipt")?,
+                confirmation: address_if_any("confirmation")?,
+                force: columns.flag("force_settings")?,
+                footnote_enabled: columns.flag("footnote_enabled")?,
+                footnote: columns.text("footnote")?,
             },
         },
         created_at: columns.time("created_at")?,
         updated_at: columns.time("updated_at")?,
         version: columns.number("version")?,
+    })
+}
+
+fn link(columns: &Columns<'_>) -> StoreResult<Link> {
+    let micros = columns.number_if_any("timeout")?;
+    let timeout = micros.map(|micros| columns.known(u64::try_from(micros).ok()));
+    Ok(Link {
+        hello_name: columns.text_if_any("hello_name")?,
+        server_name: columns.text_if_any("server_name")?,
+        authorities: columns.text_if_any("authorities")?,
+        any_certificate: columns.flag("any_certificate")?,
+        timeout: timeout.transpose()?.map(Duration::from_micros),
     })
 }
 

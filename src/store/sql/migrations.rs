@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0002_outbox.sql"),
     },
     Migration {
+        version: 3,
+        name: "accounts",
+        script: include_str!("schema/0003_accounts.sql"),
+    },
+    Migration {
         version: 4,
         name: "templates",
         script: include_str!("schema/0004_templates.sql"),
@@ -38,6 +43,11 @@ const MIGRATIONS: &[Migration] = &[
         version: 5,
         name: "policies",
         script: include_str!("schema/0005_policies.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "changes",
+        script: include_str!("schema/0012_changes.sql"),
     },
 ];
 

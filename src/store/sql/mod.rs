@@ -29,6 +29,7 @@ mod challenges;
 mod dialect;
 mod migrations;
 mod outbox;
+mod outbox_changes;
 mod outbox_pages;
 mod outbox_report;
 mod outbox_requeue;

@@ -117,6 +117,7 @@ struct Shared {
     mails: watch::Sender<Vec<Captured>>,
     connections: watch::Sender<usize>,
     commands: Mutex<Vec<String>>,
+    hellos: Mutex<Vec<String>>,
 }
 
 /// A running server; dropped, it stops.
@@ -147,6 +148,7 @@ impl SmtpServer {
             mails: watch::channel(Vec::new()).0,
             connections: watch::channel(0).0,
             commands: Mutex::default(),
+            hellos: Mutex::default(),
         });
         let mut listening = JoinSet::new();
         let task = listening.spawn(serve(listener, Arc::clone(&shared)));
@@ -193,6 +195,11 @@ impl SmtpServer {
     /// The verbs of the commands so far, over all connections.
     pub fn commands(&self) -> Vec<String> {
         self.shared.commands.lock().unwrap().clone()
+    }
+
+    /// The names given in EHLO so far.
+    pub fn hellos(&self) -> Vec<String> {
+        self.shared.hellos.lock().unwrap().clone()
     }
 
     /// How often a verb was used.
@@ -284,6 +291,8 @@ impl Dialogue {
             self.shared.commands.lock().unwrap().push(verb.clone());
             match verb.as_str() {
                 "EHLO" => {
+                    let name = line["EHLO".len()..].trim().to_owned();
+                    self.shared.hellos.lock().unwrap().push(name);
                     let at = if encrypted_later { At::EhloAgain } else { At::Ehlo };
                     let offer = self.offer(encrypted_later);
                     self.play(at, &offer).await?;

@@ -1,5 +1,13 @@
 use super::*;
-use crate::domain::{account::Security, address::LocalPart};
+use std::time::Duration;
+
+use crate::domain::{
+    account::{Secret, Security},
+    address::LocalPart,
+};
+
+/// Looks like a certificate to a reader of PEM.
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 
 fn settings() -> AccountSettings {
     let draft = AccountDraft {
@@ -42,6 +50,21 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
         sender: "other@example.com".into(),
         display_name: "Other".into(),
         reply_to: String::new(),
+        order: 7,
+        preset: "exchange".into(),
+        return_path: "bounces@example.com".into(),
+        read_receipt: true,
+        confirmation_address: "read@example.com".into(),
+        force_settings: true,
+        footnote_enabled: true,
+        footnote: "Example Ltd".into(),
+        hello_name: "mail.example.com".into(),
+        server_name: "smtp.internal".into(),
+        ca_certificates: PEM.into(),
+        ignore_certificate_errors: true,
+        timeout: Some(Duration::from_secs(3)),
+        acknowledge_risks: true,
+        known_risks: Vec::new(),
     };
     for field in UPDATABLE {
         let change = merged(&new, &[field]).unwrap();
@@ -95,4 +118,41 @@ fn a_mask_with_another_field_is_refused_without_repeating_it() {
         assert_eq!(faults.as_slice()[0].field, "update_mask");
         assert!(bad.is_empty() || !faults.to_string().contains(bad), "{faults}");
     }
+}
+
+#[test]
+fn another_preset_brings_its_own_server() {
+    let new = AccountDraft {
+        preset: "gmail".into(),
+        ..AccountDraft::default()
+    };
+    let gmail = merged(&new, &["preset"]).unwrap();
+    assert_eq!(
+        (gmail.server.host.as_str(), gmail.server.port),
+        ("smtp.gmail.com", 465)
+    );
+    assert_eq!(gmail.warnings().len(), 1, "{:?}", gmail.warnings());
+    let new = AccountDraft {
+        preset: "gmail".into(),
+        host: "smtp.example.com".into(),
+        ..AccountDraft::default()
+    };
+    let faults = merged(&new, &["preset", "host"]).unwrap_err();
+    assert_eq!(faults.as_slice()[0].field, "account.host");
+}
+
+#[test]
+fn a_risk_needs_a_yes_once() {
+    let mut new = AccountDraft {
+        ignore_certificate_errors: true,
+        ..AccountDraft::default()
+    };
+    let faults = merged(&new, &["ignore_certificate_errors"]).unwrap_err();
+    assert_eq!(faults.as_slice()[0].field, "account.acknowledge_risks");
+    new.acknowledge_risks = true;
+    let risky = merged(&new, &["ignore_certificate_errors"]).unwrap();
+    assert_eq!(risky.warnings().len(), 1);
+    // What was said yes to before needs no other.
+    let draft = merge(&risky, &AccountDraft::default(), &["order".to_owned()]);
+    assert!(draft.check("", LocalPart::Ascii).is_ok());
 }

@@ -1,0 +1,136 @@
+//! Which way a mail takes: from account to account until one takes it.
+
+use tokio::time::Instant;
+
+use super::{MARGIN, Step, ranking::candidates};
+use crate::{
+    domain::{
+        account::Account,
+        clock::Timestamp,
+        delivery::{DeliveryState, SendFailure},
+        message::Mail,
+    },
+    mail::{Accepted, Own, Pass, Rendered, Settled, Unsent, Withheld},
+    store::{Leave, StoreResult},
+};
+
+impl Step<'_> {
+    /// The accounts a mail may go through, in the order they are tried: a test mail names its own, enabled or not; the
+    /// others begin with the one that their event's policy named when they were written.
+    pub(super) async fn choose_accounts(&self, mail: &Mail) -> StoreResult<Vec<Account>> {
+        let accounts = &self.worker.accounts;
+        match mail {
+            Mail::Test(mail) => {
+                let found = self.insist(|| accounts.find(mail.account)).await?;
+                Ok(found.into_iter().collect())
+            }
+            Mail::Code(mail) => {
+                let all = self.insist(|| accounts.list()).await?;
+                Ok(candidates(all, mail.account.as_deref()))
+            }
+        }
+    }
+
+    /// Sends the mail through the first account that takes it. Where an account and not the mail is at fault, the next one
+    /// is tried at once.
+    pub(super) async fn through(mut self, mail: &Mail, own: Option<&Own>, accounts: &[Account]) -> Settled {
+        let mut failed: Option<(&Account, Timestamp, SendFailure)> = None;
+        let mut held: Option<(&Account, Timestamp)> = None;
+        for account in accounts {
+            let began = self.now();
+            if failed.is_some() && began >= self.until() {
+                break;
+            }
+            let pass = match self.worker.transports.enter(account) {
+                Ok(pass) => pass.with_others(accounts.len() > 1),
+                Err(until) => {
+                    if held.is_none_or(|(_, soonest)| until < soonest) {
+                        held = Some((account, until));
+                    }
+                    continue;
+                }
+            };
+            let rendered = match self.render(mail, own, account) {
+                Ok(rendered) => rendered,
+                Err(failure) => return self.fail(Some(account), began, failure).await,
+            };
+            if let Some(broken) = rendered
+                .broken_template
+                .as_ref()
+                .filter(|_| self.remark.is_empty())
+            {
+                metrics::counter!("mailfactor_templates_broken_total").increment(1);
+                tracing::error!(template.fault = %broken, "the built-in template stands in for a broken one");
+                self.remark = format!(" [{broken}]");
+            }
+            match self.attempt(pass, account, &rendered).await {
+                Ok(accepted) => return self.accepted(account, began, &accepted).await,
+                Err(Unsent::Withheld(withheld)) => return self.withheld(account, began, withheld).await,
+                Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
+                    self.note(
+                        account.settings.name.clone(),
+                        began,
+                        failure.stage,
+                        failure.code,
+                        failure.reply.clone(),
+                        DeliveryState::Deferred,
+                    );
+                    failed = Some((account, began, failure));
+                }
+                Err(Unsent::Failed(failure)) => return self.fail(Some(account), began, failure).await,
+            }
+        }
+        match (failed, held) {
+            (Some((account, began, failure)), _) => {
+                // Noted again with what becomes of the mail.
+                self.attempts.pop();
+                self.fail(Some(account), began, failure).await
+            }
+            (None, Some((account, until))) => self.hold_back(account, until).await,
+            (None, None) => Settled::Unsettled,
+        }
+    }
+
+    /// One attempt through one account.
+    async fn attempt(
+        &mut self,
+        pass: Pass,
+        account: &Account,
+        rendered: &Rendered,
+    ) -> Result<Accepted, Unsent> {
+        self.subject = Some(rendered.masked_subject.clone());
+        self.sender = Some(account.settings.sender.address.as_str().to_owned());
+        let until = self.until();
+        let begun = Instant::now();
+        let mut charged = self.charged;
+        let worker = self.worker;
+        let (entry, lease) = (self.claimed.id, self.claimed.lease);
+        let granted = &mut charged;
+        let clearance = async move {
+            if *granted {
+                return Ok(());
+            }
+            match worker.outbox.leave(entry, lease).await {
+                Ok(Leave::Granted) => {
+                    *granted = true;
+                    Ok(())
+                }
+                Ok(refused) => Err(Withheld::Refused(refused)),
+                Err(_) => Err(Withheld::Unasked),
+            }
+        };
+        let result = worker
+            .transports
+            .send(pass, account, rendered, until, clearance)
+            .await;
+        self.charged = charged;
+        metrics::histogram!("mailfactor_mail_attempt_seconds").record(begun.elapsed().as_secs_f64());
+        result
+    }
+
+    /// When an attempt must be over: before the code expires, and early enough to settle it in the lease.
+    fn until(&self) -> Timestamp {
+        let in_lease = self.claimed.leased_until.minus(MARGIN);
+        self.claimed.expires_at.min(in_lease)
+    }
+}
