@@ -18,6 +18,7 @@ pub mod clock;
 pub mod code;
 pub mod csv;
 pub mod delivery;
+pub mod dkim;
 pub mod entropy;
 pub mod id;
 pub mod keyring;

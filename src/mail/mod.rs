@@ -12,6 +12,7 @@ mod breaker;
 mod built_in;
 mod compose;
 mod dial;
+mod dkim;
 mod egress;
 mod exchange;
 mod footnote;
@@ -34,6 +35,7 @@ mod transport;
 mod worker;
 
 pub use breaker::{Admission, Breaker};
+pub use dkim::{Signer, SigningKey, SigningKeyError, read_signing_key};
 pub use egress::{IpRange, IpRangeError};
 pub use library::{Layer, Library};
 pub use own::{Own, Sample, check_template};

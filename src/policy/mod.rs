@@ -7,11 +7,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     domain::{address::LocalPart, clock::Clock, entropy::Entropy, keyring::Keyring},
-    mail::{Library, Transports},
-    store::{Accounts, Outbox, Policies, Templates, handoff::Handoff, policy_book::PolicyBook},
+    mail::{Library, Signer, Transports},
+    store::{Accounts, DkimKeys, Outbox, Policies, Templates, handoff::Handoff, policy_book::PolicyBook},
 };
 
 mod accounts;
+mod dkim;
 mod export;
 mod gate;
 mod merge;
@@ -26,6 +27,7 @@ mod watch;
 
 pub use crate::store::Sending;
 pub use accounts::{AccountError, AccountInput, AccountRef};
+pub use dkim::{DkimDraft, DkimError, DkimSource};
 pub use gate::Gate;
 pub use merge::UPDATABLE;
 pub use otp_policy::{PolicyError, PolicyView};
@@ -57,6 +59,10 @@ pub struct Office {
     pub policies: Arc<PolicyBook>,
     /// The worker's connections.
     pub transports: Arc<Transports>,
+    /// Keys that sign mails.
+    pub dkim: Arc<dyn DkimKeys>,
+    /// What signs with them.
+    pub signer: Arc<Signer>,
     /// Templates in place of built-in ones.
     pub templates: Arc<dyn Templates>,
     /// The same, as the worker knows them.

@@ -55,6 +55,7 @@ impl House {
         let transports =
             Transports::new(MailSettings::default(), Arc::clone(&keyring), Arc::clone(&clock)).unwrap();
         let (handoff, tray) = handoff(8);
+        let signer = Signer::new(Arc::new(store.clone()), Arc::clone(&keyring));
         let office = Office {
             clock,
             entropy: Arc::new(SystemEntropy),
@@ -64,6 +65,8 @@ impl House {
             set_policies: Arc::new(store.clone()),
             policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             transports: Arc::new(transports),
+            dkim: Arc::new(store.clone()),
+            signer: Arc::new(signer),
             templates: Arc::new(store.clone()),
             library: Arc::new(Library::new(Arc::new(store.clone()), "")),
             handoff,

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe,
-    Start, Templates,
+    Accounts, Budgets, Callers, Challenges, Charge, DkimKeys, Guess, MailKind, NewEntry, Outbox, Policies,
+    Probe, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -25,6 +25,7 @@ use crate::domain::{
 };
 
 pub(crate) mod challenges;
+pub(crate) mod dkim;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
@@ -32,12 +33,23 @@ pub(crate) mod templates;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + DkimKeys + Probe + Clone + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + Probe + Clone + 'static>
-    Store for T
+impl<
+    T: Challenges
+        + Budgets
+        + Outbox
+        + Accounts
+        + Callers
+        + Policies
+        + Templates
+        + DkimKeys
+        + Probe
+        + Clone
+        + 'static,
+> Store for T
 {
 }
 
@@ -77,6 +89,8 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
             the_master_switch_stays_where_it_was_put);
+        $crate::store::contract::keeps_every_contract!(@dkim $place;
+            a_key_is_written_changed_and_removed, a_key_goes_with_its_account);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
     };

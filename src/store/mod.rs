@@ -20,6 +20,7 @@ mod challenges;
 pub mod changes;
 #[cfg(test)]
 pub(crate) mod contract;
+mod dkim;
 pub mod handoff;
 mod outbox;
 mod outbox_changes;
@@ -33,6 +34,7 @@ pub use callers::{CallerWrite, Callers};
 pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
 };
+pub use dkim::{DkimKeys, DkimWrite};
 pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
     Outcome, PageKey, QueueDepth, Requeued, Settlement,

@@ -25,6 +25,7 @@ mod clients;
 mod clock;
 mod dial;
 mod directory;
+mod dkim;
 mod docs;
 mod enumeration;
 mod failover;

@@ -63,19 +63,19 @@ impl Step<'_> {
                 tracing::error!(template.fault = %broken, "the built-in template stands in for a broken one");
                 self.remark = format!(" [{broken}]");
             }
+            let signer = &self.worker.signer;
+            let rendered = match signer.sign(account.id, rendered, self.claimed.submitted_at).await {
+                Ok(signed) => signed,
+                Err(failure) => {
+                    failed = Some(self.passed_over(account, began, failure));
+                    continue;
+                }
+            };
             match self.attempt(pass, account, &rendered).await {
                 Ok(accepted) => return self.accepted(account, began, &accepted).await,
                 Err(Unsent::Withheld(withheld)) => return self.withheld(account, began, withheld).await,
                 Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
-                    self.note(
-                        account.settings.name.clone(),
-                        began,
-                        failure.stage,
-                        failure.code,
-                        failure.reply.clone(),
-                        DeliveryState::Deferred,
-                    );
-                    failed = Some((account, began, failure));
+                    failed = Some(self.passed_over(account, began, failure));
                 }
                 Err(Unsent::Failed(failure)) => return self.fail(Some(account), began, failure).await,
             }
@@ -89,6 +89,24 @@ impl Step<'_> {
             (None, Some((account, until))) => self.hold_back(account, until).await,
             (None, None) => Settled::Unsettled,
         }
+    }
+
+    /// Notes that an account is at fault, before the next one is tried.
+    fn passed_over<'b>(
+        &mut self,
+        account: &'b Account,
+        began: Timestamp,
+        failure: SendFailure,
+    ) -> (&'b Account, Timestamp, SendFailure) {
+        self.note(
+            account.settings.name.clone(),
+            began,
+            failure.stage,
+            failure.code,
+            failure.reply.clone(),
+            DeliveryState::Deferred,
+        );
+        (account, began, failure)
     }
 
     /// One attempt through one account.

@@ -19,7 +19,7 @@ async fn open(place: &impl Place) -> (impl Store, Arc<ManualClock>) {
     (place.open(Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
 }
 
-fn settings(name: &str) -> AccountSettings {
+pub(super) fn settings(name: &str) -> AccountSettings {
     let address = |text| EmailAddress::parse(text, LocalPart::Utf8).unwrap();
     AccountSettings {
         name: name.into(),

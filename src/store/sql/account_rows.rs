@@ -7,17 +7,17 @@ use super::{
     dialect::{Connection, FOR_UPDATE, Row},
     flag,
     rows::Columns,
+    secrets,
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Security, Sender, Server},
         address::{EmailAddress, LocalPart},
         clock::Timestamp,
         id::AccountId,
-        keyring::Sealed,
         preset::Preset,
     },
-    store::{StoreError, StoreResult},
+    store::StoreResult,
 };
 
 const TABLE: &str = "accounts";
@@ -132,11 +132,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         login,
         sender,
     } = &account.settings;
-    let secret = login.as_ref().map(|login| match &login.secret {
-        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes()),
-        Secret::File(path) => (FILE, path.as_bytes()),
-        Secret::Environment(name) => (ENVIRONMENT, name.as_bytes()),
-    });
+    let secret = login.as_ref().map(|login| secrets::parts(&login.secret));
     sqlx::query(statement)
         .bind(account.id.as_bytes().as_slice())
         .bind(name)
@@ -169,10 +165,6 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
                 .map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
         )
 }
-
-const SEALED: &str = "sealed";
-const FILE: &str = "file";
-const ENVIRONMENT: &str = "environment";
 
 fn saved(rows: u64) -> Saved {
     if rows == 1 { Saved::Yes } else { Saved::NameTaken }
@@ -235,13 +227,6 @@ fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
     let Some(username) = columns.text_if_any("username")? else {
         return Ok(None);
     };
-    let bytes = columns.blob("secret")?;
-    let text = |bytes| String::from_utf8(bytes).map_err(|_| StoreError::Corrupt(TABLE));
-    let secret = match columns.text("secret_kind")?.as_str() {
-        SEALED => Secret::Sealed(Sealed::from_bytes(bytes)),
-        FILE => Secret::File(text(bytes)?),
-        ENVIRONMENT => Secret::Environment(text(bytes)?),
-        _ => return Err(columns.corrupt()),
-    };
+    let secret = secrets::secret(columns)?;
     Ok(Some(Login { username, secret }))
 }

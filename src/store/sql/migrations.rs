@@ -45,6 +45,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0005_policies.sql"),
     },
     Migration {
+        version: 9,
+        name: "dkim",
+        script: include_str!("schema/0009_dkim.sql"),
+    },
+    Migration {
         version: 12,
         name: "changes",
         script: include_str!("schema/0012_changes.sql"),

@@ -27,6 +27,7 @@ mod callers;
 mod challenge_rows;
 mod challenges;
 mod dialect;
+mod dkim;
 mod migrations;
 mod outbox;
 mod outbox_changes;
@@ -37,6 +38,7 @@ mod outbox_work;
 mod policies;
 mod probe;
 mod rows;
+mod secrets;
 mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
