@@ -234,7 +234,7 @@ pub fn unsigned(message: &str, place: &Place, algorithm: Algorithm, at: Timestam
         width += name.len();
     }
     let hash = STANDARD.encode(Sha256::digest(relaxed_body(body)));
-    header.push_str(&format!(";\r\n bh={hash};\r\n b="));
+    header.extend([";\r\n bh=", &hash, ";\r\n b="]);
     let mut data = String::new();
     let mut unused: Vec<Option<&(String, String)>> = headers.iter().map(Some).collect();
     for name in names {
@@ -244,11 +244,11 @@ pub fn unsigned(message: &str, place: &Place, algorithm: Algorithm, at: Timestam
             .rev()
             .find(|header| header.is_some_and(|(known, _)| known == name));
         if let Some((name, value)) = found.and_then(Option::take) {
-            data.push_str(&format!("{name}:{value}\r\n"));
+            data.extend([name.as_str(), ":", value, "\r\n"]);
         }
     }
     let (_, own) = header.split_once(':')?;
-    data.push_str(&format!("dkim-signature:{}", relaxed(own)));
+    data.extend(["dkim-signature:", &relaxed(own)]);
     let data = match algorithm {
         Algorithm::Ed25519 => Sha256::digest(data.as_bytes()).to_vec(),
         Algorithm::Rsa => data.into_bytes(),

@@ -216,7 +216,7 @@ impl Signer {
         // RSA takes 2 ms: not on the threads that answer calls.
         let slow = keys.iter().any(|(_, key)| key.algorithm() == Algorithm::Rsa);
         let message = std::mem::take(&mut mail.message);
-        let work = move || signed(&keys, message, at);
+        let work = move || signed(&keys, &message, at);
         let signed = if slow {
             tokio::task::spawn_blocking(work).await.ok().flatten()
         } else {
@@ -249,13 +249,13 @@ impl Signer {
     }
 }
 
-fn signed(keys: &[(Place, SigningKey)], message: String, at: Timestamp) -> Option<String> {
+fn signed(keys: &[(Place, SigningKey)], message: &str, at: Timestamp) -> Option<String> {
     let mut signatures = String::new();
     for (place, key) in keys {
-        let unsigned = unsigned(&message, place, key.algorithm(), at)?;
+        let unsigned = unsigned(message, place, key.algorithm(), at)?;
         signatures.push_str(&unsigned.signed(&key.sign(&unsigned.data)?));
     }
-    Some(signatures + &message)
+    Some(signatures + message)
 }
 
 fn refuse(text: &str) -> SendFailure {

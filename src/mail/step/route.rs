@@ -63,8 +63,12 @@ impl Step<'_> {
                 tracing::error!(template.fault = %broken, "the built-in template stands in for a broken one");
                 self.remark = format!(" [{broken}]");
             }
-            let signer = &self.worker.signer;
-            let rendered = match signer.sign(account.id, rendered, self.claimed.submitted_at).await {
+            let rendered = match self
+                .worker
+                .signer
+                .sign(account.id, rendered, self.claimed.submitted_at)
+                .await
+            {
                 Ok(signed) => signed,
                 Err(failure) => {
                     failed = Some(self.passed_over(account, began, failure));

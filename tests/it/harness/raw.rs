@@ -23,6 +23,8 @@ pub struct Method {
     pub path: String,
     /// Who may call it.
     pub roles: Vec<Role>,
+    /// Whether its answer is a stream.
+    pub streams: bool,
 }
 
 /// Every method of the protocol, with the roles that its comment names.
@@ -40,6 +42,7 @@ pub fn methods() -> Vec<Method> {
                 found.push(Method {
                     path: format!("/{}.{}/{}", file.package(), service.name(), method.name()),
                     roles: roles.map(|name| Role::from_name(name).unwrap()).collect(),
+                    streams: method.server_streaming(),
                 });
             }
         }
@@ -112,6 +115,28 @@ pub async fn call(
     path: &str,
     message: Vec<u8>,
 ) -> Result<Vec<u8>, Status> {
+    let (mut grpc, request) = ready(channel, authorization, message).await?;
+    let answer = grpc.unary(request, path.parse().unwrap(), AsItIs);
+    in_time(answer).await.map(tonic::Response::into_inner)
+}
+
+/// Calls a method whose answer is a stream; waits until it begins, which may be long before its first message.
+pub async fn begin(
+    channel: &Channel,
+    authorization: Option<&str>,
+    path: &str,
+    message: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
+    let (mut grpc, request) = ready(channel, authorization, message).await?;
+    let answer = grpc.server_streaming(request, path.parse().unwrap(), AsItIs);
+    in_time(answer).await.map(|_| Vec::new())
+}
+
+async fn ready(
+    channel: &Channel,
+    authorization: Option<&str>,
+    message: Vec<u8>,
+) -> Result<(Grpc<Channel>, Request<Vec<u8>>), Status> {
     let mut grpc = Grpc::new(channel.clone());
     grpc.ready()
         .await
@@ -122,8 +147,7 @@ pub async fn call(
             .metadata_mut()
             .insert("authorization", value.parse().unwrap());
     }
-    let answer = grpc.unary(request, path.parse().unwrap(), AsItIs);
-    in_time(answer).await.map(tonic::Response::into_inner)
+    Ok((grpc, request))
 }
 
 /// A connection of frames.
