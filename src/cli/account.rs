@@ -270,9 +270,14 @@ fn row(account: &pb::Account) -> Vec<String> {
         (true, true) => "default",
         (true, false) => "enabled",
     };
+    let state = match account.standing.as_ref().map(pb::AccountStanding::state) {
+        Some(pb::AccountState::Resting) => format!("{state}, failing"),
+        Some(pb::AccountState::Spent) => format!("{state}, at its limit"),
+        _ => state.to_owned(),
+    };
     vec![
         account.name.clone(),
-        state.to_owned(),
+        state,
         format!("{}:{}", account.host, account.port),
         show::security(account).to_owned(),
         account.username.clone(),

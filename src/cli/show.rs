@@ -123,6 +123,34 @@ fn secret(account: &pb::Account) -> String {
     }
 }
 
+/// How an account does, in words.
+pub(super) fn standing(account: &pb::Account) -> String {
+    let Some(standing) = &account.standing else {
+        return String::new();
+    };
+    let state = match standing.state() {
+        pb::AccountState::Unspecified => return String::new(),
+        pb::AccountState::Working => "working".to_owned(),
+        pb::AccountState::Resting => format!("failing, tried again at {}", time(standing.until.as_ref())),
+        pb::AccountState::Spent => format!("at its limit until {}", time(standing.until.as_ref())),
+    };
+    match standing.last_failure.as_str() {
+        "" => state,
+        failure => {
+            let stage = word(standing.failed_stage().as_str_name(), "STAGE_");
+            format!("{state}; at {stage}: {failure}")
+        }
+    }
+}
+
+fn at_most(number: i32) -> String {
+    if number == 0 {
+        String::new()
+    } else {
+        format!("{number} at the most")
+    }
+}
+
 /// An account for people.
 pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)> {
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
@@ -152,6 +180,9 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         }),
         ("preset", account.preset.clone()),
         ("order", account.order.to_string()),
+        ("state", standing(account)),
+        ("mails a minute", at_most(account.messages_per_minute)),
+        ("mails a day", at_most(account.messages_per_day)),
         ("says EHLO as", account.hello_name.clone()),
         ("certificate for", account.server_name.clone()),
         ("changed", time(account.updated_at.as_ref())),
@@ -186,6 +217,13 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "server_name": account.server_name,
         "ca_certificates": account.ca_certificates,
         "ignore_certificate_errors": account.ignore_certificate_errors,
+        "messages_per_minute": account.messages_per_minute,
+        "messages_per_day": account.messages_per_day,
+        "standing": account.standing.as_ref().map(|standing| json!({
+            "state": standing.state().as_str_name(),
+            "until": time_value(standing.until.as_ref()),
+            "last_failure": standing.last_failure,
+        })),
         "timeout_ms": milliseconds(account.timeout.as_ref()),
         "warnings": account.warnings,
         "created_at": time_value(account.created_at.as_ref()),

@@ -2,10 +2,12 @@
 
 mod draft;
 mod texts;
+mod volume;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
 pub use draft::AccountDraft;
+pub use volume::Volume;
 
 use super::{
     address::EmailAddress,
@@ -124,6 +126,8 @@ pub struct AccountSettings {
     pub login: Option<Login>,
     /// Who mail comes from.
     pub sender: Sender,
+    /// How many mails may go through it.
+    pub volume: Volume,
 }
 
 /// A mail server.

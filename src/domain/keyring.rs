@@ -123,6 +123,8 @@ pub enum SubjectKind {
     Request,
     /// The invented address of a decoy.
     Decoy,
+    /// A mail account.
+    Account,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Office,
+    Office, Standing,
     merge::{check_mask, keep_secret_at_home, merge, names},
 };
 use crate::{
@@ -100,6 +100,12 @@ impl Office {
     #[tracing::instrument(name = "policy.accounts", skip_all)]
     pub async fn accounts(&self) -> Result<Vec<Account>, AccountError> {
         Ok(self.accounts.list().await?)
+    }
+
+    /// How an account does at present, as this instance sees it.
+    #[must_use]
+    pub fn standing(&self, account: &Account) -> Standing {
+        self.transports.standing(account)
     }
 
     /// Changes the fields that `mask` names ([`UPDATABLE`]); empty: all, keeping the secret where none is given.

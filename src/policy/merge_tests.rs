@@ -51,6 +51,8 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
         display_name: "Other".into(),
         reply_to: String::new(),
         order: 7,
+        messages_per_minute: 12,
+        messages_per_day: 400,
         preset: "exchange".into(),
         return_path: "bounces@example.com".into(),
         read_receipt: true,

@@ -25,7 +25,10 @@ mod test;
 mod vitals;
 mod watch;
 
-pub use crate::store::Sending;
+pub use crate::{
+    mail::{Obstacle, Standing},
+    store::Sending,
+};
 pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use dkim::{DkimDraft, DkimError, DkimSource};
 pub use gate::Gate;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         caller::{Caller, CertificateDigest, KeyDigest, Role},
         id::AccountId,
@@ -30,6 +30,10 @@ pub(super) fn settings(name: &str) -> AccountSettings {
             security: Security::StartTls,
         },
         order: 7,
+        volume: Volume {
+            per_minute: 30,
+            per_day: 500,
+        },
         preset: Preset::from_name("exchange").unwrap(),
         link: Link {
             hello_name: Some("mail.example.com".into()),

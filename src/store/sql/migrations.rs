@@ -54,6 +54,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "changes",
         script: include_str!("schema/0012_changes.sql"),
     },
+    Migration {
+        version: 13,
+        name: "volume",
+        script: include_str!("schema/0013_volume.sql"),
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\
