@@ -95,6 +95,7 @@ pub(super) fn assemble(
             CACHED_CHALLENGES,
         )),
         outbox: shared.clone(),
+        confirmations: shared.clone(),
         directory: Arc::new(directory(&config.users)?),
         policies: policies.clone(),
         handoff: handoff.clone(),
@@ -123,6 +124,7 @@ pub(super) fn assemble(
         handoff,
         settings: OfficeSettings {
             local_part: config.users.local_part,
+            tested_only: config.delivery.tested_accounts_only,
             secret_directories: config.secret_directories.clone(),
             message_id_domain,
             repositories: config

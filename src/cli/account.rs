@@ -182,10 +182,7 @@ impl Add {
         let answer = client.policy.create_account(request).await?.into_inner();
         let account = answer.account.unwrap_or_default();
         print(&account, self.json);
-        if !self.json {
-            out::complain(format!("next: mailfactor account test {:?}", account.name));
-        }
-        Ok(())
+        test::told(answer.test.as_ref(), &account)
     }
 }
 
@@ -225,8 +222,9 @@ impl Update {
             update_mask: Some(mask),
         };
         let answer = client.policy.update_account(request).await?.into_inner();
-        print(&answer.account.unwrap_or_default(), self.json);
-        Ok(())
+        let account = answer.account.unwrap_or_default();
+        print(&account, self.json);
+        test::told(answer.test.as_ref(), &account)
     }
 }
 
@@ -240,6 +238,11 @@ impl List {
         } else {
             let rows: Vec<_> = accounts.iter().map(row).collect();
             out::table(&["name", "state", "server", "security", "login", "sender"], &rows);
+            for account in &accounts {
+                for warning in &account.warnings {
+                    out::complain(format!("warning: {}: {warning}", account.name));
+                }
+            }
         }
         Ok(())
     }

@@ -185,6 +185,14 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         ("mails a day", at_most(account.messages_per_day)),
         ("says EHLO as", account.hello_name.clone()),
         ("certificate for", account.server_name.clone()),
+        ("tested", {
+            let at = time(account.tested_at.as_ref());
+            if at.is_empty() {
+                "not as it is".to_owned()
+            } else {
+                at
+            }
+        }),
         ("changed", time(account.updated_at.as_ref())),
     ]
 }
@@ -226,6 +234,7 @@ pub(super) fn account(account: &pb::Account) -> Value {
         })),
         "timeout_ms": milliseconds(account.timeout.as_ref()),
         "warnings": account.warnings,
+        "tested_at": time_value(account.tested_at.as_ref()),
         "created_at": time_value(account.created_at.as_ref()),
         "updated_at": time_value(account.updated_at.as_ref()),
         "etag": account.etag,

@@ -1,12 +1,14 @@
 //! Mail accounts: the server mail is handed to, and the sender it comes from.
 
 mod draft;
+mod proof;
 mod texts;
 mod volume;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
 pub use draft::AccountDraft;
+pub use proof::Proof;
 pub use volume::Volume;
 
 use super::{
@@ -97,6 +99,8 @@ pub struct Account {
     pub updated_at: Timestamp,
     /// Counts the changes: an update names the version it was made from.
     pub version: i64,
+    /// The connection test that was passed last, perhaps with other settings: see [`Account::is_proven`].
+    pub proof: Option<Proof>,
 }
 
 impl Account {

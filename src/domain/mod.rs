@@ -26,6 +26,7 @@ pub mod keyring;
 pub mod mask;
 pub mod message;
 pub mod otp_policy;
+pub mod override_address;
 pub mod policy_draft;
 pub mod preset;
 pub mod template;

@@ -24,6 +24,7 @@ impl Desk {
             recipient: invent(&self.keyring, &name, &self.settings.decoy_domains),
             display_name: None,
             locale: None,
+            confirms: None,
             decoy: true,
         }
     }

@@ -85,6 +85,7 @@ impl House {
             keyring: Arc::new(Keyring::new([(KeyId::parse("k").unwrap(), [7; 32])]).unwrap()),
             challenges: Arc::clone(&store) as Arc<dyn Challenges>,
             outbox: Arc::clone(&store) as Arc<dyn Outbox>,
+            confirmations: Arc::clone(&store) as Arc<dyn Confirmations>,
             directory: Arc::new(Directory::new(
                 vec![Arc::new(staff)],
                 Duration::from_millis(2_500),
@@ -175,6 +176,7 @@ fn request(user: &str) -> StartRequest {
         client_ip: None,
         wait: false,
         request_id: None,
+        override_address: None,
     }
 }
 

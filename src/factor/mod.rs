@@ -17,13 +17,17 @@ use crate::{
         otp_policy::OtpPolicy,
     },
     repository::Directory,
-    store::{Challenges, Outbox, StoreError, changes::Changes, handoff::Handoff, policy_book::PolicyBook},
+    store::{
+        Challenges, Confirmations, Outbox, StoreError, changes::Changes, handoff::Handoff,
+        policy_book::PolicyBook,
+    },
 };
 
 mod cancel;
 mod decoy;
 mod get;
 mod mailing;
+mod override_address;
 mod resend;
 mod start;
 mod verify;
@@ -47,6 +51,8 @@ pub struct Desk {
     pub challenges: Arc<dyn Challenges>,
     /// Mails owed.
     pub outbox: Arc<dyn Outbox>,
+    /// Which other addresses users have confirmed.
+    pub confirmations: Arc<dyn Confirmations>,
     /// Where users live.
     pub directory: Arc<Directory>,
     /// How codes look and how often.

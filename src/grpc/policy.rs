@@ -33,8 +33,11 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
         let caller = caller::of(&request)?;
         let input = convert::create_account(request.into_inner(), self.local_part).map_err(invalid)?;
         let saved = self.office.create_account(&caller, input).await;
-        let account = Some(self.shown(saved.map_err(|error| status::account(&error))?));
-        Ok(Response::new(pb::CreateAccountResponse { account }))
+        let saved = saved.map_err(|error| status::account(&error))?;
+        Ok(Response::new(pb::CreateAccountResponse {
+            account: Some(self.shown(saved.account)),
+            test: saved.report.map(convert::report),
+        }))
     }
 
     async fn get_account(
@@ -70,8 +73,11 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
             .office
             .update_account(&caller, update.id, update.input, &update.mask, update.version)
             .await;
-        let account = Some(self.shown(saved.map_err(|error| status::account(&error))?));
-        Ok(Response::new(pb::UpdateAccountResponse { account }))
+        let saved = saved.map_err(|error| status::account(&error))?;
+        Ok(Response::new(pb::UpdateAccountResponse {
+            account: Some(self.shown(saved.account)),
+            test: saved.report.map(convert::report),
+        }))
     }
 
     async fn delete_account(

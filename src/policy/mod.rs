@@ -18,6 +18,7 @@ mod gate;
 mod merge;
 mod otp_policy;
 mod outbox;
+mod prove;
 mod requeue;
 mod secrets;
 mod templates;
@@ -38,6 +39,7 @@ pub use outbox::{
     AttemptRecord, Entry, EntryFilter, EntryOrder, EntryPage, EntrySearch, MailKind, OutboxError, PageKey,
     StoreError,
 };
+pub use prove::SavedAccount;
 pub use requeue::RequeueError;
 pub use templates::{Sample, Shown, TemplateError};
 pub use test::{TestError, TestMessage, TestTarget};
@@ -81,6 +83,8 @@ pub struct Office {
 pub struct OfficeSettings {
     /// Which local parts senders and recipients may have.
     pub local_part: LocalPart,
+    /// Whether accounts are enabled only with settings that passed the connection test.
+    pub tested_only: bool,
     /// The directories in which files with secrets may lie.
     pub secret_directories: Vec<PathBuf>,
     /// What stands after the `@` of a Message-ID.

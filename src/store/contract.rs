@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, DkimKeys, Guess, MailKind, NewEntry, Outbox, Policies,
-    Probe, Start, Templates,
+    Accounts, Budgets, Callers, Challenges, Charge, Confirmations, DkimKeys, Guess, MailKind, NewEntry,
+    Outbox, Policies, Probe, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -33,13 +33,25 @@ pub(crate) mod templates;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Templates + DkimKeys + Probe + Clone + 'static
+    Challenges
+    + Budgets
+    + Confirmations
+    + Outbox
+    + Accounts
+    + Callers
+    + Policies
+    + Templates
+    + DkimKeys
+    + Probe
+    + Clone
+    + 'static
 {
 }
 
 impl<
     T: Challenges
         + Budgets
+        + Confirmations
         + Outbox
         + Accounts
         + Callers
@@ -74,7 +86,7 @@ macro_rules! keeps_every_contract {
             a_resend_out_of_turn_changes_nothing, of_many_resends_one_is_written,
             wrong_codes_lock_the_user_over_all_challenges, a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, an_administrator_locks_and_unlocks,
-            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten);
+            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
             a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,
@@ -85,7 +97,7 @@ macro_rules! keeps_every_contract {
             a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten,
             changes_come_in_the_order_they_happened);
         $crate::store::contract::keeps_every_contract!(@people $place;
-            exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
+            exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back, a_passed_test_stays_noted,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
@@ -178,6 +190,7 @@ pub(crate) fn challenge(user: u8, now: Timestamp) -> Challenge {
         event: "login".into(),
         endpoint: "vpn".into(),
         context: Sealed::from_bytes(vec![1, 2, 3]),
+        confirms: None,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod cached;
 mod callers;
 mod challenges;
 pub mod changes;
+mod confirmations;
 #[cfg(test)]
 pub(crate) mod contract;
 mod dkim;
@@ -34,6 +35,7 @@ pub use callers::{CallerWrite, Callers};
 pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
 };
+pub use confirmations::Confirmations;
 pub use dkim::{DkimKeys, DkimWrite};
 pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,

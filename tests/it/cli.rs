@@ -95,6 +95,7 @@ async fn every_command_explains_itself() {
             "template reset",
             "template set",
             "template show",
+            "user forget-addresses",
             "user lock",
             "user show",
             "user unlock",

@@ -80,6 +80,7 @@ impl Post {
             created_at: clock.now(),
             updated_at: clock.now(),
             version: 1,
+            proof: None,
         };
         let transports = Transports::new(settings, Arc::clone(&keyring), clock.clone()).unwrap();
         Self {

@@ -428,6 +428,8 @@ async fn what_is_out_of_bounds_is_refused_with_its_path_and_the_source() {
     assert!(said("policy.recovery.length").contains("64 bits (NIST SP 800-63B-4, 4.2.1.1)"));
     assert!(said("policy.attempts").contains("between 1 and 10"));
     assert!(said("policy.mask").contains("at most 3"));
+    assert!(said("policy.override_address.mode").contains("`never` or `confirmed`"));
+    assert!(said("policy.override_address.confirmed_for").contains("365 days"));
     for field in [
         "policy.resend.after",
         "policy.resend.codes",

@@ -186,10 +186,14 @@ impl Check<'_> {
 
     /// The preset's server: what is set must be what the preset says.
     fn preset_server(&mut self, draft: &AccountDraft, preset: &Preset) -> Option<Server> {
-        if !draft.host.is_empty() && !draft.host.eq_ignore_ascii_case(preset.host) {
+        let own = draft.host.is_empty();
+        if !own && !preset.has_host(&draft.host) {
+            let hosts = preset.hosts.join(", ");
             self.fault(
                 "host",
-                format_args!("is set by the preset {preset}: use the preset `other`"),
+                format_args!(
+                    "is set by the preset {preset} ({hosts}): leave it out, or use the preset `other`"
+                ),
             );
         }
         let fitting = preset.ports.iter().find(|(port, security)| {
@@ -200,11 +204,17 @@ impl Check<'_> {
             let name = if draft.port == 0 { "security" } else { "port" };
             self.fault(
                 name,
-                format_args!("is not one that the preset {preset} has: use the preset `other`"),
+                format_args!(
+                    "is not one that the preset {preset} has: leave it out, or use the preset `other`"
+                ),
             );
         }
         fitting.map(|&(port, security)| Server {
-            host: preset.host.to_owned(),
+            host: if own {
+                preset.host().to_owned()
+            } else {
+                draft.host.to_ascii_lowercase()
+            },
             port,
             security,
         })

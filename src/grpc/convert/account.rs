@@ -137,6 +137,7 @@ pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Acco
         messages_per_minute: super::count(settings.volume.per_minute),
         messages_per_day: super::count(settings.volume.per_day),
         standing: Some(shown_standing(standing)),
+        tested_at: account.proof.map(|proof| moment(proof.at)),
     }
 }
 

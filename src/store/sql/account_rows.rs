@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Security, Sender, Server, Volume},
+        account::{Account, AccountSettings, Link, Login, Proof, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         clock::Timestamp,
         id::AccountId,
+        keyring::Subject,
         preset::Preset,
     },
     store::StoreResult,
@@ -118,6 +119,21 @@ pub(super) async fn move_default(
     Ok(())
 }
 
+/// Notes a passed test.
+pub(super) async fn note_test(
+    connection: &mut Connection,
+    id: AccountId,
+    proof: Proof,
+) -> Result<(), Failure> {
+    sqlx::query("UPDATE accounts SET tested = $2, tested_at = $3 WHERE id = $1")
+        .bind(id.as_bytes().as_slice())
+        .bind(proof.settings.as_bytes().as_slice())
+        .bind(proof.at.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 type Statement<'q> =
     sqlx::query::Query<'q, super::dialect::Db, <super::dialect::Db as sqlx::Database>::Arguments>;
 
@@ -216,6 +232,13 @@ fn account(row: &Row) -> StoreResult<Account> {
         created_at: columns.time("created_at")?,
         updated_at: columns.time("updated_at")?,
         version: columns.number("version")?,
+        proof: match columns.number_if_any("tested_at")? {
+            None => None,
+            Some(at) => Some(Proof {
+                settings: Subject::from_bytes(columns.bytes("tested")?),
+                at: Timestamp::from_micros(at),
+            }),
+        },
     })
 }
 

@@ -45,9 +45,19 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0005_policies.sql"),
     },
     Migration {
+        version: 7,
+        name: "confirmations",
+        script: include_str!("schema/0007_confirmations.sql"),
+    },
+    Migration {
         version: 9,
         name: "dkim",
         script: include_str!("schema/0009_dkim.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "tests",
+        script: include_str!("schema/0010_tests.sql"),
     },
     Migration {
         version: 12,

@@ -26,6 +26,7 @@ mod budgets;
 mod callers;
 mod challenge_rows;
 mod challenges;
+mod confirmations;
 mod dialect;
 mod dkim;
 mod migrations;
