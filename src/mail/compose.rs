@@ -15,7 +15,7 @@ use lettre::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::reply::failure;
+use super::{encoded, reply::failure};
 use crate::domain::{
     account::Sender,
     address::EmailAddress,
@@ -88,6 +88,16 @@ fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
         .raw_header(plain_header("Auto-Submitted", "auto-generated"))
         .raw_header(plain_header("X-Auto-Response-Suppress", "All"))
         .raw_header(plain_header("Content-Language", parts.language));
+    // These take the places of the ones above.
+    let address = format!(" <{}>", parts.sender.address.as_str());
+    for (name, text, rest) in [
+        ("From", parts.sender.display_name.trim(), address.as_str()),
+        ("Subject", parts.subject, ""),
+    ] {
+        if let Some(header) = encoded::header(name, text, rest) {
+            builder = builder.raw_header(header);
+        }
+    }
     if let Some(reply_to) = &parts.sender.reply_to {
         builder = builder.reply_to(Mailbox::new(None, mailbox_address(reply_to)?));
     }

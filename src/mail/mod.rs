@@ -14,6 +14,7 @@ mod compose;
 mod dial;
 mod dkim;
 mod egress;
+mod encoded;
 mod exchange;
 mod footnote;
 mod guard;

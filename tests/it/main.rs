@@ -30,6 +30,7 @@ mod docs;
 mod enumeration;
 mod failover;
 mod get;
+mod injection;
 mod kill;
 mod outbox;
 mod overload;
