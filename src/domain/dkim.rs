@@ -9,7 +9,7 @@ use super::{
     account::Secret,
     address::{AddressError, ascii_domain},
     clock::Timestamp,
-    id::AccountId,
+    id::{AccountId, DkimKeyId},
 };
 
 /// The most keys of an account: two algorithms, each with a key that is on its way in or out.
@@ -105,6 +105,8 @@ impl Place {
 /// A key of an account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DkimKey {
+    /// Its identifier.
+    pub id: DkimKeyId,
     /// Whose mails it signs.
     pub account: AccountId,
     /// Where it is published.
@@ -132,8 +134,8 @@ impl fmt::Debug for DkimKey {
 impl DkimKey {
     /// The place its private key is sealed for.
     #[must_use]
-    pub fn secret_place(account: &AccountId, selector: &str) -> String {
-        format!("account/{account}/dkim/{selector}")
+    pub fn secret_place(id: &DkimKeyId) -> String {
+        format!("dkim/{id}")
     }
 
     /// What its TXT record says (RFC 6376, 3.6.1; RFC 8463, 4). One text: DNS wants it in pieces of 255 characters.

@@ -83,3 +83,7 @@ random_id!(
     /// Names a mail account.
     AccountId
 );
+random_id!(
+    /// Names a DKIM key of an account.
+    DkimKeyId
+);

@@ -32,6 +32,9 @@ const FRESH: Duration = Duration::from_secs(2);
 /// Of how many accounts the keys are at hand.
 const ACCOUNTS: u64 = 256;
 
+/// The most bytes of a private key in PEM; 4,096 bits take 3,300.
+const MOST_KEY: usize = 8192;
+
 /// What a PKCS #8 file of an Ed25519 key begins with (RFC 8410, 7); the 32 bytes of the key follow.
 const ED25519_HEAD: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
@@ -164,7 +167,7 @@ fn der(tag: u8, value: &[u8]) -> Vec<u8> {
 
 /// Reads a private key from where it lies; a sealed one was sealed for `place`.
 pub async fn read_signing_key(place: &str, secret: &Secret, keyring: &Keyring) -> Result<SigningKey, String> {
-    let pem = secret::fetch_from(place, secret, keyring).await?;
+    let pem = secret::fetch(place, secret, keyring, MOST_KEY).await?;
     SigningKey::from_pem(&pem).map_err(|error| format!("the key {error}"))
 }
 
@@ -231,6 +234,7 @@ impl Signer {
         let keys = self.keys.dkim_keys(account).await.map_err(away)?;
         let mut ready = Vec::new();
         for DkimKey {
+            id,
             place,
             secret,
             enabled,
@@ -240,7 +244,7 @@ impl Signer {
             if !enabled {
                 continue;
             }
-            let sealed_for = DkimKey::secret_place(&account, &place.selector);
+            let sealed_for = DkimKey::secret_place(&id);
             let key = read_signing_key(&sealed_for, &secret, &self.keyring).await;
             let key = key.map_err(|why| format!("the DKIM key {} cannot be used: {why}", place.selector))?;
             ready.push((place, key));

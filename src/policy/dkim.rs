@@ -8,6 +8,7 @@ use crate::{
         account::{Account, Secret},
         caller::Caller,
         dkim::{DkimKey, Place},
+        id::DkimKeyId,
         violation::Violations,
     },
     mail::{SigningKey, read_signing_key},
@@ -128,7 +129,8 @@ impl Office {
         let known = known
             .iter()
             .find(|known| Some(&known.place.selector) == selector.as_ref());
-        let sealed_for = DkimKey::secret_place(&account.id, selector.as_deref().unwrap_or_default());
+        let id = known.map_or_else(|| DkimKeyId::random(&*self.entropy), |known| known.id);
+        let sealed_for = DkimKey::secret_place(&id);
         let private = match (draft.source, known) {
             (None, Some(known)) => Some((known.secret.clone(), known.algorithm, known.public.clone())),
             (None, None) => {
@@ -147,6 +149,7 @@ impl Office {
         };
         match (selector, domain, private) {
             (Some(selector), Some(domain), Some((secret, algorithm, public))) => Ok(DkimKey {
+                id,
                 account: account.id,
                 place: Place { selector, domain },
                 enabled: draft.enabled,

@@ -16,6 +16,7 @@ mod dkim;
 mod export;
 mod gate;
 mod merge;
+mod oauth;
 mod otp_policy;
 mod outbox;
 mod prove;

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Accounts, Budgets, Callers, Challenges, Charge, Confirmations, DkimKeys, Guess, MailKind, NewEntry,
-    Outbox, Policies, Probe, Start, Templates,
+    Outbox, Policies, Probe, RefreshTokens, Seals, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -29,6 +29,8 @@ pub(crate) mod dkim;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod refresh_tokens;
+pub(crate) mod seals;
 pub(crate) mod templates;
 
 /// A store that keeps every contract.
@@ -36,12 +38,14 @@ pub(crate) trait Store:
     Challenges
     + Budgets
     + Confirmations
+    + RefreshTokens
     + Outbox
     + Accounts
     + Callers
     + Policies
     + Templates
     + DkimKeys
+    + Seals
     + Probe
     + Clone
     + 'static
@@ -52,12 +56,14 @@ impl<
     T: Challenges
         + Budgets
         + Confirmations
+        + RefreshTokens
         + Outbox
         + Accounts
         + Callers
         + Policies
         + Templates
         + DkimKeys
+        + Seals
         + Probe
         + Clone
         + 'static,
@@ -104,8 +110,12 @@ macro_rules! keeps_every_contract {
             the_master_switch_stays_where_it_was_put);
         $crate::store::contract::keeps_every_contract!(@dkim $place;
             a_key_is_written_changed_and_removed, a_key_goes_with_its_account);
+        $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
+            a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
+        $crate::store::contract::keeps_every_contract!(@seals $place;
+            what_is_sealed_under_other_keys_is_sealed_anew);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

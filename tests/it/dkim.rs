@@ -420,3 +420,24 @@ async fn the_command_line_makes_shows_and_removes_keys() {
         "{again}"
     );
 }
+
+#[tokio::test]
+async fn a_key_is_sealed_anew_and_still_signs() {
+    let (scene, account) = scene().await;
+    set(&scene, &account, key("mf", Source::Generate(true)))
+        .await
+        .unwrap();
+    let config = scene.home.write();
+    let rotated = mailfactor(
+        &format!("--config {} keys rotate --json", config.display()),
+        &[],
+        "",
+    )
+    .await;
+    let rotated = rotated.json();
+    assert!(
+        rotated["resealed"].as_u64().is_some_and(|count| count > 0),
+        "{rotated}"
+    );
+    assert_eq!(signatures(&scene).await, 1);
+}

@@ -16,12 +16,12 @@ use crate::harness::{
 const HEADERS: [&str; 10] = [
     "From",
     "To",
-    "Subject",
     "Date",
     "Message-ID",
     "Auto-Submitted",
     "X-Auto-Response-Suppress",
     "Content-Language",
+    "Subject",
     "MIME-Version",
     "Content-Type",
 ];
@@ -265,7 +265,15 @@ async fn what_an_administrator_calls_the_sender_stays_text() {
         }
     }
     for (index, text) in SHOWN_AS_THEY_ARE.into_iter().enumerate() {
-        update("display_name", named(text)).await.unwrap();
+        let updated = update("display_name", named(text)).await;
+        // What may be read as encoded, even within quotation marks, is no name.
+        let name = if text.contains("=?") {
+            assert_eq!(fields(&updated.unwrap_err()), ["account.display_name"]);
+            SHOWN_AS_THEY_ARE[index - 1]
+        } else {
+            updated.unwrap();
+            text
+        };
         let footnote = pb::Account {
             footnote: text.to_owned(),
             footnote_enabled: true,
@@ -280,7 +288,7 @@ async fn what_an_administrator_calls_the_sender_stays_text() {
         assert_eq!(from.len(), 1, "{}", mail.data);
         assert_eq!(
             (from[0].name(), from[0].address()),
-            (Some(text), Some("login@example.org"))
+            (Some(name), Some("login@example.org"))
         );
         assert!(parsed.body_text(0).unwrap().contains(text), "{}", mail.data);
         check_html(&parsed.body_html(0).unwrap(), text);

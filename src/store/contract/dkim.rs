@@ -7,13 +7,14 @@ use crate::{
     domain::{
         account::Secret,
         dkim::{Algorithm, DkimKey, MOST_KEYS, Place as Published},
-        id::AccountId,
+        id::{AccountId, DkimKeyId},
     },
     store::{AccountWrite, DkimWrite},
 };
 
 fn key(account: AccountId, selector: &str, secret: Secret) -> DkimKey {
     DkimKey {
+        id: DkimKeyId::from_bytes(unique()),
         account,
         place: Published {
             selector: selector.into(),

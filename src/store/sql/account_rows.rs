@@ -151,6 +151,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         volume,
     } = &account.settings;
     let secret = login.as_ref().map(|login| secrets::parts(&login.secret));
+    let (kind, secret) = secret.unzip();
     sqlx::query(statement)
         .bind(account.id.as_bytes().as_slice())
         .bind(name)
@@ -159,8 +160,8 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         .bind(i64::from(server.port))
         .bind(server.security.name())
         .bind(login.as_ref().map(|login| login.username.as_str()))
-        .bind(secret.map(|(kind, _)| kind))
-        .bind(secret.map(|(_, bytes)| bytes))
+        .bind(kind)
+        .bind(secret)
         .bind(sender.address.as_str())
         .bind(&sender.display_name)
         .bind(sender.reply_to.as_ref().map(EmailAddress::as_str))

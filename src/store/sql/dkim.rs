@@ -13,7 +13,7 @@ use crate::{
     domain::{
         clock::Timestamp,
         dkim::{Algorithm, DkimKey, MOST_KEYS, Place},
-        id::AccountId,
+        id::{AccountId, DkimKeyId},
     },
     store::{DkimKeys, DkimWrite, StoreResult},
 };
@@ -52,11 +52,11 @@ impl DkimKeys for SqlStore {
             let (kind, secret) = secrets::parts(&key.secret);
             sqlx::query(
                 "INSERT INTO dkim_keys (account, selector, domain, enabled, algorithm, public_key, secret_kind, secret, \
-                 updated_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                 updated_at, version, id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
                  ON CONFLICT (account, selector) DO UPDATE SET domain = excluded.domain, enabled = excluded.enabled, \
                  algorithm = excluded.algorithm, public_key = excluded.public_key, \
                  secret_kind = excluded.secret_kind, secret = excluded.secret, updated_at = excluded.updated_at, \
-                 version = excluded.version",
+                 version = excluded.version, id = excluded.id",
             )
             .bind(key.account.as_bytes().as_slice())
             .bind(key.place.selector.as_str())
@@ -68,6 +68,7 @@ impl DkimKeys for SqlStore {
             .bind(secret)
             .bind(key.updated_at.as_micros())
             .bind(key.version)
+            .bind(key.id.as_bytes().as_slice())
             .execute(&mut *write)
             .await?;
             write.commit().await?;
@@ -121,6 +122,7 @@ async fn list(connection: &mut Connection, account: AccountId) -> Result<Vec<Dki
 fn key(row: &Row) -> StoreResult<DkimKey> {
     let columns = Columns::new(TABLE, row);
     Ok(DkimKey {
+        id: DkimKeyId::from_bytes(columns.bytes("id")?),
         account: AccountId::from_bytes(columns.bytes("account")?),
         place: Place {
             selector: columns.text("selector")?,

@@ -30,6 +30,7 @@ mod confirmations;
 mod dialect;
 mod dkim;
 mod migrations;
+mod oauth_rows;
 mod outbox;
 mod outbox_changes;
 mod outbox_pages;
@@ -38,7 +39,9 @@ mod outbox_requeue;
 mod outbox_work;
 mod policies;
 mod probe;
+mod refresh_tokens;
 mod rows;
+mod seals;
 mod secrets;
 mod templates;
 

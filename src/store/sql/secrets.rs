@@ -1,6 +1,7 @@
-//! Secrets as two columns: what kind, and the sealed bytes, the path or the variable's name.
+//! Secrets as two columns: what kind, and the sealed bytes, the path, the variable's name, or the
+//! settings of OAuth.
 
-use super::rows::Columns;
+use super::{oauth_rows, rows::Columns};
 use crate::{
     domain::{account::Secret, keyring::Sealed},
     store::StoreResult,
@@ -9,13 +10,15 @@ use crate::{
 const SEALED: &str = "sealed";
 const FILE: &str = "file";
 const ENVIRONMENT: &str = "environment";
+const OAUTH: &str = "oauth";
 
 /// What the columns `secret_kind` and `secret` hold.
-pub(super) fn parts(secret: &Secret) -> (&'static str, &[u8]) {
+pub(super) fn parts(secret: &Secret) -> (&'static str, Vec<u8>) {
     match secret {
-        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes()),
-        Secret::File(path) => (FILE, path.as_bytes()),
-        Secret::Environment(name) => (ENVIRONMENT, name.as_bytes()),
+        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes().to_vec()),
+        Secret::File(path) => (FILE, path.clone().into_bytes()),
+        Secret::Environment(name) => (ENVIRONMENT, name.clone().into_bytes()),
+        Secret::Oauth(oauth) => (OAUTH, oauth_rows::to_bytes(oauth)),
     }
 }
 
@@ -27,6 +30,7 @@ pub(super) fn secret(columns: &Columns<'_>) -> StoreResult<Secret> {
         SEALED => Secret::Sealed(Sealed::from_bytes(bytes)),
         FILE => Secret::File(text(bytes)?),
         ENVIRONMENT => Secret::Environment(text(bytes)?),
+        OAUTH => Secret::Oauth(Box::new(columns.known(oauth_rows::from_bytes(&bytes))?)),
         _ => return Err(columns.corrupt()),
     })
 }

@@ -1,5 +1,6 @@
 -- Keys that sign the mails of an account. A key lies here sealed, or the path or variable where it lies.
 CREATE TABLE dkim_keys (
+    id          BLOB    NOT NULL UNIQUE,
     account     BLOB    NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
     selector    TEXT    NOT NULL,
     domain      TEXT    NOT NULL,
