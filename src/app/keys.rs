@@ -11,7 +11,8 @@ use crate::{
     },
     domain::{
         account::{Account, Secret},
-        id::{AccountId, ChallengeId, EntryId},
+        dkim::DkimKey,
+        id::{AccountId, ChallengeId, DkimKeyId, EntryId},
         keyring::{KeyId, Keyring, Sealed, Subject},
         oauth::{OauthDraft, OauthSecret},
     },
@@ -155,6 +156,7 @@ fn place(kind: SealedKind, owner: &[u8]) -> Option<String> {
     let id = || owner.try_into().ok();
     Some(match kind {
         SealedKind::Account => Account::secret_place(&AccountId::from_bytes(id()?)),
+        SealedKind::Dkim => DkimKey::secret_place(&DkimKeyId::from_bytes(id()?)),
         SealedKind::Mail => NewEntry::place(&EntryId::from_bytes(id()?)),
         SealedKind::Context => context_place(ChallengeId::from_bytes(id()?)),
         SealedKind::RefreshToken => refresh_token_place(&Subject::from_bytes(owner.try_into().ok()?)),

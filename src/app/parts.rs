@@ -8,7 +8,7 @@ use crate::{
     domain::{address::ascii_domain, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
-    mail::{Library, MailSettings, Renderer, Transports, Worker, WorkerSettings},
+    mail::{Library, MailSettings, Renderer, Signer, Transports, Worker, WorkerSettings},
     policy::{Gate, Office, OfficeSettings, Vitals},
     repository::{
         Directory, SharedRepository,
@@ -72,6 +72,7 @@ pub(super) fn assemble(
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();
     let policies = Arc::new(PolicyBook::new(config.policies.clone(), shared.clone()));
+    let signer = Arc::new(Signer::new(shared.clone(), keyring.clone()));
     let library = Arc::new(Library::new(shared.clone(), &config.delivery.default_locale));
     let renderer =
         Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
@@ -85,6 +86,7 @@ pub(super) fn assemble(
         transports: transports.clone(),
         renderer: Arc::new(renderer),
         library: library.clone(),
+        signer: signer.clone(),
         policies: policies.clone(),
         changes: changes.clone(),
         settings: WorkerSettings {
@@ -120,6 +122,8 @@ pub(super) fn assemble(
         set_policies: shared.clone(),
         policies: policies.clone(),
         transports: transports.clone(),
+        dkim: shared.clone(),
+        signer,
         templates: shared.clone(),
         library,
         handoff,

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::pb::v1 as pb;
 
+mod dkim;
 mod fields;
 pub(super) mod oauth;
 mod presets;
@@ -49,6 +50,9 @@ pub(super) enum Command {
     Default(One),
     /// Removes an account; the default one only as the last.
     Remove(One),
+    /// Signs the mails of an account with DKIM: its keys and their DNS records.
+    #[command(subcommand)]
+    Dkim(dkim::Command),
     /// Tries an account against its mail server, stage by stage. No mail is sent.
     Test(test::Test),
     /// Sends a test message, the way every mail goes.
@@ -129,12 +133,22 @@ impl Command {
             Self::List(list) => list.run().await,
             Self::Presets(list) => presets::run(list).await,
             Self::Update(update) => update.run().await,
+            Self::Dkim(command) => command.run().await,
             Self::Test(test) => test.run().await,
             Self::SendTest(test) => test.run().await,
             Self::Show(one) => {
                 let mut client = one.client.connect().await?;
                 let account = get(&mut client, &one.account).await?;
-                print(&account, one.json);
+                let keys = dkim::keys(&mut client, &account.account_id).await?;
+                if one.json {
+                    let mut value = show::account(&account);
+                    value["dkim"] = keys.iter().map(dkim::value).collect();
+                    out::json(&value);
+                } else {
+                    let mut pairs = show::account_pairs(&account);
+                    pairs.extend(keys.iter().map(|key| ("dkim", dkim::brief(key))));
+                    out::pairs(&pairs);
+                }
                 Ok(())
             }
             Self::Default(one) => {

@@ -27,6 +27,10 @@ pub enum Action {
     CallerRotate,
     /// A caller was removed.
     CallerRemove,
+    /// A DKIM key of an account was written.
+    DkimSet,
+    /// One was deleted.
+    DkimDelete,
     /// An event was created.
     EventCreate,
     /// One was deleted, with its policy.
@@ -53,7 +57,7 @@ pub enum Action {
 
 impl Action {
     /// All of them, by name.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::AccountCreate,
         Self::AccountDelete,
         Self::AccountSetDefault,
@@ -61,6 +65,8 @@ impl Action {
         Self::CallerAdd,
         Self::CallerRemove,
         Self::CallerRotate,
+        Self::DkimDelete,
+        Self::DkimSet,
         Self::EventCreate,
         Self::EventDelete,
         Self::OutboxRequeue,
@@ -85,6 +91,8 @@ impl Action {
             Self::CallerAdd => "caller.add",
             Self::CallerRotate => "caller.rotate",
             Self::CallerRemove => "caller.remove",
+            Self::DkimSet => "dkim.set",
+            Self::DkimDelete => "dkim.delete",
             Self::EventCreate => "event.create",
             Self::EventDelete => "event.delete",
             Self::OutboxRequeue => "outbox.requeue",

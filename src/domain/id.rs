@@ -87,3 +87,7 @@ random_id!(
     /// Names an audit event.
     AuditId
 );
+random_id!(
+    /// Names a DKIM key of an account.
+    DkimKeyId
+);

@@ -20,6 +20,7 @@ pub mod code;
 mod code_spec;
 pub mod csv;
 pub mod delivery;
+pub mod dkim;
 pub mod entropy;
 pub mod id;
 pub mod keyring;

@@ -280,6 +280,42 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
         let sample = shown.map_err(|error| status::template(&error))?;
         Ok(Response::new(convert::sample(sample)))
     }
+
+    async fn list_dkim_keys(
+        &self,
+        request: Request<pb::ListDkimKeysRequest>,
+    ) -> Result<Response<pb::ListDkimKeysResponse>, Status> {
+        let account = convert::named_account(&request.get_ref().account).map_err(invalid)?;
+        let found = self.office.dkim_keys(&account).await;
+        let found = found.map_err(|error| status::dkim(&error))?;
+        let keys = found.into_iter().map(convert::dkim_key).collect();
+        Ok(Response::new(pb::ListDkimKeysResponse { keys }))
+    }
+
+    async fn set_dkim_key(
+        &self,
+        request: Request<pb::SetDkimKeyRequest>,
+    ) -> Result<Response<pb::SetDkimKeyResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let (account, draft, version) = convert::set_dkim_key(request.into_inner()).map_err(invalid)?;
+        let saved = self.office.set_dkim_key(&caller, &account, draft, version).await;
+        let key = Some(convert::dkim_key(saved.map_err(|error| status::dkim(&error))?));
+        Ok(Response::new(pb::SetDkimKeyResponse { key }))
+    }
+
+    async fn delete_dkim_key(
+        &self,
+        request: Request<pb::DeleteDkimKeyRequest>,
+    ) -> Result<Response<pb::DeleteDkimKeyResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let (account, selector, version) = convert::delete_dkim_key(request.get_ref()).map_err(invalid)?;
+        let deleted = self
+            .office
+            .delete_dkim_key(&caller, &account, selector, version)
+            .await;
+        deleted.map_err(|error| status::dkim(&error))?;
+        Ok(Response::new(pb::DeleteDkimKeyResponse {}))
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err gives the value")]

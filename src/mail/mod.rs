@@ -14,6 +14,7 @@ mod breaker;
 mod built_in;
 mod compose;
 mod dial;
+mod dkim;
 mod egress;
 mod encoded_word;
 mod exchange;
@@ -38,6 +39,7 @@ mod transport;
 mod worker;
 
 pub use breaker::{Admission, Breaker};
+pub use dkim::{Signer, SigningKey, SigningKeyError, read_signing_key};
 pub use egress::{IpRange, IpRangeError};
 pub use library::{Layer, Library};
 pub use oauth::{check_private_key, refresh_token_place};

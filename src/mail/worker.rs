@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Library, Renderer, Transports};
+use super::{Library, Renderer, Signer, Transports};
 use crate::{
     domain::{
         clock::Clock,
@@ -65,6 +65,8 @@ pub struct Worker {
     pub policies: Arc<PolicyBook>,
     /// The templates that administrators wrote.
     pub library: Arc<Library>,
+    /// Signs mails with DKIM.
+    pub signer: Arc<Signer>,
     /// Rung for every challenge whose mail changed.
     pub changes: Changes,
     /// The rest.

@@ -7,12 +7,15 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     domain::{address::LocalPart, clock::Clock, entropy::Entropy, keyring::Keyring},
-    mail::{Library, Transports},
-    store::{Accounts, Audit, Outbox, Policies, Templates, handoff::Handoff, policy_book::PolicyBook},
+    mail::{Library, Signer, Transports},
+    store::{
+        Accounts, Audit, DkimKeys, Outbox, Policies, Templates, handoff::Handoff, policy_book::PolicyBook,
+    },
 };
 
 mod accounts;
 mod audit;
+mod dkim;
 mod export;
 mod gate;
 mod merge;
@@ -33,6 +36,7 @@ pub use crate::{
 };
 pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use audit::{Action, ActorKind, AuditEvent, AuditFilter, AuditKey, AuditPage};
+pub use dkim::{DkimDraft, DkimError, DkimSource};
 pub use gate::Gate;
 pub use merge::UPDATABLE;
 pub use otp_policy::{PolicyError, PolicyView};
@@ -67,6 +71,10 @@ pub struct Office {
     pub policies: Arc<PolicyBook>,
     /// The worker's connections.
     pub transports: Arc<Transports>,
+    /// Keys that sign mails.
+    pub dkim: Arc<dyn DkimKeys>,
+    /// What signs with them.
+    pub signer: Arc<Signer>,
     /// Templates in place of built-in ones.
     pub templates: Arc<dyn Templates>,
     /// The same, as the worker knows them.

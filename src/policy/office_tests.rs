@@ -62,6 +62,7 @@ impl House {
         )
         .unwrap();
         let (handoff, tray) = handoff(8);
+        let signer = Signer::new(Arc::new(store.clone()), Arc::clone(&keyring));
         let office = Office {
             clock,
             entropy: Arc::new(SystemEntropy),
@@ -72,6 +73,8 @@ impl House {
             set_policies: Arc::new(store.clone()),
             policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             transports: Arc::new(transports),
+            dkim: Arc::new(store.clone()),
+            signer: Arc::new(signer),
             templates: Arc::new(store.clone()),
             library: Arc::new(Library::new(Arc::new(store.clone()), "")),
             handoff,

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, Guess, MailKind, NewEntry, Outbox,
-    Policies, Probe, RefreshTokens, Seals, Start, Templates,
+    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, DkimKeys, Guess, MailKind,
+    NewEntry, Outbox, Policies, Probe, RefreshTokens, Seals, Start, Templates,
 };
 use crate::domain::{
     audit::{Action, Actor, Note},
@@ -27,6 +27,7 @@ use crate::domain::{
 
 pub(crate) mod audit;
 pub(crate) mod challenges;
+pub(crate) mod dkim;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
@@ -46,6 +47,7 @@ pub(crate) trait Store:
     + Callers
     + Policies
     + Templates
+    + DkimKeys
     + Seals
     + Probe
     + Clone
@@ -64,6 +66,7 @@ impl<
         + Callers
         + Policies
         + Templates
+        + DkimKeys
         + Seals
         + Probe
         + Clone
@@ -109,6 +112,8 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
             the_master_switch_stays_where_it_was_put);
+        $crate::store::contract::keeps_every_contract!(@dkim $place;
+            a_key_is_written_changed_and_removed, a_key_goes_with_its_account);
         $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
             a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@audit $place;

@@ -23,6 +23,7 @@ pub mod changes;
 mod confirmations;
 #[cfg(test)]
 pub(crate) mod contract;
+mod dkim;
 pub mod handoff;
 mod outbox;
 mod outbox_changes;
@@ -40,6 +41,7 @@ pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
 };
 pub use confirmations::Confirmations;
+pub use dkim::{DkimKeys, DkimWrite};
 pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
     Outcome, PageKey, QueueDepth, Requeued, Settlement,

@@ -14,6 +14,8 @@ use crate::domain::{
 pub enum SealedKind {
     /// Passwords of accounts. Their OAuth settings are sealed anew as a whole: [`Seals::reseal_oauth`].
     Account,
+    /// Private keys of DKIM.
+    Dkim,
     /// Mails of the outbox.
     Mail,
     /// What challenges keep for their next mail.
@@ -24,7 +26,13 @@ pub enum SealedKind {
 
 impl SealedKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Account, Self::Mail, Self::Context, Self::RefreshToken];
+    pub const ALL: [Self; 5] = [
+        Self::Account,
+        Self::Dkim,
+        Self::Mail,
+        Self::Context,
+        Self::RefreshToken,
+    ];
 }
 
 /// A sealed value, and whose it is.

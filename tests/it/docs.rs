@@ -299,6 +299,7 @@ fn commands(line: &str) -> Vec<CommandLine> {
         "sending",
         "outbox",
         "challenge",
+        "template",
     ];
     let singles = ["serve", "demo", "check", "migrate", "health"];
     let mut found = Vec::new();
@@ -324,6 +325,10 @@ fn commands(line: &str) -> Vec<CommandLine> {
         let mut path = vec![rest[at].to_owned()];
         if groups.contains(&rest[at]) {
             path.extend(rest.get(at + 1).map(|word| (*word).to_owned()));
+            // A group within a group.
+            if path.ends_with(&["dkim".to_owned()]) {
+                path.extend(rest.get(at + 2).map(|word| (*word).to_owned()));
+            }
         }
         let flags = rest.iter().filter(|word| word.starts_with("--"));
         found.push(CommandLine {

@@ -18,7 +18,7 @@ use mailfactor::{
         preset::Preset,
         template::{TemplateKey, TemplateParts},
     },
-    mail::{Library, MailSettings, Renderer, Settled, Transports, Worker, WorkerSettings},
+    mail::{Library, MailSettings, Renderer, Settled, Signer, Transports, Worker, WorkerSettings},
     store::{
         Accounts as _, Claimed, Entry, LEASE, MailKind, NewEntry, Outbox, Templates,
         changes::Changes,
@@ -103,6 +103,7 @@ impl PostRoom {
             Arc::new(store.clone()),
         )
         .unwrap();
+        let signer = Signer::new(Arc::new(store.clone()), keyring.clone());
         let worker = Worker {
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -113,6 +114,7 @@ impl PostRoom {
             renderer: Arc::new(Renderer::default()),
             policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             library: Arc::new(Library::new(Arc::new(store.clone()), "")),
+            signer: Arc::new(signer),
             changes: Changes::new(),
             settings: WorkerSettings {
                 concurrency: 4,

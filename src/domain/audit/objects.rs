@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::Fields;
 use crate::domain::{
     account::{Account, AccountSettings, Link, Login, Secret, Sender, Server, Volume},
@@ -10,6 +12,7 @@ use crate::domain::{
     budget::GuessBudget,
     caller::Caller,
     delivery::DeliveryState,
+    dkim::DkimKey,
     id::EntryId,
     keyring::Subject,
     oauth::{Algorithm, ClientAuthentication, Oauth, OauthDraft},
@@ -66,6 +69,15 @@ impl Object {
         let any = |part: &str| if part.is_empty() { "*" } else { part }.to_owned();
         let parts = [key.purpose.name().to_owned(), any(&key.event), any(&key.language)];
         Self::named(&parts.join("/"))
+    }
+
+    /// A DKIM key: its selector and domain.
+    #[must_use]
+    pub fn dkim(key: &DkimKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            name: key.place.record_name(),
+        }
     }
 
     /// A user, by the keyed hash that budgets know it by, and a name that is no whole address.
@@ -285,6 +297,30 @@ fn plain(value: &Value) -> Value {
     match value.get("secs").and_then(Value::as_u64) {
         Some(seconds) => format!("{seconds}s").into(),
         None => value.clone(),
+    }
+}
+
+impl From<&DkimKey> for Fields {
+    fn from(key: &DkimKey) -> Self {
+        let DkimKey {
+            id: _,
+            account,
+            place,
+            enabled,
+            algorithm,
+            public,
+            secret,
+            updated_at: _,
+            version: _,
+        } = key;
+        let fields = Self::new()
+            .with("account", account.to_string())
+            .with("selector", place.selector.as_str())
+            .with("domain", place.domain.as_str())
+            .with("enabled", *enabled)
+            .with("algorithm", algorithm.name())
+            .with("public_key", STANDARD.encode(public));
+        with_secret(fields, "private_key", secret)
     }
 }
 

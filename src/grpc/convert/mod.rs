@@ -10,6 +10,7 @@ mod audit;
 mod challenge;
 mod csv;
 mod delivery;
+mod dkim;
 mod entry;
 mod field;
 mod oauth;
@@ -23,6 +24,7 @@ pub(super) use audit::{audit_event, audit_page_token, list_audit_events};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
 pub(super) use csv::{csv, csv_headings};
 pub(super) use delivery::{NOT_CONNECTED, report, test_connection, test_message};
+pub(super) use dkim::{delete_dkim_key, dkim_key, set_dkim_key};
 pub(super) use entry::{attempt, entry, entry_news, export_entries, list_entries, page_token, watch_entries};
 pub(super) use otp_policy::{
     delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,

@@ -17,7 +17,7 @@ mod factor;
 mod policy;
 
 pub(super) use factor::{cancel, get, resend, start, verify};
-pub(super) use policy::{account, otp_policy, outbox, requeue, template, test};
+pub(super) use policy::{account, dkim, otp_policy, outbox, requeue, template, test};
 
 /// The domain of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "mailfactor";

@@ -7,7 +7,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{super::convert::NOT_CONNECTED, DOMAIN, invalid, refuse, sending_disabled, store};
 use crate::domain::delivery::ConnectionReport;
-use crate::policy::{AccountError, OutboxError, PolicyError, RequeueError, TemplateError, TestError};
+use crate::policy::{
+    AccountError, DkimError, OutboxError, PolicyError, RequeueError, TemplateError, TestError,
+};
 
 /// Why an account was not saved or found.
 pub(in crate::grpc) fn account(error: &AccountError) -> Status {
@@ -115,6 +117,30 @@ pub(in crate::grpc) fn requeue(error: &RequeueError) -> Status {
             "ENTRY_EXPIRED",
             "the code of the entry is no longer good; start a new challenge or resend its code",
         ),
+    }
+}
+
+/// Why a DKIM key was not saved or found.
+pub(in crate::grpc) fn dkim(error: &DkimError) -> Status {
+    match error {
+        DkimError::Invalid(faults) => invalid(faults),
+        DkimError::Account(cause) => account(cause),
+        DkimError::Unknown => refuse(
+            Code::NotFound,
+            "DKIM_KEY_UNKNOWN",
+            "the account has no DKIM key with this selector",
+        ),
+        DkimError::Stale => refuse(
+            Code::Aborted,
+            "ETAG_STALE",
+            "the DKIM key was changed in between; read it again",
+        ),
+        DkimError::Full => refuse(
+            Code::ResourceExhausted,
+            "TOO_MANY_DKIM_KEYS",
+            "the account has as many DKIM keys as it may have; delete one",
+        ),
+        DkimError::Store(cause) => store(cause),
     }
 }
 

@@ -53,11 +53,27 @@ impl Step<'_> {
                 Ok(rendered) => rendered,
                 Err(failure) => return self.fail(Some(account), began, failure).await,
             };
-            if let Some(broken) = &rendered.broken_template {
+            if let Some(broken) = rendered
+                .broken_template
+                .as_ref()
+                .filter(|_| self.remark.is_empty())
+            {
                 metrics::counter!("mailfactor_templates_broken_total").increment(1);
                 tracing::error!(template.fault = %broken, "the built-in template stands in for a broken one");
                 self.remark = format!(" [{broken}]");
             }
+            let rendered = match self
+                .worker
+                .signer
+                .sign(account.id, rendered, self.claimed.submitted_at)
+                .await
+            {
+                Ok(signed) => signed,
+                Err(failure) => {
+                    failed = Some(self.passed_over(account, began, failure));
+                    continue;
+                }
+            };
             match self.attempt(pass, account, &rendered).await {
                 Ok(accepted) => return self.accepted(account, began, &accepted).await,
                 Err(Unsent::Withheld(Withheld::Refused(Leave::Spent(until)))) => {
@@ -66,15 +82,7 @@ impl Step<'_> {
                 Err(Unsent::Withheld(withheld)) => return self.withheld(account, began, withheld).await,
                 Err(Unsent::Overtaken) => hold(&mut held, account, Obstacle::Resting(self.now())),
                 Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
-                    self.note(
-                        account.settings.name.clone(),
-                        began,
-                        failure.stage,
-                        failure.code,
-                        failure.reply.clone(),
-                        DeliveryState::Deferred,
-                    );
-                    failed = Some((account, began, failure));
+                    failed = Some(self.passed_over(account, began, failure));
                 }
                 Err(Unsent::Failed(failure)) => return self.fail(Some(account), began, failure).await,
             }
@@ -88,6 +96,24 @@ impl Step<'_> {
             (None, Some((account, obstacle))) => self.hold_back(account, obstacle).await,
             (None, None) => Settled::Unsettled,
         }
+    }
+
+    /// Notes that an account is at fault, before the next one is tried.
+    fn passed_over<'b>(
+        &mut self,
+        account: &'b Account,
+        began: Timestamp,
+        failure: SendFailure,
+    ) -> (&'b Account, Timestamp, SendFailure) {
+        self.note(
+            account.settings.name.clone(),
+            began,
+            failure.stage,
+            failure.code,
+            failure.reply.clone(),
+            DeliveryState::Deferred,
+        );
+        (account, began, failure)
     }
 
     /// One attempt through one account.

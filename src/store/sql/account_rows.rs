@@ -5,19 +5,20 @@ use std::time::Duration;
 use super::{
     Failure,
     dialect::{Connection, FOR_UPDATE, Row},
-    flag, oauth_rows,
+    flag,
     rows::Columns,
+    secrets,
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Proof, Secret, Security, Sender, Server, Volume},
+        account::{Account, AccountSettings, Link, Login, Proof, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         clock::Timestamp,
         id::AccountId,
-        keyring::{Sealed, Subject},
+        keyring::Subject,
         preset::Preset,
     },
-    store::{StoreError, StoreResult},
+    store::StoreResult,
 };
 
 const TABLE: &str = "accounts";
@@ -149,12 +150,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         sender,
         volume,
     } = &account.settings;
-    let secret = login.as_ref().map(|login| match &login.secret {
-        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes().to_vec()),
-        Secret::File(path) => (FILE, path.clone().into_bytes()),
-        Secret::Environment(name) => (ENVIRONMENT, name.clone().into_bytes()),
-        Secret::Oauth(oauth) => (OAUTH, oauth_rows::to_bytes(oauth)),
-    });
+    let secret = login.as_ref().map(|login| secrets::parts(&login.secret));
     let (kind, secret) = secret.unzip();
     sqlx::query(statement)
         .bind(account.id.as_bytes().as_slice())
@@ -190,11 +186,6 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         .bind(i64::from(volume.per_minute))
         .bind(i64::from(volume.per_day))
 }
-
-const SEALED: &str = "sealed";
-const FILE: &str = "file";
-const ENVIRONMENT: &str = "environment";
-const OAUTH: &str = "oauth";
 
 fn saved(rows: u64) -> Saved {
     if rows == 1 { Saved::Yes } else { Saved::NameTaken }
@@ -268,14 +259,6 @@ fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
     let Some(username) = columns.text_if_any("username")? else {
         return Ok(None);
     };
-    let bytes = columns.blob("secret")?;
-    let text = |bytes| String::from_utf8(bytes).map_err(|_| StoreError::Corrupt(TABLE));
-    let secret = match columns.text("secret_kind")?.as_str() {
-        SEALED => Secret::Sealed(Sealed::from_bytes(bytes)),
-        FILE => Secret::File(text(bytes)?),
-        ENVIRONMENT => Secret::Environment(text(bytes)?),
-        OAUTH => Secret::Oauth(Box::new(columns.known(oauth_rows::from_bytes(&bytes))?)),
-        _ => return Err(columns.corrupt()),
-    };
+    let secret = secrets::secret(columns)?;
     Ok(Some(Login { username, secret }))
 }

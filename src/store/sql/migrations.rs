@@ -60,6 +60,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0008_audit.sql"),
     },
     Migration {
+        version: 9,
+        name: "dkim",
+        script: include_str!("schema/0009_dkim.sql"),
+    },
+    Migration {
         version: 10,
         name: "tests",
         script: include_str!("schema/0010_tests.sql"),

@@ -30,6 +30,7 @@ mod challenge_rows;
 mod challenges;
 mod confirmations;
 mod dialect;
+mod dkim;
 mod migrations;
 mod oauth_rows;
 mod outbox;
@@ -43,6 +44,7 @@ mod probe;
 mod refresh_tokens;
 mod rows;
 mod seals;
+mod secrets;
 mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.

@@ -29,6 +29,12 @@ const fn place(kind: SealedKind) -> Place {
             column: "secret",
             only: "secret_kind = 'sealed'",
         },
+        SealedKind::Dkim => Place {
+            table: "dkim_keys",
+            id: "id",
+            column: "secret",
+            only: "secret_kind = 'sealed'",
+        },
         SealedKind::Mail => Place {
             table: "outbox",
             id: "id",

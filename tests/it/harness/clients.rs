@@ -22,7 +22,7 @@ pub fn grpc_health_probe() -> Option<PathBuf> {
     require(tool("grpc_health_probe"), "grpc_health_probe")
 }
 
-/// A Python that has grpcio and its tools.
+/// A Python that has grpcio and its tools, and dkimpy.
 pub fn python() -> Option<PathBuf> {
     let python = tools().join("python/bin/python");
     require(python.exists().then_some(python), "Python with grpcio")
