@@ -17,6 +17,7 @@ use crate::{
     },
     store::{
         Accounts,
+        account_book::AccountBook,
         cached::CachedChallenges,
         changes::Changes,
         handoff::{Tray, handoff},
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     pub(super) worker: Arc<Worker>,
     pub(super) tray: Tray,
     pub(super) policies: Arc<PolicyBook>,
+    pub(super) accounts: Arc<AccountBook>,
 }
 
 /// Puts the parts together.
@@ -59,7 +61,13 @@ pub(super) fn assemble(
     let shared = Arc::new(store.clone());
     let hello_name = hello_name(config);
     let message_id_domain = message_id_domain(config, &hello_name);
-    let transports = Transports::new(mail_settings(config, hello_name), keyring.clone(), clock.clone())?;
+    let transports = Transports::new(
+        mail_settings(config, hello_name),
+        keyring.clone(),
+        clock.clone(),
+        entropy.clone(),
+        shared.clone(),
+    )?;
     let transports = Arc::new(transports);
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();
@@ -67,6 +75,7 @@ pub(super) fn assemble(
     let library = Arc::new(Library::new(shared.clone(), &config.delivery.default_locale));
     let renderer =
         Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
+    let accounts = Arc::new(AccountBook::new(shared.clone()));
     let worker = Worker {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -97,6 +106,7 @@ pub(super) fn assemble(
         directory: Arc::new(directory(&config.users)?),
         policies: policies.clone(),
         handoff: handoff.clone(),
+        accounts: accounts.clone(),
         changes,
         settings: DeskSettings {
             default_locale: config.delivery.default_locale.clone(),
@@ -147,6 +157,7 @@ pub(super) fn assemble(
         worker: Arc::new(worker),
         tray,
         policies,
+        accounts,
     })
 }
 
@@ -201,6 +212,8 @@ fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
         tls_timeout: delivery.timeouts.tls,
         command_timeout: delivery.timeouts.command,
         accept_timeout: delivery.timeouts.accept,
+        // Leaves as much for the mail server.
+        token_timeout: delivery.timeouts.attempt / 2,
         attempt_timeout: delivery.timeouts.attempt,
         pool_size: delivery.pool_size,
         pool_idle: delivery.pool_idle,

@@ -143,8 +143,8 @@ pub(super) fn standing(account: &pb::Account) -> String {
     match standing.last_failure.as_str() {
         "" => state,
         failure => {
-            let stage = word(standing.failed_stage().as_str_name(), "STAGE_");
-            format!("{state}; at {stage}: {failure}")
+            let failed_at = word(standing.failed_stage().as_str_name(), "STAGE_");
+            format!("{state}; at {failed_at}: {failure}")
         }
     }
 }
@@ -169,6 +169,7 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         ("security", security(account).to_owned()),
         ("login", account.username.clone()),
         ("secret", secret(account)),
+        ("OAuth 2.0", super::account::oauth::line(account.oauth.as_ref())),
         ("sender", account.sender.clone()),
         ("shown as", account.display_name.clone()),
         ("replies to", account.reply_to.clone()),
@@ -216,6 +217,7 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "authentication": account.authentication,
         "username": account.username,
         "secret": secret(account),
+        "oauth": super::account::oauth::value(account.oauth.as_ref()),
         "sender": account.sender,
         "display_name": account.display_name,
         "reply_to": account.reply_to,

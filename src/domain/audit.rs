@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{caller::CallerId, clock::Timestamp, id::AuditId, visitor::Visitor};
 
 mod fields;
+mod oauth;
 mod objects;
 
 pub use fields::Fields;
@@ -31,6 +32,8 @@ pub enum Action {
     EventCreate,
     /// One was deleted, with its policy.
     EventDelete,
+    /// Everything sealed was sealed anew, after a new key or an interruption.
+    KeysReseal,
     /// A failed mail was made due again.
     OutboxRequeue,
     /// Fields of a policy were set.
@@ -53,7 +56,7 @@ pub enum Action {
 
 impl Action {
     /// All of them, by name.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AccountCreate,
         Self::AccountDelete,
         Self::AccountSetDefault,
@@ -63,6 +66,7 @@ impl Action {
         Self::CallerRotate,
         Self::EventCreate,
         Self::EventDelete,
+        Self::KeysReseal,
         Self::OutboxRequeue,
         Self::PolicyReset,
         Self::PolicyUpdate,
@@ -87,6 +91,7 @@ impl Action {
             Self::CallerRemove => "caller.remove",
             Self::EventCreate => "event.create",
             Self::EventDelete => "event.delete",
+            Self::KeysReseal => "keys.reseal",
             Self::OutboxRequeue => "outbox.requeue",
             Self::PolicyUpdate => "policy.update",
             Self::PolicyReset => "policy.reset",

@@ -25,6 +25,7 @@ pub mod id;
 pub mod keyring;
 pub mod mask;
 pub mod message;
+pub mod oauth;
 pub mod otp_policy;
 pub mod override_address;
 pub mod policy_draft;

@@ -15,13 +15,15 @@ use crate::{
         caller::CallerId,
         challenge::{Purpose, Verdict},
         clock::Timestamp,
+        id::AccountId,
         keyring::KeyId,
         message::{CodeMail, Mail},
         otp_policy::Configured,
     },
     repository::file::FileRepository,
     store::{
-        Claimed, NewEntry, Policies,
+        Accounts, Claimed, NewEntry, Policies,
+        contract::people,
         handoff::{Tray, handoff},
         sql::{SqlSettings, SqlStore},
     },
@@ -78,6 +80,12 @@ impl House {
             .unwrap();
         store.migrate().await.unwrap();
         let store = Arc::new(store);
+        let account = people::settings("work");
+        let id = AccountId::from_bytes([1; 16]);
+        store
+            .create(id, account, clock.now(), &crate::store::contract::note())
+            .await
+            .unwrap();
         let (handoff, tray) = handoff(8);
         let desk = Desk {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -95,6 +103,7 @@ impl House {
                 Arc::clone(&store) as Arc<dyn Policies>,
             )),
             handoff,
+            accounts: Arc::new(AccountBook::new(Arc::clone(&store) as Arc<dyn Accounts>)),
             changes: Changes::new(),
             settings: DeskSettings {
                 default_locale: "en".into(),

@@ -60,6 +60,9 @@ pub enum StartError {
     /// The master switch is off.
     #[error("sending is switched off")]
     SendingDisabled,
+    /// No mail account is enabled.
+    #[error("no mail account is enabled")]
+    NoAccount,
     /// The named repository is not configured, or not for this event.
     #[error("no repository of that name is configured")]
     RepositoryNotConfigured,
@@ -105,6 +108,9 @@ impl Desk {
         let policies = self.policies.current();
         if !policies.sending {
             return Err(StartError::SendingDisabled);
+        }
+        if !self.accounts.any().await? {
+            return Err(StartError::NoAccount);
         }
         let policy = policies.of(&request.event);
         if request.wait && !sees_users(caller, policy) {
@@ -229,7 +235,7 @@ impl Desk {
             caller: caller.id,
             purpose: request.purpose,
             spec: policy.spec(request.purpose).clone(),
-            key: self.keyring.newest().clone(),
+            key: self.keyring.newest(),
             user: addressee.user,
             address: addressee.address,
             decoy: addressee.decoy,
@@ -315,6 +321,7 @@ impl StartError {
             Self::NoAddress => "no_address",
             Self::UserAmbiguous => "user_ambiguous",
             Self::SendingDisabled => "sending_disabled",
+            Self::NoAccount => "no_account",
             Self::RepositoryNotConfigured => "repository_not_configured",
             Self::Override(refusal) => override_address::outcome(*refusal),
             Self::Repository(_) => "repository_unavailable",

@@ -16,6 +16,7 @@ mod audit;
 mod export;
 mod gate;
 mod merge;
+mod oauth;
 mod otp_policy;
 mod outbox;
 mod prove;

@@ -60,7 +60,7 @@ impl Office {
                 Err(SecretFault::File)
             }
             Secret::Environment(name) if !is_secret_variable(name) => Err(SecretFault::Environment),
-            Secret::Sealed(_) => Err(SecretFault::Sealed),
+            Secret::Sealed(_) | Secret::Oauth(_) => Err(SecretFault::Sealed),
             Secret::File(_) | Secret::Environment(_) => Ok(secret),
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, Guess, MailKind, NewEntry, Outbox,
-    Policies, Probe, Start, Templates,
+    Policies, Probe, RefreshTokens, Seals, Start, Templates,
 };
 use crate::domain::{
     audit::{Action, Actor, Note},
@@ -30,6 +30,8 @@ pub(crate) mod challenges;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod refresh_tokens;
+pub(crate) mod seals;
 pub(crate) mod templates;
 
 /// A store that keeps every contract.
@@ -37,12 +39,14 @@ pub(crate) trait Store:
     Challenges
     + Budgets
     + Confirmations
+    + RefreshTokens
     + Outbox
     + Accounts
     + Audit
     + Callers
     + Policies
     + Templates
+    + Seals
     + Probe
     + Clone
     + 'static
@@ -53,12 +57,14 @@ impl<
     T: Challenges
         + Budgets
         + Confirmations
+        + RefreshTokens
         + Outbox
         + Accounts
         + Audit
         + Callers
         + Policies
         + Templates
+        + Seals
         + Probe
         + Clone
         + 'static,
@@ -106,8 +112,12 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@audit $place;
             every_change_leaves_one_event, what_is_refused_leaves_none, events_are_paged_and_filtered,
             old_events_are_forgotten);
+        $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
+            a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
+        $crate::store::contract::keeps_every_contract!(@seals $place;
+            what_is_sealed_under_other_keys_is_sealed_anew);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

@@ -7,12 +7,13 @@
 //!
 //! In front of the challenges stands [`cached`]: it refuses what can be refused without the database. [`handoff`] gives
 //! a fresh mail to this instance's worker without another query, [`changes`] wakes whoever waits for news of a
-//! challenge, and [`policy_book`] holds the policies in force.
+//! challenge, and [`policy_book`] holds the policies in force, [`account_book`] what a start asks of the mail accounts.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub mod account_book;
 mod accounts;
 mod audit;
 pub mod cached;
@@ -27,6 +28,8 @@ mod outbox;
 mod outbox_changes;
 mod policies;
 pub mod policy_book;
+mod refresh_tokens;
+mod seals;
 pub mod sql;
 mod templates;
 
@@ -43,6 +46,8 @@ pub use outbox::{
 };
 pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
+pub use refresh_tokens::{REFRESH_TURN, RefreshTokens, RefreshTurn};
+pub use seals::{SealedKind, SealedValue, Seals};
 pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.

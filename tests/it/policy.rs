@@ -679,3 +679,46 @@ async fn the_command_line_sets_policies_events_and_the_switch() {
     assert!(run("sending show --json").1.contains("\"changed_by\": \"cli\""));
     assert!(run("sending on").0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mask_needs_no_setting_and_cannot_be_switched_off() {
+    let stage = Stage::new(Home::new()).await;
+    let masked = async |event: &str| {
+        start(&stage.idp, "ann", event, |_| {})
+            .await
+            .unwrap()
+            .masked_recipient
+    };
+    assert_eq!(masked("").await, "a*****@e*****.com");
+    for pattern in [
+        "",
+        " ",
+        "none",
+        "{local:3}@{domain:3}.{tld}",
+        "{local:64}***@{domain:1}***.{tld}",
+        "{local}***",
+        "***{address}",
+        "***\n",
+    ] {
+        for event in ["", "vpn"] {
+            if event == "vpn" && pattern.is_empty() {
+                stage.create_event(event).await.unwrap();
+            }
+            let refused = stage
+                .set(event, &["mask"], |policy| policy.mask = pattern.to_owned())
+                .await;
+            assert_eq!(faults(refused)[0].0, "policy.mask", "{pattern:?}");
+        }
+    }
+    assert_eq!(
+        stage.get("").await.unwrap().mask,
+        "{local:1}*****@{domain:1}*****.{tld}"
+    );
+    let own = "{local:2}•••@•••.{tld}";
+    stage
+        .set("vpn", &["mask"], |policy| policy.mask = own.to_owned())
+        .await
+        .unwrap();
+    assert_eq!(masked("vpn").await, "an•••@•••.com");
+    assert_eq!(masked("").await, "a*****@e*****.com");
+}

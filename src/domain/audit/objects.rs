@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::Fields;
+use super::{Fields, oauth::with_secret};
 use crate::domain::{
-    account::{Account, AccountSettings, Link, Login, Secret, Sender, Server, Volume},
+    account::{Account, AccountSettings, Link, Login, Sender, Server, Volume},
     address::EmailAddress,
     budget::GuessBudget,
     caller::Caller,
@@ -159,12 +159,7 @@ fn with_link(fields: Fields, link: &Link) -> Fields {
 
 fn with_login(fields: Fields, login: &Login) -> Fields {
     let Login { username, secret } = login;
-    let fields = fields.with("username", username.as_str());
-    match secret {
-        Secret::Sealed(sealed) => fields.hiding("secret", sealed.as_bytes()),
-        Secret::File(path) => fields.with("secret", format!("file {path}")),
-        Secret::Environment(name) => fields.with("secret", format!("environment {name}")),
-    }
+    with_secret(fields.with("username", username.as_str()), "secret", secret)
 }
 
 fn with_sender(fields: Fields, sender: &Sender) -> Fields {

@@ -12,6 +12,7 @@ mod csv;
 mod delivery;
 mod entry;
 mod field;
+mod oauth;
 mod otp_policy;
 mod page;
 mod preset;

@@ -36,6 +36,7 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
             )
         }
         StartError::SendingDisabled => sending_disabled(),
+        StartError::NoAccount => no_account(),
         StartError::WaitNotAllowed => wait_not_allowed(),
         StartError::RequestReused => refuse(
             Code::AlreadyExists,
@@ -54,6 +55,7 @@ pub(in crate::grpc) fn resend(error: &ResendError, now: Timestamp) -> Status {
     match error {
         ResendError::Unknown => challenge_unknown(),
         ResendError::SendingDisabled => sending_disabled(),
+        ResendError::NoAccount => no_account(),
         ResendError::Closed(_) => challenge_closed(),
         ResendError::TooEarly(until) => exhausted_until(
             "RESEND_TOO_EARLY",
@@ -101,6 +103,14 @@ pub(in crate::grpc) fn get(error: &GetError) -> Status {
         GetError::Unknown => challenge_unknown(),
         GetError::Store(cause) => store(cause),
     }
+}
+
+fn no_account() -> Status {
+    refuse(
+        Code::FailedPrecondition,
+        "NO_ACCOUNT",
+        "no mail account is enabled, so no mail can go out",
+    )
 }
 
 fn challenge_unknown() -> Status {

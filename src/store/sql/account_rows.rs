@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Failure,
     dialect::{Connection, FOR_UPDATE, Row},
-    flag,
+    flag, oauth_rows,
     rows::Columns,
 };
 use crate::{
@@ -150,10 +150,12 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         volume,
     } = &account.settings;
     let secret = login.as_ref().map(|login| match &login.secret {
-        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes()),
-        Secret::File(path) => (FILE, path.as_bytes()),
-        Secret::Environment(name) => (ENVIRONMENT, name.as_bytes()),
+        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes().to_vec()),
+        Secret::File(path) => (FILE, path.clone().into_bytes()),
+        Secret::Environment(name) => (ENVIRONMENT, name.clone().into_bytes()),
+        Secret::Oauth(oauth) => (OAUTH, oauth_rows::to_bytes(oauth)),
     });
+    let (kind, secret) = secret.unzip();
     sqlx::query(statement)
         .bind(account.id.as_bytes().as_slice())
         .bind(name)
@@ -162,8 +164,8 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         .bind(i64::from(server.port))
         .bind(server.security.name())
         .bind(login.as_ref().map(|login| login.username.as_str()))
-        .bind(secret.map(|(kind, _)| kind))
-        .bind(secret.map(|(_, bytes)| bytes))
+        .bind(kind)
+        .bind(secret)
         .bind(sender.address.as_str())
         .bind(&sender.display_name)
         .bind(sender.reply_to.as_ref().map(EmailAddress::as_str))
@@ -192,6 +194,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
 const SEALED: &str = "sealed";
 const FILE: &str = "file";
 const ENVIRONMENT: &str = "environment";
+const OAUTH: &str = "oauth";
 
 fn saved(rows: u64) -> Saved {
     if rows == 1 { Saved::Yes } else { Saved::NameTaken }
@@ -271,6 +274,7 @@ fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
         SEALED => Secret::Sealed(Sealed::from_bytes(bytes)),
         FILE => Secret::File(text(bytes)?),
         ENVIRONMENT => Secret::Environment(text(bytes)?),
+        OAUTH => Secret::Oauth(Box::new(columns.known(oauth_rows::from_bytes(&bytes))?)),
         _ => return Err(columns.corrupt()),
     };
     Ok(Some(Login { username, secret }))

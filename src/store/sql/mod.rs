@@ -31,6 +31,7 @@ mod challenges;
 mod confirmations;
 mod dialect;
 mod migrations;
+mod oauth_rows;
 mod outbox;
 mod outbox_changes;
 mod outbox_pages;
@@ -39,7 +40,9 @@ mod outbox_requeue;
 mod outbox_work;
 mod policies;
 mod probe;
+mod refresh_tokens;
 mod rows;
+mod seals;
 mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.

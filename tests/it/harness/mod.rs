@@ -2,12 +2,15 @@
 
 #![expect(unreachable_pub, reason = "as in any other module that others use")]
 
+pub mod bearers;
 pub mod certs;
 pub mod client;
 pub mod clients;
 pub mod command;
+pub mod dovecot;
 pub mod ground;
 pub mod letter;
+pub mod oauth;
 pub mod postfix;
 pub mod process;
 pub mod proxy;
@@ -21,14 +24,17 @@ use std::{
     time::Duration,
 };
 
-use mailfactor::domain::{
-    audit::{Action, Actor, Note},
-    clock::{Clock, Timestamp},
-    entropy::Entropy,
-    id::AuditId,
-    keyring::{KeyId, Keyring},
+use mailfactor::{
+    domain::{
+        audit::{Action, Actor, Note},
+        clock::{Clock, Timestamp},
+        entropy::Entropy,
+        id::{AuditId, LeaseId},
+        keyring::{KeyId, Keyring, Sealed, Subject},
+    },
+    store::{RefreshTokens, RefreshTurn, StoreResult},
+    system::SystemEntropy,
 };
-use mailfactor::system::SystemEntropy;
 
 /// A clock that stands until it is moved.
 #[derive(Debug)]
@@ -65,6 +71,20 @@ impl Entropy for CountingEntropy {
             let bytes = count.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
             chunk.copy_from_slice(&bytes[..chunk.len()]);
         }
+    }
+}
+
+/// Keeps no refresh tokens: for those who use none.
+pub struct NoRefreshTokens;
+
+#[async_trait::async_trait]
+impl RefreshTokens for NoRefreshTokens {
+    async fn take_turn(&self, _: Subject, _: LeaseId) -> StoreResult<RefreshTurn> {
+        Ok(RefreshTurn::Yours(None))
+    }
+
+    async fn end_turn(&self, _: Subject, _: LeaseId, _: Option<Sealed>) -> StoreResult<bool> {
+        Ok(true)
     }
 }
 
