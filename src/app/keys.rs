@@ -3,7 +3,7 @@
 //! Each step leaves everything readable: the key is in the file before anything is sealed under it, a running server
 //! reads the file again when it meets a key that it does not know, and old keys stay. Interrupted, it is repeated.
 
-use super::{BuildError, Machine, archive};
+use super::{BuildError, Machine, archive, local};
 use crate::{
     config::{
         Config,
@@ -11,6 +11,7 @@ use crate::{
     },
     domain::{
         account::{Account, Secret},
+        audit::{Action, Fields, Object},
         dkim::DkimKey,
         id::{AccountId, ChallengeId, DkimKeyId, EntryId},
         keyring::{KeyId, Keyring, Sealed, Subject},
@@ -18,7 +19,7 @@ use crate::{
     },
     factor::context_place,
     mail::refresh_token_place,
-    store::{Accounts, NewEntry, SealedKind, Seals, StoreError, sql::SqlStore},
+    store::{Accounts, Audit as _, NewEntry, SealedKind, Seals, StoreError, sql::SqlStore},
 };
 
 /// Values sealed anew in one transaction: few enough that nobody waits for it.
@@ -73,8 +74,26 @@ pub async fn reseal(config: &Config, machine: &Machine) -> Result<Resealed, Keys
         store.close().await;
         return Err(error.into());
     }
+    let told = tell(&store, &keyring, machine, resealed).await;
     store.close().await;
+    told?;
     Ok(resealed)
+}
+
+/// Leaves an audit event: under which key everything is sealed by now.
+async fn tell(
+    store: &SqlStore,
+    keyring: &Keyring,
+    machine: &Machine,
+    resealed: Resealed,
+) -> Result<(), StoreError> {
+    let after = Fields::new()
+        .with("newest", keyring.newest().as_str())
+        .with("sealed_anew", resealed.changed)
+        .with("lost", resealed.lost);
+    let change = Fields::change(&Fields::new(), &after);
+    let note = local::note(machine, Action::KeysReseal);
+    store.record(&note, Object::named("keys"), change).await
 }
 
 async fn reseal_kind(

@@ -198,14 +198,7 @@ impl Local {
 
     /// What goes along with a change: it is this machine's user who makes it.
     fn note(&self, action: Action) -> Note {
-        let (uid, login) = local_user();
-        Note {
-            id: AuditId::random(&*self.machine.entropy),
-            action,
-            actor: Actor::local(uid, &login),
-            peer: String::new(),
-            request_id: String::new(),
-        }
+        note(&self.machine, action)
     }
 
     /// A user as the audit calls it: some are known by their addresses.
@@ -251,5 +244,17 @@ impl Local {
             Found::NoAddress => Err(LocalError::UserHasNoAddress),
             Found::Ambiguous => Err(LocalError::UserAmbiguous),
         }
+    }
+}
+
+/// What goes along with a change that this machine's user makes.
+pub(super) fn note(machine: &Machine, action: Action) -> Note {
+    let (uid, login) = local_user();
+    Note {
+        id: AuditId::random(&*machine.entropy),
+        action,
+        actor: Actor::local(uid, &login),
+        peer: String::new(),
+        request_id: String::new(),
     }
 }

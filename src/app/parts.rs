@@ -132,12 +132,7 @@ pub(super) fn assemble(
             tested_only: config.delivery.tested_accounts_only,
             secret_directories: config.secret_directories.clone(),
             message_id_domain,
-            repositories: config
-                .users
-                .repositories
-                .iter()
-                .map(|known| known.name.clone())
-                .collect(),
+            repositories: names(&config.users),
             code_in_subject: config.delivery.code_in_subject,
             test_lifetime: config.delivery.test_lifetime,
             wait: config.delivery.wait,
@@ -157,6 +152,12 @@ pub(super) fn assemble(
         policies,
         accounts,
     })
+}
+
+/// The names of the repositories.
+fn names(users: &Users) -> Vec<String> {
+    let known = users.repositories.iter();
+    known.map(|repository| repository.name.clone()).collect()
 }
 
 /// The directory of users.

@@ -143,8 +143,8 @@ pub(super) fn standing(account: &pb::Account) -> String {
     match standing.last_failure.as_str() {
         "" => state,
         failure => {
-            let stage = word(standing.failed_stage().as_str_name(), "STAGE_");
-            format!("{state}; at {stage}: {failure}")
+            let failed_at = word(standing.failed_stage().as_str_name(), "STAGE_");
+            format!("{state}; at {failed_at}: {failure}")
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{caller::CallerId, clock::Timestamp, id::AuditId, visitor::Visitor};
 
 mod fields;
+mod oauth;
 mod objects;
 
 pub use fields::Fields;
@@ -35,6 +36,8 @@ pub enum Action {
     EventCreate,
     /// One was deleted, with its policy.
     EventDelete,
+    /// Everything sealed was sealed anew, after a new key or an interruption.
+    KeysReseal,
     /// A failed mail was made due again.
     OutboxRequeue,
     /// Fields of a policy were set.
@@ -57,7 +60,7 @@ pub enum Action {
 
 impl Action {
     /// All of them, by name.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AccountCreate,
         Self::AccountDelete,
         Self::AccountSetDefault,
@@ -69,6 +72,7 @@ impl Action {
         Self::DkimSet,
         Self::EventCreate,
         Self::EventDelete,
+        Self::KeysReseal,
         Self::OutboxRequeue,
         Self::PolicyReset,
         Self::PolicyUpdate,
@@ -95,6 +99,7 @@ impl Action {
             Self::DkimDelete => "dkim.delete",
             Self::EventCreate => "event.create",
             Self::EventDelete => "event.delete",
+            Self::KeysReseal => "keys.reseal",
             Self::OutboxRequeue => "outbox.requeue",
             Self::PolicyUpdate => "policy.update",
             Self::PolicyReset => "policy.reset",

@@ -75,7 +75,7 @@ impl Pass {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Tells the breaker how the attempt went.

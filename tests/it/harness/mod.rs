@@ -24,7 +24,6 @@ use std::{
     time::Duration,
 };
 
-use mailfactor::system::SystemEntropy;
 use mailfactor::{
     domain::{
         audit::{Action, Actor, Note},
@@ -34,6 +33,7 @@ use mailfactor::{
         keyring::{KeyId, Keyring, Sealed, Subject},
     },
     store::{RefreshTokens, RefreshTurn, StoreResult},
+    system::SystemEntropy,
 };
 
 /// A clock that stands until it is moved.

@@ -1,0 +1,65 @@
+//! What the audit shows of how an account gets its access tokens.
+
+use super::Fields;
+use crate::domain::{
+    account::Secret,
+    oauth::{Algorithm, ClientAuthentication, Oauth, OauthDraft},
+};
+
+/// With everything but the secrets; of those only whether they are there and changed.
+fn with_oauth(fields: Fields, oauth: &Oauth) -> Fields {
+    let OauthDraft {
+        provider,
+        tenant,
+        token_endpoint,
+        scopes,
+        grant,
+        client_id,
+        client_authentication,
+        client_secret,
+        private_key,
+        refresh_token,
+        algorithm,
+        key_id,
+        audience,
+        subject,
+        mechanism,
+    } = OauthDraft::from(oauth);
+    let fields = fields
+        .with("oauth.provider", provider.name())
+        .with("oauth.tenant", tenant)
+        .with("oauth.token_endpoint", token_endpoint)
+        .with("oauth.scopes", scopes.join(" "))
+        .with("oauth.grant", grant.name())
+        .with("oauth.client_id", client_id)
+        .with(
+            "oauth.client_authentication",
+            client_authentication.map(ClientAuthentication::name),
+        )
+        .with("oauth.signing_algorithm", algorithm.map(Algorithm::name))
+        .with("oauth.key_id", key_id)
+        .with("oauth.audience", audience)
+        .with("oauth.subject", subject)
+        .with("oauth.mechanism", mechanism.name());
+    let secrets = [
+        ("oauth.client_secret", client_secret),
+        ("oauth.private_key", private_key),
+        ("oauth.refresh_token", refresh_token),
+    ];
+    secrets
+        .into_iter()
+        .fold(fields, |fields, (field, secret)| match secret {
+            Some(secret) => with_secret(fields, field, &secret),
+            None => fields,
+        })
+}
+
+/// Where a secret is; a sealed one is not shown.
+pub(super) fn with_secret(fields: Fields, name: &'static str, secret: &Secret) -> Fields {
+    match secret {
+        Secret::Sealed(sealed) => fields.hiding(name, sealed.as_bytes()),
+        Secret::File(path) => fields.with(name, format!("file {path}")),
+        Secret::Environment(variable) => fields.with(name, format!("environment {variable}")),
+        Secret::Oauth(oauth) => with_oauth(fields, oauth),
+    }
+}
