@@ -13,7 +13,7 @@ use crate::{
     domain::{clock::Clock, entropy::Entropy},
     grpc::{Door, DoorError},
     lifecycle::Shutdown,
-    mail::{MailError, Worker},
+    mail::{MailError, Rounds, Worker},
     store::{StoreError, handoff::Tray, policy_book::PolicyBook, sql::SqlStore},
     system::{SteadyClock, SystemEntropy},
     telemetry::{Metrics, keep_up},
@@ -128,6 +128,7 @@ pub struct App {
     worker: Arc<Worker>,
     tray: Tray,
     policies: Arc<PolicyBook>,
+    rounds: Rounds,
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
     deadline: Duration,
@@ -159,6 +160,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
         worker: parts.worker,
         tray: parts.tray,
         policies: parts.policies,
+        rounds: parts.rounds,
         metrics_listener,
         housekeeping: Housekeeping {
             clock: machine.clock,
@@ -189,6 +191,7 @@ impl App {
             worker,
             tray,
             policies,
+            rounds,
             metrics_listener,
             housekeeping,
             deadline,
@@ -201,6 +204,7 @@ impl App {
         let mut door = shutdown.spawn(door.serve(door_listener, soft.clone()));
         shutdown.spawn(worker.run(tray, after_door.clone()));
         shutdown.spawn(housekeeping.run(soft.clone()));
+        shutdown.spawn(rounds.run(soft.clone()));
         shutdown.spawn(policies.keep_fresh(after_door.clone()));
         match metrics_listener {
             Some(listener) => shutdown.spawn(Metrics::install().serve(listener, after_door.clone())),

@@ -8,15 +8,15 @@ use crate::{
     domain::{address::ascii_domain, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
-    mail::{MailSettings, Renderer, Transports, Worker, WorkerSettings},
-    policy::{Gate, Office, OfficeSettings, Vitals},
+    mail::{Collector, MailSettings, Renderer, Rounds, Transports, Worker, WorkerSettings},
+    policy::{Gate, InboxOffice, Office, OfficeSettings, Vitals},
     repository::{
         Directory, SharedRepository,
         file::FileRepository,
         sql::{SqlColumns, SqlRepository, SqlRepositorySettings},
     },
     store::{
-        Accounts,
+        Accounts, Inboxes,
         cached::CachedChallenges,
         changes::Changes,
         handoff::{Tray, handoff},
@@ -46,6 +46,7 @@ pub(super) struct Parts {
     pub(super) worker: Arc<Worker>,
     pub(super) tray: Tray,
     pub(super) policies: Arc<PolicyBook>,
+    pub(super) rounds: Rounds,
 }
 
 /// Puts the parts together.
@@ -78,6 +79,26 @@ pub(super) fn assemble(
             concurrency: config.delivery.concurrency,
             poll: config.delivery.poll,
         },
+    };
+    let collector = Collector {
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        keyring: keyring.clone(),
+        inboxes: shared.clone(),
+        reports: shared.clone(),
+        transports: transports.clone(),
+        changes: changes.clone(),
+    };
+    let (rounds, check_desk) = collector.clone().rounds();
+    let inboxes = InboxOffice {
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        keyring: keyring.clone(),
+        inboxes: shared.clone(),
+        reports: shared.clone(),
+        collector,
+        desk: check_desk,
+        secret_directories: config.secret_directories.clone(),
     };
     let desk = Desk {
         clock: clock.clone(),
@@ -128,6 +149,7 @@ pub(super) fn assemble(
     let door = Door {
         desk: Arc::new(desk),
         office: Arc::new(office),
+        inboxes: Arc::new(inboxes),
         gate: Arc::new(Gate::new(shared.clone(), CALLER_TTL)),
         vitals: Arc::new(Vitals::new(shared, transports)),
         settings: door_settings(config),
@@ -137,6 +159,7 @@ pub(super) fn assemble(
         worker: Arc::new(worker),
         tray,
         policies,
+        rounds,
     })
 }
 
@@ -253,6 +276,11 @@ pub(super) async fn warn(config: &Config, store: &SqlStore) {
     for account in accounts.iter().filter(|account| account.settings.enabled) {
         for risk in account.settings.risks() {
             tracing::warn!(account.name = %account.settings.name, risk = risk.text(), "the account is risky");
+        }
+    }
+    for inbox in Inboxes::list_inboxes(store).await.unwrap_or_default() {
+        for risk in inbox.settings.risks() {
+            tracing::warn!(inbox.name = %inbox.settings.name, risk = risk.text(), "the inbox is risky");
         }
     }
 }

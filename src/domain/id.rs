@@ -83,3 +83,7 @@ random_id!(
     /// Names a mail account.
     AccountId
 );
+random_id!(
+    /// Names an inbox.
+    InboxId
+);

@@ -123,6 +123,8 @@ pub enum SubjectKind {
     Request,
     /// The invented address of a decoy.
     Decoy,
+    /// A message in an inbox.
+    Message,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

@@ -80,6 +80,13 @@ static METHODS: &[Method] = &[
     call("/mailfactor.v1.MailOutbox/GetEntry", READERS),
     call("/mailfactor.v1.MailOutbox/RequeueEntry", ADMINS),
     method("/mailfactor.v1.MailOutbox/ExportEntries", READERS, Kind::Watch),
+    call("/mailfactor.v1.MailInbox/CreateInbox", ADMINS),
+    call("/mailfactor.v1.MailInbox/GetInbox", READERS),
+    call("/mailfactor.v1.MailInbox/ListInboxes", READERS),
+    call("/mailfactor.v1.MailInbox/UpdateInbox", ADMINS),
+    call("/mailfactor.v1.MailInbox/DeleteInbox", ADMINS),
+    call("/mailfactor.v1.MailInbox/TestInbox", ADMINS),
+    call("/mailfactor.v1.MailInbox/CheckInbox", ADMINS),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),
     method("/grpc.health.v1.Health/Watch", Access::Public, Kind::Watch),
 ];

@@ -6,7 +6,7 @@
 //! alone opens connections, and the `guard` round every stream: no server hangs us, floods us or speaks out of turn.
 //!
 //! `lettre` builds messages and speaks SMTP; what it leaves open (deadlines, bounded replies, the STARTTLS exchange)
-//! is closed here. A connection test and a test message take the very same way.
+//! is closed here. What comes back is read from the letter boxes, each an `inbox`. A connection test and a test message take the very same way.
 
 mod breaker;
 mod built_in;
@@ -16,6 +16,7 @@ mod egress;
 mod exchange;
 mod footnote;
 mod guard;
+mod inbox;
 mod insist;
 mod journal;
 mod pass;
@@ -33,6 +34,7 @@ mod worker;
 
 pub use breaker::{Admission, Breaker};
 pub use egress::{IpRange, IpRangeError};
+pub use inbox::{CheckDesk, CheckReport, Checked, Collector, Matched, Rounds};
 pub use pass::Pass;
 pub use render::{Cover, Rendered, Renderer};
 pub use settings::{MailError, MailSettings};

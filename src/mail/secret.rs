@@ -18,9 +18,18 @@ pub(super) async fn fetch(
     secret: &Secret,
     keyring: &Keyring,
 ) -> Result<Zeroizing<String>, String> {
+    fetch_from(&Account::secret_place(id), secret, keyring).await
+}
+
+/// The same of a secret that is sealed for this place.
+pub(super) async fn fetch_from(
+    place: &str,
+    secret: &Secret,
+    keyring: &Keyring,
+) -> Result<Zeroizing<String>, String> {
     let bytes = match secret {
         Secret::Sealed(sealed) => {
-            let opened = keyring.open(&Account::secret_place(id), sealed);
+            let opened = keyring.open(place, sealed);
             opened.map_err(|error| format!("the account's secret {error}"))?
         }
         Secret::File(path) => read(path).await?,

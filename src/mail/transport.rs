@@ -98,6 +98,11 @@ impl Transports {
         &self.settings
     }
 
+    /// What opens connections.
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     /// Whether no breaker is open.
     #[must_use]
     pub fn healthy(&self) -> bool {

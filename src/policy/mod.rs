@@ -1,4 +1,4 @@
-//! The office: the use cases of `MailSenderPolicy` and `MailOutbox`.
+//! The office: the use cases of `MailSenderPolicy`, `MailOutbox` and `MailInbox`.
 //!
 //! Accounts are created, changed and tested here, and the outbox is read. A test takes the very path real mail takes: a
 //! connection test uses the worker's dialer, a test message goes through the outbox and the worker.
@@ -14,6 +14,8 @@ use crate::{
 mod accounts;
 mod export;
 mod gate;
+mod inbox_merge;
+mod inboxes;
 mod merge;
 mod otp_policy;
 mod outbox;
@@ -22,9 +24,12 @@ mod secrets;
 mod test;
 mod vitals;
 
+pub use crate::mail::{CheckReport, Matched};
 pub use crate::store::Sending;
 pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use gate::Gate;
+pub use inbox_merge::UPDATABLE_INBOX;
+pub use inboxes::{InboxError, InboxInput, InboxOffice, InboxRef, InboxTarget};
 pub use merge::UPDATABLE;
 pub use otp_policy::{PolicyError, PolicyView};
 pub use outbox::{

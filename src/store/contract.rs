@@ -11,7 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Guess, MailKind, NewEntry, Outbox, Policies, Probe, Start,
+    Accounts, Budgets, Callers, Challenges, Charge, Guess, Inboxes, MailKind, NewEntry, Outbox, Policies,
+    Probe, Reports, Start,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -24,17 +25,32 @@ use crate::domain::{
 };
 
 pub(crate) mod challenges;
+pub(crate) mod inboxes;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Inboxes + Reports + Probe + Clone + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Probe + Clone + 'static> Store for T {}
+impl<
+    T: Challenges
+        + Budgets
+        + Outbox
+        + Accounts
+        + Callers
+        + Policies
+        + Inboxes
+        + Reports
+        + Probe
+        + Clone
+        + 'static,
+> Store for T
+{
+}
 
 /// A fresh place for a store. Opened twice, it is the same store opened again.
 pub(crate) trait Place {
@@ -71,6 +87,11 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
             the_master_switch_stays_where_it_was_put);
+        $crate::store::contract::keeps_every_contract!(@inboxes $place;
+            an_inbox_comes_back_whole, an_inbox_is_changed_over_the_version_that_is_named, one_reads_an_inbox_at_a_time,
+            failed_checks_are_counted_until_one_succeeds,
+            a_change_ends_the_lease_and_elsewhere_reading_begins_anew, a_mail_that_comes_back_is_bounced,
+            a_report_needs_the_whole_message_id_and_changes_nothing_else);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

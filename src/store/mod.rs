@@ -21,9 +21,11 @@ pub mod changes;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod handoff;
+mod inboxes;
 mod outbox;
 mod policies;
 pub mod policy_book;
+mod reports;
 pub mod sql;
 
 pub use accounts::{AccountWrite, Accounts};
@@ -31,11 +33,13 @@ pub use callers::{CallerWrite, Callers};
 pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
 };
+pub use inboxes::{BegunCheck, CheckEnd, InboxWrite, Inboxes, MOST_INBOXES};
 pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
     Outcome, PageKey, QueueDepth, Requeued, Settlement,
 };
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
+pub use reports::{MOST_REPORTS, Reported, Reports};
 
 /// The store did not answer, or not in time, or answered what it never wrote.
 #[derive(Debug, thiserror::Error)]

@@ -11,10 +11,15 @@ mod csv;
 mod delivery;
 mod entry;
 mod field;
+mod inbox;
 mod otp_policy;
 mod page;
 mod preset;
 
+pub(super) use self::inbox::{
+    check_report, create_inbox, delete_inbox, delivery_report, inbox, inbox_test_report, named_inbox,
+    test_inbox, update_inbox,
+};
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
 pub(super) use csv::{csv, csv_headings};

@@ -132,11 +132,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         login,
         sender,
     } = &account.settings;
-    let secret = login.as_ref().map(|login| match &login.secret {
-        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes()),
-        Secret::File(path) => (FILE, path.as_bytes()),
-        Secret::Environment(name) => (ENVIRONMENT, name.as_bytes()),
-    });
+    let secret = login.as_ref().map(|login| secret_columns(&login.secret));
     sqlx::query(statement)
         .bind(account.id.as_bytes().as_slice())
         .bind(name)
@@ -231,7 +227,17 @@ fn link(columns: &Columns<'_>) -> StoreResult<Link> {
     })
 }
 
-fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
+/// A secret's columns, `secret_kind` and `secret`.
+pub(super) fn secret_columns(secret: &Secret) -> (&'static str, &[u8]) {
+    match secret {
+        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes()),
+        Secret::File(path) => (FILE, path.as_bytes()),
+        Secret::Environment(name) => (ENVIRONMENT, name.as_bytes()),
+    }
+}
+
+/// The columns `username`, `secret_kind` and `secret`.
+pub(super) fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
     let Some(username) = columns.text_if_any("username")? else {
         return Ok(None);
     };

@@ -39,6 +39,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "policies",
         script: include_str!("schema/0005_policies.sql"),
     },
+    Migration {
+        version: 11,
+        name: "inboxes",
+        script: include_str!("schema/0011_inboxes.sql"),
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\

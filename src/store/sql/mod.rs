@@ -27,6 +27,8 @@ mod callers;
 mod challenge_rows;
 mod challenges;
 mod dialect;
+mod inbox_rows;
+mod inboxes;
 mod migrations;
 mod outbox;
 mod outbox_pages;
@@ -35,6 +37,7 @@ mod outbox_requeue;
 mod outbox_work;
 mod policies;
 mod probe;
+mod reports;
 mod rows;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
