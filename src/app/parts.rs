@@ -8,7 +8,7 @@ use crate::{
     domain::{address::ascii_domain, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
-    mail::{Collector, MailSettings, Renderer, Rounds, Transports, Worker, WorkerSettings},
+    mail::{Collector, Library, MailSettings, Renderer, Rounds, Transports, Worker, WorkerSettings},
     policy::{Gate, InboxOffice, Office, OfficeSettings, Vitals},
     repository::{
         Directory, SharedRepository,
@@ -65,6 +65,9 @@ pub(super) fn assemble(
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();
     let policies = Arc::new(PolicyBook::new(config.policies.clone(), shared.clone()));
+    let library = Arc::new(Library::new(shared.clone(), &config.delivery.default_locale));
+    let renderer =
+        Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
     let worker = Worker {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -72,7 +75,8 @@ pub(super) fn assemble(
         outbox: shared.clone(),
         accounts: shared.clone(),
         transports: transports.clone(),
-        renderer: Arc::new(Renderer::new(&config.delivery.default_locale)),
+        renderer: Arc::new(renderer),
+        library: library.clone(),
         policies: policies.clone(),
         changes: changes.clone(),
         settings: WorkerSettings {
@@ -131,6 +135,8 @@ pub(super) fn assemble(
         set_policies: shared.clone(),
         policies: policies.clone(),
         transports: transports.clone(),
+        templates: shared.clone(),
+        library,
         handoff,
         settings: OfficeSettings {
             local_part: config.users.local_part,
@@ -142,6 +148,7 @@ pub(super) fn assemble(
                 .iter()
                 .map(|known| known.name.clone())
                 .collect(),
+            code_in_subject: config.delivery.code_in_subject,
             test_lifetime: config.delivery.test_lifetime,
             wait: config.delivery.wait,
         },

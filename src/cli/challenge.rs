@@ -234,7 +234,7 @@ fn ask_code() -> Result<String, Failure> {
     Ok(line.trim().to_owned())
 }
 
-fn purpose(text: &str) -> Result<pb::Purpose, String> {
+pub(super) fn purpose(text: &str) -> Result<pb::Purpose, String> {
     let name = format!("PURPOSE_{}", text.to_uppercase().replace('-', "_"));
     pb::Purpose::from_str_name(&name)
         .ok_or_else(|| "must be login, address_confirmation or recovery".to_owned())

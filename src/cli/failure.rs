@@ -145,6 +145,7 @@ impl From<Status> for Failure {
             (_, Some("ACCOUNT_UNKNOWN"), _) => Some("see `mailfactor account list`".into()),
             (_, Some("EVENT_UNKNOWN"), _) => Some("see `mailfactor event list`, or `mailfactor event create`".into()),
             (_, Some("SENDING_DISABLED"), _) => Some("see `mailfactor sending show`".into()),
+            (_, Some("TEMPLATE_UNKNOWN"), _) => Some("see `mailfactor template list`".into()),
             (_, Some("NO_ACCOUNT"), _) => Some("add a mail account with `mailfactor account add`".into()),
             (_, Some("ETAG_STALE"), _) => Some("somebody else was faster: look at it and try again".into()),
             _ => None,

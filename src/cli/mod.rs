@@ -33,6 +33,7 @@ mod secret;
 mod sending;
 mod serve;
 mod show;
+mod template;
 mod user;
 
 use failure::Failure;
@@ -92,6 +93,9 @@ enum Command {
     /// The master switch of a server: whether any mail goes out. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Sending(sending::Command),
+    /// What mails say: shows, writes, tries and resets templates. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Template(template::Command),
     /// The mails of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Outbox(outbox::Command),
@@ -182,6 +186,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Event(command) => command.run().await,
         Command::Sending(command) => command.run().await,
         Command::Outbox(command) => command.run().await,
+        Command::Template(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
         Command::Completions(completions) => {
             completions.run(&mut Arguments::command());

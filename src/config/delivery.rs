@@ -14,6 +14,8 @@ use crate::domain::address::ascii_domain;
 pub struct Delivery {
     /// The language where nobody knows better.
     pub default_locale: String,
+    /// Whether subjects may show the code.
+    pub code_in_subject: bool,
     /// How this machine names itself; `None`: by its host name.
     pub hello_name: Option<String>,
     /// What stands after the `@` of a Message-ID; `None`: the hello name.
@@ -73,6 +75,7 @@ impl Delivery {
         let (ms, s) = (Duration::from_millis, Duration::from_secs);
         Self {
             default_locale: section.parse("default_locale", locale).unwrap_or_default(),
+            code_in_subject: section.flag("code_in_subject"),
             hello_name: section.parse_some("hello_name", host),
             message_id_domain: section.parse_some("message_id_domain", ascii_domain),
             concurrency: section.number("concurrency", 1..=256),

@@ -28,5 +28,6 @@ pub mod otp_policy;
 pub mod policy_draft;
 pub mod preset;
 pub mod report;
+pub mod template;
 pub mod text;
 pub mod violation;

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::{caller, convert, status};
 use crate::{
-    domain::{address::LocalPart, violation::Violations},
+    domain::{address::LocalPart, template::TemplateParts, violation::Violations},
     pb::v1 as pb,
     policy::Office,
 };
@@ -210,6 +210,62 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
         let set = self.office.set_sending(&caller, enabled).await;
         let sending = Some(convert::sending(set.map_err(|error| status::store(&error))?));
         Ok(Response::new(pb::SetSendingResponse { sending }))
+    }
+
+    async fn list_templates(
+        &self,
+        _request: Request<pb::ListTemplatesRequest>,
+    ) -> Result<Response<pb::ListTemplatesResponse>, Status> {
+        let found = self.office.templates().await;
+        let (own, built_in) = found.map_err(|error| status::template(&error))?;
+        let templates = convert::template_keys(own, built_in);
+        Ok(Response::new(pb::ListTemplatesResponse { templates }))
+    }
+
+    async fn get_template(
+        &self,
+        request: Request<pb::GetTemplateRequest>,
+    ) -> Result<Response<pb::GetTemplateResponse>, Status> {
+        let key = convert::get_template(request.get_ref()).map_err(invalid)?;
+        let found = self.office.template(&key).await;
+        let template = Some(convert::shown(found.map_err(|error| status::template(&error))?));
+        Ok(Response::new(pb::GetTemplateResponse { template }))
+    }
+
+    async fn update_template(
+        &self,
+        request: Request<pb::UpdateTemplateRequest>,
+    ) -> Result<Response<pb::UpdateTemplateResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let (key, parts, version) =
+            convert::written_template(request.into_inner().template).map_err(invalid)?;
+        let saved = self.office.update_template(&caller, key, parts, version).await;
+        let template = Some(convert::template(
+            saved.map_err(|error| status::template(&error))?,
+        ));
+        Ok(Response::new(pb::UpdateTemplateResponse { template }))
+    }
+
+    async fn reset_template(
+        &self,
+        request: Request<pb::ResetTemplateRequest>,
+    ) -> Result<Response<pb::ResetTemplateResponse>, Status> {
+        let caller = caller::of(&request)?;
+        let (key, version) = convert::reset_template(request.get_ref()).map_err(invalid)?;
+        let left = self.office.reset_template(&caller, key, version).await;
+        let template = Some(convert::shown(left.map_err(|error| status::template(&error))?));
+        Ok(Response::new(pb::ResetTemplateResponse { template }))
+    }
+
+    async fn preview_template(
+        &self,
+        request: Request<pb::PreviewTemplateRequest>,
+    ) -> Result<Response<pb::PreviewTemplateResponse>, Status> {
+        let (key, parts, _) = convert::written_template(request.into_inner().template).map_err(invalid)?;
+        let given = (parts != TemplateParts::default()).then_some(parts);
+        let shown = self.office.preview_template(key, given).await;
+        let sample = shown.map_err(|error| status::template(&error))?;
+        Ok(Response::new(convert::sample(sample)))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, syntax::SyntaxConfig};
 
+use crate::domain::template::TemplateParts;
+
 /// The languages there are templates in; the first is spoken where none of the others is asked for.
 pub(super) const LANGUAGES: [&str; 5] = ["en", "de", "fr", "es", "zh"];
 
@@ -46,13 +48,32 @@ pub(super) fn environment() -> Environment<'static> {
             _ => AutoEscape::Html,
         }
     });
-    for (name, source) in SHARED.into_iter().chain(OF_LANGUAGES.into_iter().flatten()) {
+    for (name, source) in sources() {
         // They are compiled in, and a test renders each of them.
         if let Err(error) = environment.add_template(name, source) {
             unreachable!("the built-in template {name} is broken: {error}");
         }
     }
     environment
+}
+
+/// Name and source of each.
+pub(super) fn sources() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SHARED.into_iter().chain(OF_LANGUAGES.into_iter().flatten())
+}
+
+/// The parts of a built-in mail in a language of [`LANGUAGES`].
+pub(super) fn parts(language: &str, name: &str) -> TemplateParts {
+    let part = |kind: &str| {
+        let wanted = format!("{language}/{name}.{kind}");
+        let found = sources().find(|(name, _)| *name == wanted);
+        found.map_or_else(String::new, |(_, source)| source.to_owned())
+    };
+    TemplateParts {
+        subject: part("subject"),
+        text: part("txt"),
+        html: part("html"),
+    }
 }
 
 /// The built-in language for a locale: its own, else that of its first subtag (RFC 4647, 3.4).

@@ -43,7 +43,7 @@ pub(super) struct Parts<'a> {
     pub(super) subject: &'a str,
     /// The plain alternative.
     pub(super) text: String,
-    /// The HTML alternative.
+    /// The HTML alternative; empty: there is none.
     pub(super) html: String,
 }
 
@@ -97,13 +97,17 @@ fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
         let mailbox = Mailbox::new(None, mailbox_address(address)?).to_string();
         builder = builder.raw_header(HeaderValue::new(header, mailbox));
     }
-    let body = MultiPart::alternative()
-        .boundary(boundary(parts.message_id))
-        .singlepart(SinglePart::plain(parts.text))
-        .singlepart(SinglePart::html(parts.html));
-    let message = builder
-        .multipart(body)
-        .map_err(|error| refuse(format!("the message cannot be built: {error}")))?;
+    let text = SinglePart::plain(parts.text);
+    let built = if parts.html.is_empty() {
+        builder.singlepart(text)
+    } else {
+        let body = MultiPart::alternative()
+            .boundary(boundary(parts.message_id))
+            .singlepart(text)
+            .singlepart(SinglePart::html(parts.html));
+        builder.multipart(body)
+    };
+    let message = built.map_err(|error| refuse(format!("the message cannot be built: {error}")))?;
     String::from_utf8(message.formatted()).map_err(|_| refuse("the message is no text"))
 }
 

@@ -3,12 +3,15 @@
 /// What parts the footnote from the text: a signature's (RFC 3676, 4.3).
 const SEPARATOR: &str = "-- ";
 
-/// Appends the footnote to both alternatives.
+/// Appends the footnote to both alternatives; a mail without HTML stays without.
 pub(super) fn append(footnote: &str, text: &mut String, html: &mut String) {
     let kept = text.trim_end().len();
     text.truncate(kept);
     for part in ["\n\n", SEPARATOR, "\n", footnote, "\n"] {
         text.push_str(part);
+    }
+    if html.is_empty() {
+        return;
     }
     let lines: Vec<String> = footnote.lines().map(escaped).collect();
     let note = format!(
@@ -48,5 +51,8 @@ mod tests {
             html.contains("Example &amp; Co<br>\n&lt;b&gt;</p>\n</body>"),
             "{html}"
         );
+        html.clear();
+        append("Example", &mut text, &mut html);
+        assert_eq!(html, "");
     }
 }

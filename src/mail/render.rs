@@ -6,6 +6,7 @@ use lettre::Address;
 use minijinja::{Environment, Value, context};
 
 use super::{
+    Own,
     built_in::{self, LANGUAGES, language},
     compose::{Parts, compose, mailbox_address, refuse},
     footnote,
@@ -17,6 +18,7 @@ use crate::domain::{
     delivery::SendFailure,
     keyring::Keyring,
     message::{CodeMail, Mail, TestMail},
+    template::TemplateKey,
     text::{check_line, check_lines},
 };
 
@@ -41,6 +43,8 @@ pub struct Rendered {
     pub(super) sender: Address,
     pub(super) recipient: Address,
     pub(super) hidden: Hidden,
+    /// The administrator's template that broke, and how: the built-in one stood in for it.
+    pub(super) broken_template: Option<String>,
 }
 
 impl std::fmt::Debug for Rendered {
@@ -55,6 +59,7 @@ pub struct Renderer {
     environment: Environment<'static>,
     /// The language of whoever speaks none of the others.
     usual: &'static str,
+    code_in_subject: bool,
 }
 
 impl Default for Renderer {
@@ -72,18 +77,43 @@ impl Renderer {
         Self {
             environment: built_in::environment(),
             usual: language(default_locale).unwrap_or(first),
+            code_in_subject: false,
         }
+    }
+
+    /// Whether subjects begin with the code.
+    #[must_use]
+    pub fn with_code_in_subject(mut self, shown: bool) -> Self {
+        self.code_in_subject = shown;
+        self
     }
 
     /// Renders a mail. Fails in [`crate::domain::delivery::Stage::Render`], for good.
     pub fn render(&self, mail: &Mail, cover: Cover<'_>, keyring: &Keyring) -> Result<Rendered, SendFailure> {
+        self.render_from(mail, None, cover, keyring)
+    }
+
+    /// Renders a mail with a code from an administrator's template. Where that breaks, the built-in one is taken.
+    pub fn render_from(
+        &self,
+        mail: &Mail,
+        own: Option<&Own>,
+        cover: Cover<'_>,
+        keyring: &Keyring,
+    ) -> Result<Rendered, SendFailure> {
         match mail {
-            Mail::Code(mail) => self.code(mail, cover, keyring),
+            Mail::Code(mail) => self.code(mail, own, cover, keyring),
             Mail::Test(mail) => self.test(mail, cover),
         }
     }
 
-    fn code(&self, mail: &CodeMail, cover: Cover<'_>, keyring: &Keyring) -> Result<Rendered, SendFailure> {
+    fn code(
+        &self,
+        mail: &CodeMail,
+        own: Option<&Own>,
+        cover: Cover<'_>,
+        keyring: &Keyring,
+    ) -> Result<Rendered, SendFailure> {
         let words = &mail.context;
         for (name, text) in [
             ("user", &words.user),
@@ -107,14 +137,67 @@ impl Renderer {
             lifetime => lifetime,
             unit => unit,
         };
-        let content = self.content(
-            language(&words.locale).unwrap_or(self.usual),
-            mail.purpose.name(),
-            &values,
-        )?;
+        let spoken = language(&words.locale).unwrap_or(self.usual);
+        let (written, broken) = match own.map(|own| self.own_content(own, code.reveal(), &values)) {
+            Some(Ok(content)) => (Some(content), None),
+            Some(Err(broken)) => (None, Some(broken)),
+            None => (None, None),
+        };
+        let content = if let Some(content) = written {
+            content
+        } else {
+            let mut content = self.content(spoken, mail.purpose.name(), &values)?;
+            if self.code_in_subject {
+                content.subject = format!("{} - {}", code.reveal(), content.subject);
+            }
+            content
+        };
         let mut hidden = Hidden::default();
         hidden.add(code.reveal());
-        content.message(cover, &words.recipient, hidden)
+        let mut rendered = content.message(cover, &words.recipient, hidden)?;
+        rendered.broken_template = broken;
+        Ok(rendered)
+    }
+
+    /// What an administrator's template makes of the values; or which template broke, and how.
+    fn own_content(&self, own: &Own, code: &str, values: &Value) -> Result<Content, String> {
+        let told = |field: &str, what: &str| {
+            let TemplateKey {
+                purpose,
+                event,
+                language,
+            } = &own.key;
+            let name = purpose.name();
+            format!(
+                "the template ({name}, event {event:?}, language {language:?}) broke in its {field}: {what}"
+            )
+        };
+        if let Some((field, why)) = &own.fault {
+            return Err(told(field, why));
+        }
+        // The kind of the error alone: its details may show values.
+        let sample = own
+            .render(values)
+            .map_err(|(field, error)| told(field, &error.kind().to_string()))?;
+        if !sample.text.contains(code) || (!sample.html.is_empty() && !sample.html.contains(code)) {
+            return Err(told("text", "it shows no code"));
+        }
+        if sample.subject.is_empty() || check_line(&sample.subject, 1000).is_err() {
+            return Err(told("subject", "it is no line of text"));
+        }
+        if sample.subject.contains(code) && !self.code_in_subject {
+            return Err(told("subject", "it shows the code"));
+        }
+        let language = match own.key.language.as_str() {
+            "" => built_in::tag(self.usual).to_owned(),
+            language => language.to_owned(),
+        };
+        Ok(Content {
+            language,
+            subject: sample.subject,
+            text: sample.text,
+            html: sample.html,
+        })
     }
 
     fn test(&self, mail: &TestMail, cover: Cover<'_>) -> Result<Rendered, SendFailure> {
@@ -139,7 +222,7 @@ impl Renderer {
             rendered.map_err(|error| refuse(format!("a template failed: {}", error.kind())))
         };
         Ok(Content {
-            language,
+            language: built_in::tag(language).to_owned(),
             subject: part("subject")?.trim().to_owned(),
             text: part("txt")?,
             html: part("html")?,
@@ -148,7 +231,7 @@ impl Renderer {
 }
 
 struct Content {
-    language: &'static str,
+    language: String,
     subject: String,
     text: String,
     html: String,
@@ -173,7 +256,7 @@ impl Content {
             recipient,
             date: cover.submitted_at,
             message_id: cover.message_id,
-            language: built_in::tag(self.language),
+            language: &self.language,
             subject: &self.subject,
             text,
             html,
@@ -184,6 +267,7 @@ impl Content {
             sender: mailbox_address(cover.sender.envelope())?,
             recipient: mailbox_address(recipient)?,
             hidden,
+            broken_template: None,
         })
     }
 }

@@ -1,22 +1,23 @@
 //! One step: what a worker does with one claimed mail, from opening it to settling it.
 
+mod ranking;
 mod route;
+mod settle;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    Accepted, Cover, Rendered, Settled, Withheld, Worker, compose::refuse, insist::insist, reply::failure,
-    tally::count,
+    Accepted, Cover, Own, Rendered, Settled, Withheld, Worker, compose::refuse, insist::insist,
+    reply::failure,
 };
 use crate::{
     domain::{
         account::Account,
-        backoff::Jitter,
         clock::Timestamp,
-        delivery::{DeliveryState, FailureKind, NextStep, SendFailure, Stage, after_failure},
+        delivery::{DeliveryState, FailureKind, SendFailure, Stage},
         message::Mail,
     },
-    store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, Settlement, StoreResult},
+    store::{AttemptRecord, Claimed, Leave, NewEntry, Outcome, StoreResult},
 };
 
 /// What is left of a lease when an attempt must be over: time to settle it in.
@@ -32,6 +33,8 @@ struct Step<'a> {
     attempts: Vec<AttemptRecord>,
     /// Whether a copy of unknown fate is counted at present.
     charged: bool,
+    /// What is to be said beside the reply of the attempt; may be empty.
+    remark: String,
 }
 
 impl Worker {
@@ -61,6 +64,7 @@ impl<'a> Step<'a> {
             sender: None,
             attempts: Vec::new(),
             charged,
+            remark: String::new(),
         }
     }
 
@@ -91,15 +95,19 @@ impl<'a> Step<'a> {
             Ok(accounts) => accounts,
             Err(_) => return Settled::Unsettled,
         };
+        let Ok(own) = self.template(&mail).await else {
+            return Settled::Unsettled;
+        };
+        let own = own.as_deref();
         let worker = self.worker;
         let (resting, ready): (Vec<_>, Vec<_>) = accounts
             .into_iter()
             .partition(|account| worker.transports.is_resting(account));
         if ready.is_empty() {
             // Nobody is well: this mail is the probe of whoever may be tried first.
-            return self.through(&mail, &resting).await;
+            return self.through(&mail, own, &resting).await;
         }
-        let settled = self.through(&mail, &ready).await;
+        let settled = self.through(&mail, own, &ready).await;
         // Those who fail are tried out without a mail, so that none waits for them.
         for account in &resting {
             worker.transports.try_out(account).await;
@@ -114,13 +122,26 @@ impl<'a> Step<'a> {
         Mail::from_bytes(&bytes).map_err(|error| refuse(format!("the outbox entry {error}")))
     }
 
-    fn render(&self, mail: &Mail, account: &Account) -> Result<Rendered, SendFailure> {
+    /// The administrator's template that the mail is made of, if there is one.
+    async fn template(&self, mail: &Mail) -> StoreResult<Option<Arc<Own>>> {
+        let Mail::Code(mail) = mail else {
+            return Ok(None);
+        };
+        let context = &mail.context;
+        let library = &self.worker.library;
+        self.insist(|| library.find(mail.purpose, &context.event, &context.locale))
+            .await
+    }
+
+    fn render(&self, mail: &Mail, own: Option<&Own>, account: &Account) -> Result<Rendered, SendFailure> {
         let cover = Cover {
             sender: &account.settings.sender,
             submitted_at: self.claimed.submitted_at,
             message_id: &self.claimed.message_id,
         };
-        self.worker.renderer.render(mail, cover, &self.worker.keyring)
+        self.worker
+            .renderer
+            .render_from(mail, own, cover, &self.worker.keyring)
     }
 
     async fn accepted(mut self, account: &Account, began: Timestamp, accepted: &Accepted) -> Settled {
@@ -167,115 +188,6 @@ impl<'a> Step<'a> {
             }
         };
         self.settle(outcome).await
-    }
-
-    async fn fail(mut self, account: Option<&Account>, began: Timestamp, failure: SendFailure) -> Settled {
-        let unsure = self.claimed.unsure + u32::from(self.charged && !self.claimed.charged);
-        let next = after_failure(
-            &failure,
-            self.claimed.attempts + 1,
-            unsure,
-            self.now(),
-            self.claimed.expires_at,
-            Jitter::random(self.worker.entropy.as_ref()),
-        );
-        let (state, outcome) = match next {
-            NextStep::Retry(at) => {
-                let failure = failure.clone();
-                (DeliveryState::Deferred, Outcome::Retry { at, failure })
-            }
-            NextStep::Fail => {
-                let failure = failure.clone();
-                (DeliveryState::Failed, Outcome::Failed { failure })
-            }
-            NextStep::Expire => {
-                let failure = Some(failure.clone());
-                (DeliveryState::Expired, Outcome::Expired { failure })
-            }
-        };
-        if failure.kind == FailureKind::Ambiguous {
-            // It stays counted: a copy may be out.
-            self.charged = false;
-        }
-        self.note(
-            account.map_or_else(String::new, |account| account.settings.name.clone()),
-            began,
-            failure.stage,
-            failure.code,
-            failure.reply,
-            state,
-        );
-        self.settle(outcome).await
-    }
-
-    fn note(
-        &mut self,
-        account: String,
-        started_at: Timestamp,
-        stage: Stage,
-        reply_code: Option<u16>,
-        reply: String,
-        outcome: DeliveryState,
-    ) {
-        self.attempts.push(AttemptRecord {
-            number: 0,
-            started_at,
-            duration: self.now().since(started_at),
-            account,
-            stage,
-            reply_code,
-            reply,
-            outcome,
-        });
-    }
-
-    async fn release(self) -> Settled {
-        let leased = (self.claimed.id, self.claimed.lease);
-        let released = self.insist(|| self.worker.outbox.release(vec![leased])).await;
-        released.map_or(Settled::Unsettled, |()| Settled::Released)
-    }
-
-    /// The last word. A store that is away is asked again while the lease lasts: what is not settled is sent twice.
-    async fn settle(self, outcome: Outcome) -> Settled {
-        let (state, failure) = match &outcome {
-            Outcome::Sent { .. } => (DeliveryState::Sent, None),
-            Outcome::Retry { failure, .. } => (DeliveryState::Deferred, Some(failure)),
-            Outcome::Failed { failure } => (DeliveryState::Failed, Some(failure)),
-            Outcome::Expired { failure } => (DeliveryState::Expired, failure.as_ref()),
-        };
-        let reached = match state {
-            DeliveryState::Sent => Some(Stage::Accept),
-            _ => failure.map(|failure| failure.stage),
-        };
-        let settlement = Settlement {
-            id: self.claimed.id,
-            lease: self.claimed.lease,
-            outcome,
-            subject: self.subject.clone(),
-            sender: self.sender.clone(),
-            attempts: self.attempts.clone(),
-            fate_known: self.charged,
-        };
-        let settled = self
-            .insist(|| self.worker.outbox.settle(settlement.clone()))
-            .await;
-        let settled = match settled {
-            Ok(true) => Settled::As(state),
-            Ok(false) => Settled::Lost,
-            Err(_) => Settled::Unsettled,
-        };
-        count(settled, reached);
-        match self.attempts.last() {
-            Some(attempt) if state != DeliveryState::Sent => tracing::warn!(
-                mail.outcome = state.name(), mail.stage = attempt.stage.name(), mail.account = %attempt.account,
-                smtp.code = attempt.reply_code, smtp.reply = %attempt.reply, settled = ?settled, "a mail was not sent"
-            ),
-            _ => tracing::debug!(mail.outcome = state.name(), settled = ?settled, "a mail was settled"),
-        }
-        if let Some(challenge) = self.claimed.challenge {
-            self.worker.changes.ring(challenge);
-        }
-        settled
     }
 
     /// Asks the store again while it is away, as long as the lease lasts.

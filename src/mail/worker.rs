@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Renderer, Transports};
+use super::{Library, Renderer, Transports};
 use crate::{
     domain::{
         clock::Clock,
@@ -63,6 +63,8 @@ pub struct Worker {
     pub renderer: Arc<Renderer>,
     /// The policies: while the master switch is off, nothing is claimed.
     pub policies: Arc<PolicyBook>,
+    /// The templates that administrators wrote.
+    pub library: Arc<Library>,
     /// Rung for every challenge whose mail changed.
     pub changes: Changes,
     /// The rest.

@@ -7,8 +7,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     domain::{address::LocalPart, clock::Clock, entropy::Entropy, keyring::Keyring},
-    mail::Transports,
-    store::{Accounts, Outbox, Policies, handoff::Handoff, policy_book::PolicyBook},
+    mail::{Library, Transports},
+    store::{Accounts, Outbox, Policies, Templates, handoff::Handoff, policy_book::PolicyBook},
 };
 
 mod accounts;
@@ -21,6 +21,7 @@ mod otp_policy;
 mod outbox;
 mod requeue;
 mod secrets;
+mod templates;
 mod test;
 mod vitals;
 
@@ -37,6 +38,7 @@ pub use outbox::{
     StoreError,
 };
 pub use requeue::RequeueError;
+pub use templates::{Sample, Shown, TemplateError};
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
 
@@ -58,6 +60,10 @@ pub struct Office {
     pub policies: Arc<PolicyBook>,
     /// The worker's connections.
     pub transports: Arc<Transports>,
+    /// Templates in place of built-in ones.
+    pub templates: Arc<dyn Templates>,
+    /// The same, as the worker knows them.
+    pub library: Arc<Library>,
     /// The way to this instance's worker.
     pub handoff: Handoff,
     /// The rest.
@@ -75,6 +81,8 @@ pub struct OfficeSettings {
     pub message_id_domain: String,
     /// The names of the repositories.
     pub repositories: Vec<String>,
+    /// Whether subjects of mails may show the code.
+    pub code_in_subject: bool,
     /// How long a test message is tried.
     pub test_lifetime: Duration,
     /// How long a caller that waits for the mail server waits at the most.

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Accounts, Budgets, Callers, Challenges, Charge, Guess, Inboxes, MailKind, NewEntry, Outbox, Policies,
-    Probe, Reports, Start,
+    Probe, Reports, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -29,26 +29,21 @@ pub(crate) mod inboxes;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod templates;
+
+/// The contracts of what goes out and comes back.
+pub(crate) trait Post: Templates + Inboxes + Reports {}
+
+impl<T: Templates + Inboxes + Reports> Post for T {}
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Inboxes + Reports + Probe + Clone + 'static
+    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Post + Probe + Clone + 'static
 {
 }
 
-impl<
-    T: Challenges
-        + Budgets
-        + Outbox
-        + Accounts
-        + Callers
-        + Policies
-        + Inboxes
-        + Reports
-        + Probe
-        + Clone
-        + 'static,
-> Store for T
+impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Post + Probe + Clone + 'static> Store
+    for T
 {
 }
 
@@ -92,6 +87,8 @@ macro_rules! keeps_every_contract {
             failed_checks_are_counted_until_one_succeeds,
             a_change_ends_the_lease_and_elsewhere_reading_begins_anew, a_mail_that_comes_back_is_bounced,
             a_report_needs_the_whole_message_id_and_changes_nothing_else);
+        $crate::store::contract::keeps_every_contract!(@templates $place;
+            a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {

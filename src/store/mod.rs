@@ -27,6 +27,7 @@ mod policies;
 pub mod policy_book;
 mod reports;
 pub mod sql;
+mod templates;
 
 pub use accounts::{AccountWrite, Accounts};
 pub use callers::{CallerWrite, Callers};
@@ -40,6 +41,7 @@ pub use outbox::{
 };
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
 pub use reports::{MOST_REPORTS, Reported, Reports};
+pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,14 @@ use std::{
     process::Command,
 };
 
-use mailfactor::{config, pb};
+use mailfactor::{
+    config,
+    domain::{
+        account::Security,
+        preset::{Preset, Senders},
+    },
+    pb,
+};
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, source_code_info::Location};
 
@@ -28,6 +35,33 @@ fn the_rpc_table_is_the_protocol() {
         table += &format!("| {} | {} | {} |\n", rpc.name, rpc.summary, rpc.roles);
     }
     keep("rpcs", &table);
+}
+
+#[test]
+fn the_table_of_presets_is_that_of_the_code() {
+    let mut table = "| Preset | Server | Ports | The secret | Senders |\n|---|---|---|---|---|\n".to_owned();
+    for preset in Preset::all() {
+        let port = |(port, security): &(u16, Security)| format!("{port} {}", security.name());
+        let ports: Vec<String> = preset.ports.iter().map(port).collect();
+        let senders = match preset.senders {
+            Senders::Any => String::new(),
+            Senders::Usually(domains) => format!("usually at {}", domains.join(", ")),
+            Senders::Only(domains) => format!("at {}", domains.join(", ")),
+        };
+        table += &format!(
+            "| `{}` {} | {} | {} | {} | {senders} |\n",
+            preset.name,
+            preset.title,
+            if preset.is_other() {
+                "you name it"
+            } else {
+                preset.host
+            },
+            ports.join(", "),
+            preset.secret,
+        );
+    }
+    keep("presets", &table);
 }
 
 #[test]

@@ -56,7 +56,7 @@ async fn mails_past(dead: pb::Account) -> (Vec<Vec<pb::Attempt>>, Duration) {
     client.create_account(healthy_account).await;
     let mut first = Duration::ZERO;
     for (number, name) in names.iter().enumerate() {
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         client.start(name).await.unwrap();
         healthy.wait_for_mails(number + 1).await;
         if number == 0 {

@@ -43,6 +43,7 @@ mod shutdown;
 mod smtp_faults;
 mod start;
 mod store_faults;
+mod templates;
 mod tls;
 mod verify;
 mod watch;

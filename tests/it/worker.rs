@@ -16,10 +16,11 @@ use mailfactor::{
         message::{CodeMail, Mail, MailContext},
         otp_policy::Configured,
         preset::Preset,
+        template::{TemplateKey, TemplateParts},
     },
-    mail::{MailSettings, Renderer, Settled, Transports, Worker, WorkerSettings},
+    mail::{Library, MailSettings, Renderer, Settled, Transports, Worker, WorkerSettings},
     store::{
-        Accounts as _, Claimed, Entry, LEASE, MailKind, NewEntry, Outbox,
+        Accounts as _, Claimed, Entry, LEASE, MailKind, NewEntry, Outbox, Templates,
         changes::Changes,
         handoff::{Handoff, Tray, handoff},
         policy_book::PolicyBook,
@@ -100,6 +101,7 @@ impl PostRoom {
             transports: Arc::new(transports),
             renderer: Arc::new(Renderer::default()),
             policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
+            library: Arc::new(Library::new(Arc::new(store.clone()), "")),
             changes: Changes::new(),
             settings: WorkerSettings {
                 concurrency: 4,
@@ -396,4 +398,39 @@ async fn at_the_end_what_was_begun_is_finished_and_the_rest_is_given_back() {
     assert_eq!(free.len(), 12 - sent);
     // Given back unbegun, they have used none of their copies up.
     assert!(free.iter().all(|mail| mail.unsure == 0 && mail.attempts == 0));
+}
+
+#[tokio::test]
+async fn a_template_that_breaks_gives_way_to_the_built_in_one_and_the_attempt_says_so() {
+    let room = PostRoom::new().await;
+    let any = "{{ otp }}";
+    for (subject, text, words) in [
+        ("Own", "{% if %}", "broke in its text"),
+        ("Own", "{{ otp }} {{ nobody }}", "broke in its text"),
+        ("Own", "{{ user }}", "shows no code"),
+        ("a\u{85}{{ user }}", any, "no line of text"),
+        ("{{ otp }}", any, "shows the code"),
+        ("Own", any, ""),
+    ] {
+        let parts = TemplateParts {
+            subject: subject.into(),
+            text: text.into(),
+            html: String::new(),
+        };
+        let key = TemplateKey::new(Purpose::Login, "", "en");
+        let now = room.clock.now();
+        Templates::save(&room.store, key, parts, None, now).await.unwrap();
+        room.worker.library.forget().await;
+        let id = room.owe().await;
+        assert_eq!(room.step().await, states(DeliveryState::Sent));
+        let attempts = room.store.attempts(id).await.unwrap();
+        assert!(attempts[0].reply.contains(words), "{}", attempts[0].reply);
+        let expected = if words.is_empty() {
+            "Own"
+        } else {
+            "Your sign-in code"
+        };
+        assert_eq!(room.find(id).await.subject, expected, "{subject} {text}");
+        room.clock.advance(Duration::from_secs(1));
+    }
 }

@@ -125,7 +125,7 @@ pub(in crate::grpc) fn verdict(verdict: Verdict, challenge: &Challenge) -> pb::V
     response
 }
 
-fn purpose(number: i32) -> Result<Purpose, field::Fault> {
+pub(super) fn purpose(number: i32) -> Result<Purpose, field::Fault> {
     match pb::Purpose::try_from(number) {
         Ok(pb::Purpose::Unspecified | pb::Purpose::Login) => Ok(Purpose::Login),
         Ok(pb::Purpose::AddressConfirmation) => Ok(Purpose::AddressConfirmation),
@@ -134,7 +134,7 @@ fn purpose(number: i32) -> Result<Purpose, field::Fault> {
     }
 }
 
-fn purpose_of(purpose: Purpose) -> pb::Purpose {
+pub(super) fn purpose_of(purpose: Purpose) -> pb::Purpose {
     match purpose {
         Purpose::Login => pb::Purpose::Login,
         Purpose::AddressConfirmation => pb::Purpose::AddressConfirmation,

@@ -15,6 +15,7 @@ mod inbox;
 mod otp_policy;
 mod page;
 mod preset;
+mod template;
 
 pub(super) use self::inbox::{
     check_report, create_inbox, delete_inbox, delivery_report, inbox, inbox_test_report, named_inbox,
@@ -29,6 +30,9 @@ pub(super) use otp_policy::{
     delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,
 };
 pub(super) use preset::presets;
+pub(super) use template::{
+    get_template, reset_template, sample, shown, template, template_keys, written_template,
+};
 
 /// Reads the one field of a request that is an identifier.
 pub(super) fn id<T: FromStr<Err = IdError>>(field: &str, text: &str) -> Result<T, Violations> {

@@ -19,7 +19,7 @@ mod policy;
 
 pub(super) use self::inbox::inbox;
 pub(super) use factor::{cancel, get, resend, start, verify};
-pub(super) use policy::{account, otp_policy, outbox, requeue, test};
+pub(super) use policy::{account, otp_policy, outbox, requeue, template, test};
 
 /// The domain of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "mailfactor";

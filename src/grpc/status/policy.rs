@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 
 use super::{invalid, refuse, sending_disabled, store};
-use crate::policy::{AccountError, OutboxError, PolicyError, RequeueError, TestError};
+use crate::policy::{AccountError, OutboxError, PolicyError, RequeueError, TemplateError, TestError};
 
 /// Why an account was not saved or found.
 pub(in crate::grpc) fn account(error: &AccountError) -> Status {
@@ -100,5 +100,28 @@ pub(in crate::grpc) fn requeue(error: &RequeueError) -> Status {
             "ENTRY_EXPIRED",
             "the code of the entry is no longer good; start a new challenge or resend its code",
         ),
+    }
+}
+
+/// Why a template was not saved or found.
+pub(in crate::grpc) fn template(error: &TemplateError) -> Status {
+    match error {
+        TemplateError::Invalid(faults) => invalid(faults),
+        TemplateError::Unknown => refuse(
+            Code::NotFound,
+            "TEMPLATE_UNKNOWN",
+            "nobody wrote a template for exactly these mails",
+        ),
+        TemplateError::Stale => refuse(
+            Code::Aborted,
+            "ETAG_STALE",
+            "the template was changed in between; read it again",
+        ),
+        TemplateError::Full => refuse(
+            Code::ResourceExhausted,
+            "TOO_MANY_TEMPLATES",
+            "there are too many templates; reset some",
+        ),
+        TemplateError::Store(cause) => store(cause),
     }
 }

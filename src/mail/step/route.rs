@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{MARGIN, Step};
+use super::{MARGIN, Step, ranking::candidates};
 use crate::{
     domain::{
         account::Account,
@@ -10,7 +10,7 @@ use crate::{
         delivery::{DeliveryState, SendFailure},
         message::Mail,
     },
-    mail::{Accepted, Pass, Rendered, Settled, Unsent, Withheld, tally::candidates},
+    mail::{Accepted, Own, Pass, Rendered, Settled, Unsent, Withheld},
     store::{Leave, StoreResult},
 };
 
@@ -33,7 +33,7 @@ impl Step<'_> {
 
     /// Sends the mail through the first account that takes it. Where an account and not the mail is at fault, the next one
     /// is tried at once.
-    pub(super) async fn through(mut self, mail: &Mail, accounts: &[Account]) -> Settled {
+    pub(super) async fn through(mut self, mail: &Mail, own: Option<&Own>, accounts: &[Account]) -> Settled {
         let mut failed: Option<(&Account, Timestamp, SendFailure)> = None;
         let mut held: Option<(&Account, Timestamp)> = None;
         for account in accounts {
@@ -50,10 +50,14 @@ impl Step<'_> {
                     continue;
                 }
             };
-            let rendered = match self.render(mail, account) {
+            let rendered = match self.render(mail, own, account) {
                 Ok(rendered) => rendered,
                 Err(failure) => return self.fail(Some(account), began, failure).await,
             };
+            if let Some(broken) = &rendered.broken_template {
+                tracing::error!(template.fault = %broken, "the built-in template stands in for a broken one");
+                self.remark = format!(" [{broken}]");
+            }
             match self.attempt(pass, account, &rendered).await {
                 Ok(accepted) => return self.accepted(account, began, &accepted).await,
                 Err(Unsent::Withheld(withheld)) => return self.withheld(account, began, withheld).await,

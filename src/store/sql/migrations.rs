@@ -35,6 +35,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0003_accounts.sql"),
     },
     Migration {
+        version: 4,
+        name: "templates",
+        script: include_str!("schema/0004_templates.sql"),
+    },
+    Migration {
         version: 5,
         name: "policies",
         script: include_str!("schema/0005_policies.sql"),

@@ -39,6 +39,7 @@ mod policies;
 mod probe;
 mod reports;
 mod rows;
+mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
 type Write = sqlx::Transaction<'static, Db>;

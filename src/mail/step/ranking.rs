@@ -1,7 +1,6 @@
-//! What a step looks up and counts: the accounts that may take a mail, and what became of it.
+//! Which accounts may take a mail, and in which order.
 
-use super::Settled;
-use crate::domain::{account::Account, delivery::Stage};
+use crate::domain::account::Account;
 
 /// The accounts that mail may go through, in the order they are tried: the one that is wanted, the default, then by order
 /// and name.
@@ -20,16 +19,4 @@ pub(super) fn candidates(accounts: Vec<Account>, wanted: Option<&str>) -> Vec<Ac
             .then_with(|| one.settings.name.cmp(&other.settings.name))
     });
     enabled
-}
-
-/// Counts what became of a mail.
-pub(super) fn count(became: Settled, stage: Option<Stage>) {
-    let outcome = match became {
-        Settled::As(delivery) => delivery.name(),
-        Settled::Lost => "lost",
-        Settled::Released => "released",
-        Settled::Unsettled => "unsettled",
-    };
-    let stage = stage.map_or("none", Stage::name);
-    metrics::counter!("mailfactor_mails_total", "outcome" => outcome, "stage" => stage).increment(1);
 }

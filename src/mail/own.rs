@@ -1,0 +1,249 @@
+//! A template that an administrator wrote: checked, compiled, rendered within bounds.
+
+use minijinja::{Environment, Error, Value, context};
+
+use super::{
+    built_in,
+    scan::{faults, place},
+};
+use crate::domain::{
+    template::{MOST_HTML, MOST_SUBJECT, MOST_TEXT, TemplateKey, TemplateParts},
+    text::{check_line, check_lines},
+    violation::Violations,
+};
+
+/// What rendering one part may cost: about 3 MB of data, or as many steps (see `Environment::set_fuel`).
+const FUEL: u64 = 50_000;
+
+/// How deep blocks and conditions may lie in each other.
+const DEPTH: usize = 60;
+
+/// The code in samples. No code of six characters looks like it.
+const SAMPLE_CODE: &str = "274916";
+
+/// A compiled template.
+#[derive(Debug)]
+pub struct Own {
+    environment: Environment<'static>,
+    /// What it is for.
+    pub(super) key: TemplateKey,
+    has_html: bool,
+    /// The part that does not compile, and why.
+    pub(super) fault: Option<(&'static str, String)>,
+}
+
+/// What a template makes of values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+    /// The HTML; empty where there is none.
+    pub html: String,
+}
+
+impl Own {
+    /// Compiles the parts; what is wrong with a part is told under its name.
+    pub(super) fn compile(key: TemplateKey, parts: &TemplateParts) -> Result<Self, (&'static str, Error)> {
+        let mut environment = built_in::environment();
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(DEPTH);
+        environment.set_debug(true);
+        let has_html = !parts.html.is_empty();
+        for (field, name, source) in named(parts) {
+            let added = environment.add_template_owned(name, source.to_owned());
+            added.map_err(|error| (field, error))?;
+        }
+        Ok(Self {
+            environment,
+            key,
+            has_html,
+            fault: None,
+        })
+    }
+
+    /// One that was saved and does not compile: another version of this program saved it, or somebody else did.
+    pub(super) fn broken(key: TemplateKey, field: &'static str, why: String) -> Self {
+        Self {
+            environment: Environment::empty(),
+            key,
+            has_html: false,
+            fault: Some((field, why)),
+        }
+    }
+
+    /// Renders the parts; an error tells which failed.
+    pub(super) fn render(&self, values: &Value) -> Result<Sample, (&'static str, Error)> {
+        let part = |field: &'static str, name: &str| {
+            let template = self.environment.get_template(name);
+            template
+                .and_then(|template| template.render(values))
+                .map_err(|error| (field, error))
+        };
+        Ok(Sample {
+            subject: part("subject", "own.subject")?.trim().to_owned(),
+            text: part("text", "own.txt")?,
+            html: if self.has_html {
+                part("html", "own.html")?
+            } else {
+                String::new()
+            },
+        })
+    }
+}
+
+/// The field, the name of the template, and the source of each part.
+fn named(parts: &TemplateParts) -> [(&'static str, &'static str, &str); 3] {
+    [
+        ("subject", "own.subject", &parts.subject),
+        ("text", "own.txt", &parts.text),
+        ("html", "own.html", &parts.html),
+    ]
+}
+
+/// Checks a template as it is saved, and gives what it makes of sample values. Every fault is named with its field,
+/// under `prefix`, and its line and column.
+pub fn check_template(
+    key: TemplateKey,
+    parts: &TemplateParts,
+    code_in_subject: bool,
+    prefix: &str,
+) -> Result<Sample, Violations> {
+    let mut found = Violations::new();
+    check_bounds(parts, prefix, &mut found);
+    found.clone().into_result()?;
+    for (field, _, source) in named(parts) {
+        let frames = match field {
+            "html" => Some(".html"),
+            "text" => Some(".txt"),
+            _ => None,
+        };
+        for fault in faults(source, frames).into_iter().take(8) {
+            let (line, column) = place(source, fault.at);
+            found.add(
+                format!("{prefix}{field}"),
+                format_args!("line {line}, column {column}: {}", fault.what),
+            );
+        }
+    }
+    let told = |(field, error): (&'static str, Error)| {
+        let source = named(parts).into_iter().find(|(name, ..)| *name == field);
+        let source = source.map(|(_, _, source)| source).unwrap_or_default();
+        let own = error.name().is_none_or(|name| name.starts_with("own."));
+        let at = error
+            .range()
+            .filter(|_| own)
+            .map(|range| place(source, range.start));
+        let (line, column) = at.unwrap_or((error.line().unwrap_or(1), 1));
+        // Neither a value nor a secret is in it yet: there are samples alone.
+        let what = error
+            .detail()
+            .map_or_else(|| error.kind().to_string(), str::to_owned);
+        (
+            format!("{prefix}{field}"),
+            format!("line {line}, column {column}: {what}"),
+        )
+    };
+    let own = match Own::compile(key, parts) {
+        Ok(own) => own,
+        Err(error) => {
+            let (field, what) = told(error);
+            found.add(field, what);
+            return Err(found);
+        }
+    };
+    found.clone().into_result()?;
+    let mut samples = Vec::new();
+    // With everything known, and with as little as a mail may know.
+    for values in [sample(true), sample(false)] {
+        match own.render(&values) {
+            Ok(sample) => samples.push(sample),
+            Err(error) => {
+                let (field, what) = told(error);
+                found.add(field, what);
+                return Err(found);
+            }
+        }
+    }
+    for sample in &samples {
+        check_sample(sample, parts, code_in_subject, prefix, &mut found);
+        found.clone().into_result()?;
+    }
+    samples.into_iter().next().ok_or(found)
+}
+
+fn check_bounds(parts: &TemplateParts, prefix: &str, found: &mut Violations) {
+    if parts.subject.trim().is_empty() {
+        found.add(format!("{prefix}subject"), "is required");
+    }
+    // A line break at its end is how editors write files.
+    found.check(
+        &format!("{prefix}subject"),
+        check_line(parts.subject.trim_end_matches(['\r', '\n']), MOST_SUBJECT),
+    );
+    if parts.text.trim().is_empty() {
+        found.add(format!("{prefix}text"), "is required");
+    }
+    for (field, source, most) in [("text", &parts.text, MOST_TEXT), ("html", &parts.html, MOST_HTML)] {
+        if source.len() > most {
+            found.add(
+                format!("{prefix}{field}"),
+                format_args!("is longer than {most} bytes"),
+            );
+        } else {
+            let plain = source.replace("\r\n", "\n");
+            found.check(&format!("{prefix}{field}"), check_lines(&plain, most));
+        }
+    }
+}
+
+fn check_sample(
+    sample: &Sample,
+    parts: &TemplateParts,
+    code_in_subject: bool,
+    prefix: &str,
+    found: &mut Violations,
+) {
+    if !sample.text.contains(SAMPLE_CODE) {
+        found.add(
+            format!("{prefix}text"),
+            "line 1, column 1: must show {{ otp }} in every mail",
+        );
+    }
+    if !parts.html.is_empty() && !sample.html.contains(SAMPLE_CODE) {
+        found.add(
+            format!("{prefix}html"),
+            "line 1, column 1: must show {{ otp }} in every mail",
+        );
+    }
+    if sample.subject.is_empty() {
+        found.add(format!("{prefix}subject"), "must say something in every mail");
+    }
+    found.check(&format!("{prefix}subject"), check_line(&sample.subject, 1000));
+    if sample.subject.contains(SAMPLE_CODE) && !code_in_subject {
+        found.add(
+            format!("{prefix}subject"),
+            "must not show {{ otp }}: `delivery.code_in_subject` of the configuration is off",
+        );
+    }
+}
+
+/// Sample values, all of them or as few as there may be.
+fn sample(all: bool) -> Value {
+    let text = |text: &'static str| if all { text } else { "" };
+    context! {
+        user => text("Ann Example"),
+        event => text("VPN"),
+        endpoint => text("laptop-7"),
+        client_ip => text("192.0.2.1"),
+        otp => SAMPLE_CODE,
+        number => if all { 2 } else { 1 },
+        lifetime => if all { 5 } else { 1 },
+        unit => if all { "minute" } else { "hour" },
+    }
+}
+
+#[cfg(test)]
+#[path = "own_tests.rs"]
+mod tests;
