@@ -196,7 +196,7 @@ fn describe() {
     }
 }
 
-const COUNTERS: [(&str, &str); 6] = [
+const COUNTERS: [(&str, &str); 7] = [
     ("mailfactor_rpcs_total", "Calls, by method and status code."),
     (
         "mailfactor_connections_refused_total",
@@ -210,6 +210,10 @@ const COUNTERS: [(&str, &str); 6] = [
     (
         "mailfactor_mails_total",
         "Mails, by how far an attempt came and what became of it.",
+    ),
+    (
+        "mailfactor_templates_broken_total",
+        "Mails made of the built-in template because the one written for them broke.",
     ),
     (
         "mailfactor_repository_lookups_total",

@@ -179,7 +179,7 @@ impl Verify {
         if self.json {
             out::json(&show::verdict(&answer));
         } else {
-            out::pairs(&[
+            let mut pairs = vec![
                 (
                     "result",
                     show::word(answer.result().as_str_name(), "VERIFY_RESULT_"),
@@ -187,7 +187,14 @@ impl Verify {
                 ("attempts left", answer.attempts_left.to_string()),
                 ("verified", show::time(answer.verified_at.as_ref())),
                 ("locked until", show::time(answer.locked_until.as_ref())),
-            ]);
+            ];
+            if answer.must_change {
+                pairs.push((
+                    "change the password by",
+                    show::time(answer.must_change_by.as_ref()),
+                ));
+            }
+            out::pairs(&pairs);
         }
         if answer.result() == pb::VerifyResult::Verified {
             Ok(())

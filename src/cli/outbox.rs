@@ -2,6 +2,7 @@
 
 mod export;
 mod filters;
+mod watch;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -27,6 +28,11 @@ pub(super) enum Command {
         after_help = "Example:\n  mailfactor outbox export --from 2026-01-01 --until 2026-02-01 --output january.csv"
     )]
     Export(export::Export),
+    /// Follows the outbox until Ctrl-C: a line for each mail whenever it changes.
+    #[command(
+        after_help = "Examples:\n  mailfactor outbox watch\n  mailfactor outbox watch --state failed --state deferred --recent 20 --json"
+    )]
+    Watch(watch::Watch),
     /// Tries a failed mail again, while its code lives.
     #[command(after_help = "Example:\n  mailfactor outbox requeue 5vQ2Jx0v0u2bqUn5mXf0Wg")]
     Requeue(Show),
@@ -66,6 +72,7 @@ impl Command {
             Self::List(list) => list.run().await,
             Self::Show(show) => show.run().await,
             Self::Export(export) => export.run().await,
+            Self::Watch(watch) => watch.run().await,
             Self::Requeue(requeue) => requeue.requeue().await,
         }
     }

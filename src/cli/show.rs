@@ -92,6 +92,8 @@ pub(super) fn verdict(answer: &pb::VerifyCodeResponse) -> Value {
         "attempts_left": answer.attempts_left,
         "verified_at": time_value(answer.verified_at.as_ref()),
         "locked_until": time_value(answer.locked_until.as_ref()),
+        "must_change": answer.must_change,
+        "must_change_by": time_value(answer.must_change_by.as_ref()),
     })
 }
 

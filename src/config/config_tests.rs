@@ -87,7 +87,7 @@ fn every_fault_at_once() {
         "log.format: must be \"human\" or \"json\"",
         "policy.lifetime.login: must be a whole number and a unit, such as \"500ms\", \"30s\", \"5m\", \"1h\" or \"7d\"",
         "policy.attempts: must be between 1 and 10",
-        "events.payroll.code.length: must be between 6 and 10",
+        "events.payroll.code.length: must give 6 to 10 characters and at least 19.9 bits (RFC 4226, 5.3; OWASP ASVS 5.0, 6.5.4)",
         "repository[0].path: does not go with kind \"sql\"",
         "repository[0].query: is required",
         "repository[1].kind: must be \"file\" or \"sql\"",

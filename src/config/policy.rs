@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{Users, merge::overlay, reader::Reader};
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
-    code::{Alphabet, CodeSpec},
+    code::{Alphabet, CodeSpec, CodeSpecError},
     mask::Mask,
     otp_policy::{Configured, OtpPolicy, is_event_name},
     policy_draft::PolicyDraft,
@@ -90,7 +90,13 @@ fn policy(section: &Reader<'_>) -> OtpPolicy {
     let sends = section.section("sends");
     let span = |section: &Reader<'_>, key: &str| section.span(key).unwrap_or(Duration::from_mins(1));
     let policy = OtpPolicy {
-        code: code(&section.section("code")),
+        code: look(&section.section("code"), Alphabet::named, CodeSpec::new).unwrap_or_default(),
+        recovery: look(
+            &section.section("recovery"),
+            Alphabet::password,
+            CodeSpec::password,
+        )
+        .unwrap_or_else(CodeSpec::temporary_password),
         login_lifetime: span(&lifetime, "login"),
         confirmation_lifetime: span(&lifetime, "address_confirmation"),
         recovery_lifetime: span(&lifetime, "recovery"),
@@ -117,16 +123,16 @@ fn policy(section: &Reader<'_>) -> OtpPolicy {
     policy
 }
 
-fn code(section: &Reader<'_>) -> CodeSpec {
-    let alphabet = section.parse("alphabet", Alphabet::named);
-    let length = section.number("length", 6..=10_u8);
-    alphabet
-        .and_then(|alphabet| {
-            CodeSpec::new(alphabet, length)
-                .map_err(|error| section.fault("length", error))
-                .ok()
-        })
-        .unwrap_or_default()
+/// Length and alphabet, which belong together.
+fn look(
+    section: &Reader<'_>,
+    read: fn(&str) -> Result<Alphabet, CodeSpecError>,
+    make: fn(Alphabet, u8) -> Result<CodeSpec, CodeSpecError>,
+) -> Option<CodeSpec> {
+    let alphabet = section.parse("alphabet", read);
+    let length = section.number("length", 0..=u8::MAX);
+    let spec = make(alphabet?, length);
+    spec.map_err(|error| section.fault("length", error)).ok()
 }
 
 fn limits(section: &Reader<'_>) -> SendLimits {

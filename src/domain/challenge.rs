@@ -1,5 +1,7 @@
 //! A challenge: one request to a user to prove that mail reaches them, and the rules of its life.
 
+use std::time::Duration;
+
 use super::{
     caller::CallerId,
     clock::Timestamp,
@@ -8,6 +10,9 @@ use super::{
     keyring::{KeyId, Sealed, Subject},
 };
 
+/// The longest that a recovery may take (NIST SP 800-63B-4, 4.2.1.2).
+const DAY: Duration = Duration::from_hours(24);
+
 /// What a code is for. Bound into the code itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
@@ -15,7 +20,7 @@ pub enum Purpose {
     Login,
     /// Proof that the user reads mail at the address on file.
     AddressConfirmation,
-    /// A step of account recovery.
+    /// A step of account recovery: what is mailed is a temporary password that the user must change.
     Recovery,
 }
 
@@ -184,6 +189,15 @@ impl Challenge {
         }
     }
 
+    /// By when the temporary password of a verified recovery must have been changed (OWASP ASVS 5.0, 6.4.1): it was good
+    /// for its lifetime, and gives as long again, but no longer than a day after the challenge began.
+    #[must_use]
+    pub fn must_change_by(&self) -> Option<Timestamp> {
+        let verified_at = self.verified_at.filter(|_| self.purpose == Purpose::Recovery)?;
+        let lifetime = self.expires_at.since(self.created_at);
+        Some(verified_at.plus(lifetime).min(self.created_at.plus(DAY)))
+    }
+
     /// How many more wrong codes it bears.
     #[must_use]
     pub fn attempts_left(&self) -> u32 {
@@ -242,5 +256,46 @@ impl Verdict {
             Self::Locked => "locked",
             Self::UserLocked { .. } => "user_locked",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_password_is_changed_in_as_long_again_and_within_a_day() {
+        let at = |hours| Timestamp::from_micros(0).plus(Duration::from_hours(hours));
+        let by = |purpose, lifetime, verified: Option<u64>| {
+            let challenge = Challenge {
+                id: ChallengeId::from_bytes([1; 16]),
+                caller: CallerId::parse("00000000000000aa").unwrap(),
+                purpose,
+                spec: CodeSpec::temporary_password(),
+                key: KeyId::parse("k").unwrap(),
+                user: Subject::from_bytes([0; 32]),
+                address: Subject::from_bytes([0; 32]),
+                decoy: false,
+                state: State::Pending,
+                code_number: 1,
+                most_codes: 5,
+                codes_before: 1,
+                attempts: 0,
+                most_attempts: 5,
+                created_at: at(0),
+                expires_at: at(lifetime),
+                resend_at: at(0),
+                verified_at: verified.map(at),
+                masked_recipient: String::new(),
+                event: String::new(),
+                endpoint: String::new(),
+                context: Sealed::from_bytes(Vec::new()),
+            };
+            challenge.must_change_by()
+        };
+        assert_eq!(by(Purpose::Recovery, 2, None), None);
+        assert_eq!(by(Purpose::Recovery, 2, Some(1)), Some(at(3)));
+        assert_eq!(by(Purpose::Recovery, 24, Some(23)), Some(at(24)));
+        assert_eq!(by(Purpose::Login, 2, Some(1)), None);
     }
 }

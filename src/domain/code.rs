@@ -1,4 +1,4 @@
-//! One-time codes: derived, never stored.
+//! One-time codes, and the temporary passwords of recoveries: derived, never stored.
 //!
 //! Code number *n* of a challenge is a truncation of HMAC-SHA256 under a service key over the challenge's id, *n* and
 //! the purpose. The truncation is that of RFC 4226, 5.3 (an offset taken from the last nibble), widened to 128 bits,
@@ -13,132 +13,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{challenge::Purpose, id::ChallengeId};
 
-/// Why a code policy is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CodeSpecError {
-    /// Too short to resist guessing, or too long to type.
-    #[error("must give 6 to 10 characters and at least 19.9 bits (RFC 4226, 5.3; OWASP ASVS 5.0, 6.5.4)")]
-    Length,
-    /// Not an alphabet.
-    #[error("must be 2 to 36 different characters of 0-9 and A-Z")]
-    Alphabet,
-}
-
-/// The characters a code is made of: digits and capital letters, each once.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Alphabet(String);
-
-impl Alphabet {
-    /// The ten digits.
-    #[must_use]
-    pub fn digits() -> Self {
-        Self("0123456789".into())
-    }
-
-    /// Capital letters without look-alikes, and without vowels that would spell words (RFC 8628, 6.1): 20 of them,
-    /// 4.3 bits each.
-    #[must_use]
-    pub fn letters() -> Self {
-        Self("BCDFGHJKLMNPQRSTVWXZ".into())
-    }
-
-    /// An alphabet of one's own. Letters in either case; they are kept as capitals.
-    pub fn parse(text: &str) -> Result<Self, CodeSpecError> {
-        let text = text.to_ascii_uppercase();
-        let mut seen = [false; 128];
-        for byte in text.bytes() {
-            let slot = seen.get_mut(usize::from(byte)).ok_or(CodeSpecError::Alphabet)?;
-            if *slot || !(byte.is_ascii_digit() || byte.is_ascii_uppercase()) {
-                return Err(CodeSpecError::Alphabet);
-            }
-            *slot = true;
-        }
-        if (2..=36).contains(&text.len()) {
-            Ok(Self(text))
-        } else {
-            Err(CodeSpecError::Alphabet)
-        }
-    }
-
-    /// One by name, `digits` or `letters`, or an alphabet of one's own.
-    pub fn named(text: &str) -> Result<Self, CodeSpecError> {
-        match text {
-            "digits" => Ok(Self::digits()),
-            "letters" => Ok(Self::letters()),
-            own => Self::parse(own),
-        }
-    }
-
-    /// Its characters.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Alphabet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// How a code looks: so many characters of an alphabet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CodeSpec {
-    alphabet: Alphabet,
-    length: u8,
-}
-
-impl Default for CodeSpec {
-    /// Six digits.
-    fn default() -> Self {
-        Self {
-            alphabet: Alphabet::digits(),
-            length: 6,
-        }
-    }
-}
-
-impl CodeSpec {
-    /// A code of `length` characters: 6 to 10 of them, and 10^6 codes at the least.
-    pub fn new(alphabet: Alphabet, length: u8) -> Result<Self, CodeSpecError> {
-        let spec = Self { alphabet, length };
-        if (6..=10).contains(&length) && spec.count() >= 1_000_000 {
-            Ok(spec)
-        } else {
-            Err(CodeSpecError::Length)
-        }
-    }
-
-    /// The characters.
-    #[must_use]
-    pub fn alphabet(&self) -> &Alphabet {
-        &self.alphabet
-    }
-
-    /// How many of them.
-    #[must_use]
-    pub fn length(&self) -> u8 {
-        self.length
-    }
-
-    /// How many different codes there are; at most 36^10, so it fits.
-    fn count(&self) -> u128 {
-        (self.alphabet.0.len() as u128).pow(u32::from(self.length))
-    }
-
-    fn spell(&self, mut number: u128) -> Code {
-        let alphabet = self.alphabet.0.as_bytes();
-        let base = alphabet.len() as u128;
-        let mut text = vec![0; usize::from(self.length)];
-        for slot in text.iter_mut().rev() {
-            let digit = usize::try_from(number % base).unwrap_or_default();
-            *slot = alphabet.get(digit).copied().unwrap_or_default();
-            number /= base;
-        }
-        Code(text)
-    }
-}
+pub use super::code_spec::{Alphabet, CodeSpec, CodeSpecError};
 
 /// A code, or what a user typed for one. Never printed by accident, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -153,11 +28,12 @@ pub struct NotACode {
 }
 
 impl Code {
-    /// Reads what a user typed: spaces and hyphens are ignored, letters may be of any case.
+    /// Reads what a user typed: spaces and hyphens are ignored; letters may be of any case, unless the alphabet has both.
     pub fn parse(text: &str, spec: &CodeSpec) -> Result<Self, NotACode> {
+        let (length, alphabet) = (spec.length(), spec.alphabet());
         let refuse = || NotACode {
-            length: spec.length,
-            alphabet: spec.alphabet.0.clone(),
+            length,
+            alphabet: alphabet.as_str().to_owned(),
         };
         if text.len() > 64 {
             return Err(refuse());
@@ -165,14 +41,11 @@ impl Code {
         let typed: Vec<u8> = text
             .chars()
             .filter(|character| !character.is_whitespace() && !is_hyphen(*character))
-            .map(|character| u8::try_from(character.to_ascii_uppercase()).unwrap_or(0))
+            .map(|character| u8::try_from(alphabet.fold(character)).unwrap_or(0))
             .collect();
         let code = Self(typed);
-        let fits = code.0.len() == usize::from(spec.length)
-            && code
-                .0
-                .iter()
-                .all(|byte| spec.alphabet.0.as_bytes().contains(byte));
+        let known = |byte| alphabet.as_str().as_bytes().contains(byte);
+        let fits = code.0.len() == usize::from(length) && code.0.iter().all(known);
         if fits { Ok(code) } else { Err(refuse()) }
     }
 
@@ -184,6 +57,19 @@ impl Code {
 
     fn equals(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
+    }
+
+    /// The code of a number below [`CodeSpec::count`].
+    fn spell(spec: &CodeSpec, mut number: u128) -> Self {
+        let alphabet = spec.alphabet().as_str().as_bytes();
+        let base = alphabet.len() as u128;
+        let mut text = vec![0; usize::from(spec.length())];
+        for slot in text.iter_mut().rev() {
+            let digit = usize::try_from(number % base).unwrap_or_default();
+            *slot = alphabet.get(digit).copied().unwrap_or_default();
+            number /= base;
+        }
+        Self(text)
     }
 }
 
@@ -218,7 +104,7 @@ impl CodeKey {
         loop {
             let number = self.block(id, number, purpose, block);
             if number < fair {
-                return spec.spell(number % count);
+                return Code::spell(spec, number % count);
             }
             block += 1;
         }

@@ -46,7 +46,7 @@ fn truncates_as_rfc_4226_does() {
         let bytes: [u8; 4] = truncate(&unhex(mac));
         let number = u32::from_be_bytes(bytes) & 0x7fff_ffff;
         assert_eq!(number, truncated);
-        let spelled = CodeSpec::default().spell(u128::from(number) % 1_000_000);
+        let spelled = Code::spell(&CodeSpec::default(), u128::from(number) % 1_000_000);
         assert_eq!(spelled.reveal(), code);
     }
 }
@@ -66,10 +66,10 @@ fn truncates_at_every_offset() {
 fn spells_numbers_with_leading_characters_kept() {
     let digits = CodeSpec::default();
     for (number, code) in [(0, "000000"), (42, "000042"), (999_999, "999999")] {
-        assert_eq!(digits.spell(number).reveal(), code);
+        assert_eq!(Code::spell(&digits, number).reveal(), code);
     }
-    assert_eq!(letters().spell(0).reveal(), "BBBBBB");
-    assert_eq!(letters().spell(20_u128.pow(6) - 1).reveal(), "ZZZZZZ");
+    assert_eq!(Code::spell(&letters(), 0).reveal(), "BBBBBB");
+    assert_eq!(Code::spell(&letters(), 20_u128.pow(6) - 1).reveal(), "ZZZZZZ");
 }
 
 /// The chi-squared statistic of counts that should all be equal.
@@ -271,6 +271,72 @@ fn policies_stay_within_bounds() {
         let refused = new(alphabet, length);
         assert_eq!(refused, Err(CodeSpecError::Length), "{alphabet} {length}");
     }
+}
+
+#[test]
+fn temporary_passwords_have_64_bits_and_keep_their_case() {
+    let spec = CodeSpec::temporary_password();
+    assert_eq!((spec.length(), spec.alphabet()), (12, &Alphabet::mixed()));
+    assert!(spec.count() >= 1 << 64);
+    assert!(CodeSpec::password(Alphabet::mixed(), 12).is_ok());
+    let password = |text: &str, length| CodeSpec::password(Alphabet::password(text).unwrap(), length);
+    assert!(password("digits", 20).is_ok() && password("letters", 15).is_ok());
+    for (alphabet, length) in [
+        ("mixed", 11),
+        ("digits", 19),
+        ("letters", 14),
+        ("mixed", 21),
+        ("mixed", 0),
+    ] {
+        let refused = password(alphabet, length);
+        assert_eq!(refused, Err(CodeSpecError::Password), "{alphabet} {length}");
+    }
+    for bad in ["", "aa", "a-", "ä", &"ab".repeat(40)] {
+        let refused = Alphabet::password(bad);
+        assert_eq!(refused, Err(CodeSpecError::PasswordAlphabet), "{bad:?}");
+    }
+    let all: String = ('0'..='9').chain('A'..='Z').chain('a'..='z').collect();
+    let all = password(&all, 20).unwrap();
+    let key = key(1);
+    for spec in [spec, all] {
+        let code = key.derive(&id(1), 1, Purpose::Recovery, &spec);
+        let right = |typed: &str| {
+            let typed = Code::parse(typed, &spec).unwrap();
+            key.matches(&typed, &id(1), 1, Purpose::Recovery, &spec)
+                .any_between(1, 1)
+        };
+        assert!(right(code.reveal()) && right(&format!(" {}\n", code.reveal())));
+        let swapped: String = code
+            .reveal()
+            .chars()
+            .map(|c| {
+                if c.is_ascii_lowercase() {
+                    c.to_ascii_uppercase()
+                } else {
+                    c.to_ascii_lowercase()
+                }
+            })
+            .collect();
+        // Only where every swapped character is one of the alphabet can it be typed at all.
+        assert!(Code::parse(&swapped, &spec).is_err() || !right(&swapped));
+    }
+    // Of one case alone, any case may be typed.
+    let small = CodeSpec::password(Alphabet::password("bcdfghjkmnpqrstvwxz").unwrap(), 16).unwrap();
+    let code = key.derive(&id(1), 1, Purpose::Recovery, &small);
+    let typed = Code::parse(&code.reveal().to_uppercase(), &small).unwrap();
+    assert_eq!(typed.reveal(), code.reveal());
+}
+
+#[test]
+fn what_was_kept_is_read_as_it_was() {
+    for spec in [CodeSpec::default(), letters(), CodeSpec::temporary_password()] {
+        assert_eq!(
+            CodeSpec::kept(spec.alphabet().as_str(), spec.length()),
+            Some(spec)
+        );
+    }
+    assert_eq!(CodeSpec::kept("0123456789", 5), None);
+    assert_eq!(CodeSpec::kept("abc", 10), None);
 }
 
 proptest! {

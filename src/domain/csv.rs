@@ -14,13 +14,14 @@ pub fn line<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
     line
 }
 
+/// What a formula begins with.
+const FORMULA: [char; 11] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
 fn push_cell(line: &mut String, text: &str) {
-    // What begins so is run as a formula (OWASP, "CSV Injection"); a mail server's reply could.
-    let defuse = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        "'"
-    } else {
-        ""
-    };
+    // What begins so is run as a formula (OWASP, "CSV Injection"), in full width too; a mail server's reply could.
+    let defuse = if text.starts_with(FORMULA) { "'" } else { "" };
     if text.contains([',', '"', '\r', '\n']) {
         line.push('"');
         line.push_str(defuse);
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula() {
-        for start in ["=", "+", "-", "@", "\t"] {
+        for start in ["=", "+", "-", "@", "\t", "\u{ff1d}", "\u{ff20}"] {
             assert_eq!(line([format!("{start}1+1").as_str()]), format!("'{start}1+1\r\n"));
         }
         assert_eq!(line(["\r=1"]), "\"'\r=1\"\r\n");

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     address::{AddressError, EmailAddress, LocalPart},
     challenge::Purpose,
-    code::{Alphabet, CodeSpec},
+    code::CodeSpec,
     id::{AccountId, ChallengeId, EntryId},
     keyring::KeyId,
 };
@@ -263,12 +263,11 @@ impl CodeForm {
     }
 
     fn mail(self) -> Result<CodeMail, FormError> {
-        let alphabet = Alphabet::parse(&self.alphabet).map_err(|_| FormError)?;
         Ok(CodeMail {
             challenge: self.challenge.parse().map_err(|_| FormError)?,
             number: self.number,
             purpose: Purpose::from_tag(self.purpose.into()).ok_or(FormError)?,
-            spec: CodeSpec::new(alphabet, self.length).map_err(|_| FormError)?,
+            spec: CodeSpec::kept(&self.alphabet, self.length).ok_or(FormError)?,
             key: KeyId::parse(&self.key).map_err(|_| FormError)?,
             lifetime_seconds: self.lifetime_seconds,
             context: self.context.context()?,
@@ -312,6 +311,7 @@ impl TestForm {
 
 #[cfg(test)]
 mod tests {
+    use super::super::code::Alphabet;
     use super::*;
 
     #[test]

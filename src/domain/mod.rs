@@ -16,6 +16,7 @@ pub mod caller;
 pub mod challenge;
 pub mod clock;
 pub mod code;
+mod code_spec;
 pub mod csv;
 pub mod delivery;
 pub mod entropy;

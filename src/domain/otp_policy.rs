@@ -18,6 +18,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 pub struct OtpPolicy {
     /// How codes look.
     pub code: CodeSpec,
+    /// How the temporary passwords of recoveries look.
+    pub recovery: CodeSpec,
     /// How long a code for a login lives.
     pub login_lifetime: Duration,
     /// How long one for an address confirmation lives.
@@ -59,6 +61,7 @@ impl Default for OtpPolicy {
         };
         Self {
             code: CodeSpec::default(),
+            recovery: CodeSpec::temporary_password(),
             login_lifetime: 5 * MINUTE,
             confirmation_lifetime: 60 * MINUTE,
             recovery_lifetime: 60 * MINUTE,
@@ -83,6 +86,15 @@ impl Default for OtpPolicy {
 }
 
 impl OtpPolicy {
+    /// How a code for this purpose looks: for a recovery it is a temporary password.
+    #[must_use]
+    pub fn spec(&self, purpose: Purpose) -> &CodeSpec {
+        match purpose {
+            Purpose::Login | Purpose::AddressConfirmation => &self.code,
+            Purpose::Recovery => &self.recovery,
+        }
+    }
+
     /// How long a code for this purpose lives.
     #[must_use]
     pub fn lifetime(&self, purpose: Purpose) -> Duration {

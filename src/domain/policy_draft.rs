@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     budget::SendLimits,
-    code::{Alphabet, CodeSpec},
+    code::{Alphabet, CodeSpec, CodeSpecError},
     mask::Mask,
     otp_policy::OtpPolicy,
     text::require_line,
@@ -53,6 +53,10 @@ draft! {
     code_length: u8 = "code.length";
     /// `digits`, `letters`, or the characters themselves.
     code_alphabet: String = "code.alphabet";
+    /// Characters of a temporary password.
+    recovery_length: u8 = "recovery.length";
+    /// `mixed`, `letters`, `digits`, or the characters themselves.
+    recovery_alphabet: String = "recovery.alphabet";
     /// How long a code for a login lives.
     login_lifetime: Duration = "lifetime.login";
     /// How long one for an address confirmation lives.
@@ -129,6 +133,8 @@ impl PolicyDraft {
         Self {
             code_length: Some(policy.code.length()),
             code_alphabet: Some(policy.code.alphabet().as_str().to_owned()),
+            recovery_length: Some(policy.recovery.length()),
+            recovery_alphabet: Some(policy.recovery.alphabet().as_str().to_owned()),
             login_lifetime: Some(policy.login_lifetime),
             confirmation_lifetime: Some(policy.confirmation_lifetime),
             recovery_lifetime: Some(policy.recovery_lifetime),
@@ -159,7 +165,29 @@ impl PolicyDraft {
     pub fn apply(&self, base: &OtpPolicy, prefix: &str) -> Result<OtpPolicy, Violations> {
         let mut faults = Violations::new();
         let mut policy = base.clone();
-        self.apply_code(&mut policy, prefix, &mut faults);
+        let code = Look {
+            length: (self.code_length, "code.length"),
+            alphabet: (self.code_alphabet.as_deref(), "code.alphabet"),
+        };
+        code.apply(
+            &mut policy.code,
+            Alphabet::named,
+            CodeSpec::new,
+            prefix,
+            &mut faults,
+        );
+        let password = Look {
+            length: (self.recovery_length, "recovery.length"),
+            alphabet: (self.recovery_alphabet.as_deref(), "recovery.alphabet"),
+        };
+        let recovery = &mut policy.recovery;
+        password.apply(
+            recovery,
+            Alphabet::password,
+            CodeSpec::password,
+            prefix,
+            &mut faults,
+        );
         if let Some(mask) = &self.mask
             && let Some(mask) = faults.check(&format!("{prefix}mask"), Mask::parse(mask))
         {
@@ -193,28 +221,6 @@ impl PolicyDraft {
         self.check_plain(prefix, &mut faults);
         policy.check(prefix, &mut faults);
         faults.into_result().map(|()| policy)
-    }
-
-    /// Length and alphabet belong together: what is not set here is the base's.
-    fn apply_code(&self, policy: &mut OtpPolicy, prefix: &str, faults: &mut Violations) {
-        if self.code_length.is_none() && self.code_alphabet.is_none() {
-            return;
-        }
-        let length = self.code_length.unwrap_or(policy.code.length());
-        let alphabet = match &self.code_alphabet {
-            None => Some(policy.code.alphabet().clone()),
-            Some(text) => faults.check(&format!("{prefix}code.alphabet"), Alphabet::named(text)),
-        };
-        let Some(alphabet) = alphabet else { return };
-        let field = if self.code_length.is_some() {
-            "code.length"
-        } else {
-            "code.alphabet"
-        };
-        let spec = CodeSpec::new(alphabet, length);
-        if let Some(spec) = faults.check(&format!("{prefix}{field}"), spec) {
-            policy.code = spec;
-        }
     }
 
     /// What the policy itself does not bound: counts and spans beyond reason, names that cannot be.
@@ -255,6 +261,42 @@ impl PolicyDraft {
         }
         if let Some(name) = self.account.as_deref().filter(|name| !name.is_empty()) {
             faults.check(&format!("{prefix}account"), require_line(name, 64));
+        }
+    }
+}
+
+/// What is set of how codes look, each with its path.
+struct Look<'a> {
+    length: (Option<u8>, &'a str),
+    alphabet: (Option<&'a str>, &'a str),
+}
+
+impl Look<'_> {
+    /// Length and alphabet belong together: what is not set here is as it was.
+    fn apply(
+        &self,
+        spec: &mut CodeSpec,
+        read: fn(&str) -> Result<Alphabet, CodeSpecError>,
+        make: fn(Alphabet, u8) -> Result<CodeSpec, CodeSpecError>,
+        prefix: &str,
+        faults: &mut Violations,
+    ) {
+        let ((length, length_path), (alphabet, alphabet_path)) = (self.length, self.alphabet);
+        if length.is_none() && alphabet.is_none() {
+            return;
+        }
+        let path = if length.is_some() {
+            length_path
+        } else {
+            alphabet_path
+        };
+        let alphabet = match alphabet {
+            None => Some(spec.alphabet().clone()),
+            Some(text) => faults.check(&format!("{prefix}{alphabet_path}"), read(text)),
+        };
+        let fresh = alphabet.map(|alphabet| make(alphabet, length.unwrap_or(spec.length())));
+        if let Some(fresh) = fresh.and_then(|fresh| faults.check(&format!("{prefix}{path}"), fresh)) {
+            *spec = fresh;
         }
     }
 }

@@ -214,7 +214,7 @@ impl Desk {
             id,
             caller: caller.id,
             purpose: request.purpose,
-            spec: policy.code.clone(),
+            spec: policy.spec(request.purpose).clone(),
             key: self.keyring.newest().clone(),
             user: addressee.user,
             address: addressee.address,

@@ -92,6 +92,7 @@ static METHODS: &[Method] = &[
     call("/mailfactor.v1.MailInbox/DeleteInbox", ADMINS),
     call("/mailfactor.v1.MailInbox/TestInbox", ADMINS),
     call("/mailfactor.v1.MailInbox/CheckInbox", ADMINS),
+    method("/mailfactor.v1.MailOutbox/WatchEntries", READERS, Kind::Watch),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),
     method("/grpc.health.v1.Health/Watch", Access::Public, Kind::Watch),
 ];

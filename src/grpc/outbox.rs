@@ -88,4 +88,21 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
         let chunks = chunks.map_ok(|csv: String| pb::ExportEntriesResponse { csv: csv.into() });
         Ok(Response::new(super::until(self.soft.clone(), chunks)))
     }
+
+    type WatchEntriesStream = BoxStream<pb::WatchEntriesResponse>;
+
+    async fn watch_entries(
+        &self,
+        request: Request<pb::WatchEntriesRequest>,
+    ) -> Result<Response<Self::WatchEntriesStream>, Status> {
+        let (search, recent) =
+            convert::watch_entries(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
+        let news = self.office.watch_entries(search, recent).await;
+        let news = news.map_err(|error| status::outbox(&error))?;
+        let news = news.map(|news| match news {
+            Ok(news) => Ok(convert::entry_news(news)),
+            Err(error) => Err(status::outbox(&error)),
+        });
+        Ok(Response::new(super::until(self.soft.clone(), news)))
+    }
 }

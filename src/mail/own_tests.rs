@@ -47,6 +47,8 @@ fn what_is_wrong_is_told_with_its_place() {
             "template.text",
             "must show {{ otp }}",
         ),
+        ("x", "274916", "", "template.text", "must show {{ otp }}"),
+        ("x", "{{ otp|upper }}", "", "template.text", "must show {{ otp }}"),
         ("x", "{{ otp }}\n{% if user %}", "", "template.text", ""),
         ("x", "{{ otp }}\n{{ user", "", "template.text", ""),
         (
@@ -105,5 +107,21 @@ fn no_template_is_a_bomb() {
         "x".repeat(MOST_TEXT + 1),
     ] {
         assert!(check("x", &bomb, "").is_err());
+    }
+}
+
+#[test]
+fn what_was_put_into_the_table_by_hand_does_not_run_either() {
+    let key = TemplateKey::new(Purpose::Login, "", "en");
+    for text in [
+        "{% for a in range(9) %}{{ otp }}{% endfor %}",
+        "{{ otp }}{{ user|safe }}",
+    ] {
+        let parts = TemplateParts {
+            subject: "x".into(),
+            text: text.into(),
+            html: String::new(),
+        };
+        assert!(Own::compile(key.clone(), &parts).is_err(), "{text}");
     }
 }

@@ -10,6 +10,7 @@ use super::{
     built_in::{self, LANGUAGES, language},
     compose::{Parts, compose, mailbox_address, refuse},
     footnote,
+    own::MOST_MADE,
     reply::Hidden,
 };
 use crate::domain::{
@@ -181,6 +182,9 @@ impl Renderer {
             .map_err(|(field, error)| told(field, &error.kind().to_string()))?;
         if !sample.text.contains(code) || (!sample.html.is_empty() && !sample.html.contains(code)) {
             return Err(told("text", "it shows no code"));
+        }
+        if sample.text.len().max(sample.html.len()) > MOST_MADE {
+            return Err(told("text", "it is too long"));
         }
         if sample.subject.is_empty() || check_line(&sample.subject, 1000).is_err() {
             return Err(told("subject", "it is no line of text"));

@@ -24,6 +24,7 @@ mod secrets;
 mod templates;
 mod test;
 mod vitals;
+mod watch;
 
 pub use crate::mail::{CheckReport, Matched};
 pub use crate::store::Sending;
@@ -41,6 +42,7 @@ pub use requeue::RequeueError;
 pub use templates::{Sample, Shown, TemplateError};
 pub use test::{TestError, TestMessage, TestTarget};
 pub use vitals::Vitals;
+pub use watch::EntryNews;
 
 /// What the office works with.
 pub struct Office {

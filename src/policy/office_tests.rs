@@ -34,16 +34,16 @@ impl Clock for ManualClock {
     }
 }
 
-struct House {
+pub(super) struct House {
     _folder: TempDir,
     store: SqlStore,
-    office: Office,
+    pub(super) office: Office,
     tray: Tray,
     admin: Caller,
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock(AtomicI64::new(1_800_000_000_000_000)));
         let url = format!("sqlite:{}", folder.path().join("mailfactor.db").display());

@@ -108,7 +108,7 @@ impl Office {
     }
 
     /// What the store finds by itself, and what is left to be looked at.
-    fn sieve(&self, search: &EntrySearch) -> (EntryFilter, Sieve) {
+    pub(super) fn sieve(&self, search: &EntrySearch) -> (EntryFilter, Sieve) {
         let mut filter = search.filter.clone();
         let mut sieve = Sieve {
             recipient: search.recipient.to_lowercase(),
@@ -123,7 +123,7 @@ impl Office {
 }
 
 /// What is looked for in each entry, in lower case.
-struct Sieve {
+pub(super) struct Sieve {
     recipient: String,
     text: String,
 }
@@ -133,7 +133,7 @@ impl Sieve {
         self.recipient.is_empty() && self.text.is_empty()
     }
 
-    fn lets(&self, entry: &Entry) -> bool {
+    pub(super) fn lets(&self, entry: &Entry) -> bool {
         let within = |text: &str, part: &str| text.to_lowercase().contains(part);
         within(&entry.masked_recipient, &self.recipient)
             && (within(&entry.subject, &self.text) || within(&entry.last_error, &self.text))

@@ -75,7 +75,8 @@ macro_rules! keeps_every_contract {
             giving_back_takes_back_only_its_own_charge, at_the_start_every_lease_is_given_back,
             outcomes_and_attempts_are_recorded, a_retry_waits, what_is_late_expires, a_withdrawn_mail_is_not_sent,
             a_decoy_is_never_seen, reports_are_paged_and_filtered, every_filter_finds_what_it_asks_for,
-            a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten);
+            a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten,
+            changes_come_in_the_order_they_happened);
         $crate::store::contract::keeps_every_contract!(@people $place;
             exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);

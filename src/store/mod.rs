@@ -23,6 +23,7 @@ pub(crate) mod contract;
 pub mod handoff;
 mod inboxes;
 mod outbox;
+mod outbox_changes;
 mod policies;
 pub mod policy_book;
 mod reports;
@@ -39,6 +40,7 @@ pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
     Outcome, PageKey, QueueDepth, Requeued, Settlement,
 };
+pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
 pub use reports::{MOST_REPORTS, Reported, Reports};
 pub use templates::{TemplateWrite, Templates};

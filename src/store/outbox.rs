@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::StoreResult;
+use super::{ChangeKey, Changed, StoreResult};
 use crate::domain::{
     clock::Timestamp,
     delivery::{DeliveryState, SendFailure, Stage},
@@ -321,6 +321,16 @@ pub trait Outbox: Send + Sync {
     /// Entries in the filter's order, without decoys. Costs what the page costs, wherever in the list it lies.
     async fn list(&self, filter: &EntryFilter, after: Option<PageKey>, limit: u32)
     -> StoreResult<Vec<Entry>>;
+
+    /// Entries that changed at or after `from`, after `after` where one is given, without decoys, each once and as it
+    /// stands. The filter's order plays no part. A limit of 0 only tells the moment.
+    async fn changed(
+        &self,
+        filter: &EntryFilter,
+        from: Timestamp,
+        after: Option<ChangeKey>,
+        limit: u32,
+    ) -> StoreResult<Changed>;
 
     /// What is waiting.
     async fn depth(&self) -> StoreResult<QueueDepth>;

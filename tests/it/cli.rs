@@ -82,6 +82,7 @@ async fn every_command_explains_itself() {
             "outbox list",
             "outbox requeue",
             "outbox show",
+            "outbox watch",
             "policy reset",
             "policy set",
             "policy show",

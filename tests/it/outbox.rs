@@ -1,7 +1,23 @@
 //! The outbox over the real service: what is listed, and what is tried again.
 
-use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
-use tonic::Code;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use mailfactor::{
+    app::Machine,
+    domain::caller::Role,
+    pb::v1::{self as pb, watch_entries_response::News},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tonic::{Code, Streaming};
+use tonic_types::StatusExt as _;
 
 use crate::harness::{
     client::Client,
@@ -172,4 +188,120 @@ async fn a_failed_mail_is_requeued_while_its_code_lives() {
     let mails = in_time(server.wait_for_mails(1)).await;
     let text = &mails[0].data;
     assert!(text.contains(&entry.message_id), "the same Message-ID: {text}");
+}
+
+async fn follow(client: &Client, request: pb::WatchEntriesRequest) -> Streaming<pb::WatchEntriesResponse> {
+    let news = client.outbox.clone().watch_entries(request).await;
+    news.unwrap().into_inner()
+}
+
+async fn told(news: &mut Streaming<pb::WatchEntriesResponse>) -> News {
+    let news = in_time(news.message()).await.unwrap().expect("more news");
+    news.news.unwrap()
+}
+
+async fn told_entry(news: &mut Streaming<pb::WatchEntriesResponse>) -> pb::OutboxEntry {
+    match told(news).await {
+        News::Entry(entry) => entry,
+        other => panic!("no entry: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_outbox_is_followed_from_what_stands_to_the_end_of_the_service() {
+    let server = SmtpServer::plain().await;
+    let (home, service, admin) = house(&server).await;
+    send(&admin, "ann", pb::DeliveryState::Sent).await;
+    let eye = service.client(&home.caller("eye", Role::Auditor).await).await;
+    let recent = |recent, states: &[pb::DeliveryState]| pb::WatchEntriesRequest {
+        entries: Some(pb::ListEntriesRequest {
+            states: states.iter().map(|state| i32::from(*state)).collect(),
+            ..pb::ListEntriesRequest::default()
+        }),
+        recent,
+    };
+    let mut all = follow(&eye, recent(5, &[])).await;
+    let to_ann = told_entry(&mut all).await;
+    assert_eq!(to_ann.state(), pb::DeliveryState::Sent);
+    assert!(matches!(told(&mut all).await, News::Live(_)));
+    let mut failures = follow(&eye, recent(0, &[pb::DeliveryState::Failed])).await;
+    assert!(matches!(told(&mut failures).await, News::Live(_)));
+    // A mail that is under way for a while is told as it is accepted and again as it ends.
+    server.times(1, At::Rcpt, Act::Delay(Duration::from_secs(1)));
+    server.times(1, At::Data, Act::Reply("554 5.7.1 not for us"));
+    let challenge = send(&admin, "bob", pb::DeliveryState::Failed).await;
+    let queued = told_entry(&mut all).await;
+    assert_eq!(queued.state(), pb::DeliveryState::Queued);
+    assert_eq!(queued.masked_recipient, challenge.masked_recipient);
+    let failed = told_entry(&mut all).await;
+    assert_eq!(
+        (failed.entry_id.as_str(), failed.state(), failed.attempts),
+        (queued.entry_id.as_str(), pb::DeliveryState::Failed, 1)
+    );
+    // Who asked for failures is told of nothing else.
+    assert_eq!(told_entry(&mut failures).await, failed);
+    let wrong = eye
+        .outbox
+        .clone()
+        .watch_entries(recent(501, &[]))
+        .await
+        .unwrap_err();
+    let faults = wrong.get_details_bad_request().unwrap().field_violations;
+    assert_eq!(
+        (wrong.code(), faults[0].field.as_str()),
+        (Code::InvalidArgument, "recent")
+    );
+    service.begin_end();
+    for mut news in [all, failures] {
+        let ended = in_time(news.message()).await.unwrap_err();
+        let reason = ended.get_details_error_info().unwrap().reason;
+        assert_eq!(
+            (ended.code(), reason.as_str()),
+            (Code::Unavailable, "SHUTTING_DOWN")
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_command_follows_until_it_is_interrupted() {
+    let server = SmtpServer::plain().await;
+    let (home, service, admin) = house(&server).await;
+    send(&admin, "ann", pb::DeliveryState::Sent).await;
+    let key = home.caller("eye", Role::Auditor).await;
+    for json in [true, false] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mailfactor"));
+        command
+            .args(["outbox", "watch", "--recent", "1", "--server"])
+            .arg(format!("http://{}", service.grpc))
+            .env("MAILFACTOR_API_KEY", &key)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        if json {
+            command.arg("--json");
+        }
+        let followed = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            // Interrupted once it has told what stood before it came.
+            let (first, second) = (lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap());
+            kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+            (first, second, child.wait().unwrap())
+        });
+        let (first, second, status) = in_time(followed).await.unwrap();
+        assert_eq!(status.code(), Some(0));
+        if json {
+            let (entry, live): (Value, Value) = (
+                serde_json::from_str(&first).unwrap(),
+                serde_json::from_str(&second).unwrap(),
+            );
+            assert_eq!(entry["entry"]["state"], "DELIVERY_STATE_SENT");
+            assert!(live["live"]["since"].is_string());
+        } else {
+            assert!(first.starts_with("CHANGED"), "{first}");
+            assert!(
+                second.contains("  sent ") && second.contains("a*****@e*****.com"),
+                "{second}"
+            );
+        }
+    }
 }

@@ -156,6 +156,7 @@ async fn how_codes_look_and_live_follows_the_policy_at_once() {
     let stage = Stage::new(Home::new()).await;
     let paths = [
         "code",
+        "recovery",
         "lifetime",
         "attempts",
         "resend.after",
@@ -168,6 +169,10 @@ async fn how_codes_look_and_live_follows_the_policy_at_once() {
             policy.code = Some(pb::CodePolicy {
                 length: 8,
                 alphabet: "letters".into(),
+            });
+            policy.recovery = Some(pb::RecoveryPolicy {
+                length: 20,
+                alphabet: "0123456789abcdef".into(),
             });
             policy.lifetime = Some(pb::LifetimePolicy {
                 login: seconds(120),
@@ -184,19 +189,18 @@ async fn how_codes_look_and_live_follows_the_policy_at_once() {
         })
         .await
         .unwrap();
-    assert_eq!(set.overridden.len(), 10);
+    assert_eq!(set.overridden.len(), 12);
     assert_eq!(set, stage.get("").await.unwrap());
     let lifetimes = [
-        (pb::Purpose::Login, 120),
-        (pb::Purpose::AddressConfirmation, 240),
-        (pb::Purpose::Recovery, 480),
+        (pb::Purpose::Login, 120, (8, "BCDFGHJKLMNPQRSTVWXZ")),
+        (pb::Purpose::AddressConfirmation, 240, (8, "BCDFGHJKLMNPQRSTVWXZ")),
+        (pb::Purpose::Recovery, 480, (20, "0123456789abcdef")),
     ];
-    for (user, (purpose, lifetime)) in ["ann", "bo", "cy"].into_iter().zip(lifetimes) {
+    for (user, (purpose, lifetime, look)) in ["ann", "bo", "cy"].into_iter().zip(lifetimes) {
         let challenge = start(&stage.idp, user, "", |request| request.set_purpose(purpose))
             .await
             .unwrap();
-        assert_eq!(challenge.code_length, 8);
-        assert_eq!(challenge.code_alphabet, "BCDFGHJKLMNPQRSTVWXZ");
+        assert_eq!((challenge.code_length, challenge.code_alphabet.as_str()), look);
         assert_eq!(challenge.attempts_left, 2);
         assert_eq!(between(challenge.created_at, challenge.expires_at), lifetime);
         // One code in all: there is no further one.
@@ -395,6 +399,10 @@ async fn what_is_out_of_bounds_is_refused_with_its_path_and_the_source() {
                     length: 5,
                     alphabet: "digits".into(),
                 }),
+                recovery: Some(pb::RecoveryPolicy {
+                    length: 11,
+                    alphabet: "mixed".into(),
+                }),
                 lifetime: Some(pb::LifetimePolicy {
                     login: seconds(601),
                     address_confirmation: seconds(86_401),
@@ -417,6 +425,7 @@ async fn what_is_out_of_bounds_is_refused_with_its_path_and_the_source() {
     assert!(said("policy.lifetime.address_confirmation").contains("4.2.1.2"));
     assert!(said("policy.lifetime.recovery").contains("30 s"));
     assert!(said("policy.code.length").contains("RFC 4226"));
+    assert!(said("policy.recovery.length").contains("64 bits (NIST SP 800-63B-4, 4.2.1.1)"));
     assert!(said("policy.attempts").contains("between 1 and 10"));
     assert!(said("policy.mask").contains("at most 3"));
     for field in [

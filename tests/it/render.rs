@@ -101,6 +101,7 @@ fn every_purpose_in_every_language() {
         for purpose in Purpose::ALL {
             let mut mail = code_mail(purpose, locale);
             if purpose == Purpose::Recovery {
+                mail.spec = CodeSpec::temporary_password();
                 mail.number = 3;
                 mail.lifetime_seconds = 3600;
             }

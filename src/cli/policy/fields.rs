@@ -11,6 +11,7 @@ use crate::{
 /// Every field with its value.
 pub(super) fn rows(policy: &pb::OtpPolicy) -> Vec<(&'static str, String)> {
     let code = policy.code.clone().unwrap_or_default();
+    let recovery = policy.recovery.clone().unwrap_or_default();
     let lifetime = policy.lifetime.unwrap_or_default();
     let resend = policy.resend.unwrap_or_default();
     let guesses = policy.guesses.unwrap_or_default();
@@ -18,6 +19,8 @@ pub(super) fn rows(policy: &pb::OtpPolicy) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("code.length", code.length.to_string()),
         ("code.alphabet", code.alphabet),
+        ("recovery.length", recovery.length.to_string()),
+        ("recovery.alphabet", recovery.alphabet),
         ("lifetime.login", written(lifetime.login)),
         (
             "lifetime.address_confirmation",
@@ -80,7 +83,7 @@ pub(super) fn json(policy: &pb::OtpPolicy) -> Value {
 fn typed(path: &str, value: String, policy: &pb::OtpPolicy) -> Value {
     match path {
         "repositories" => json!(policy.repositories),
-        "code.alphabet" | "account" | "mask" => Value::String(value),
+        "code.alphabet" | "recovery.alphabet" | "account" | "mask" => Value::String(value),
         _ => serde_json::from_str(&value).unwrap_or(Value::String(value)),
     }
 }
@@ -93,6 +96,8 @@ pub(super) fn set(policy: &mut pb::OtpPolicy, path: &str, value: &str) -> Result
     match path {
         "code.length" => policy.code.get_or_insert_default().length = number(value)?,
         "code.alphabet" => value.clone_into(&mut policy.code.get_or_insert_default().alphabet),
+        "recovery.length" => policy.recovery.get_or_insert_default().length = number(value)?,
+        "recovery.alphabet" => value.clone_into(&mut policy.recovery.get_or_insert_default().alphabet),
         "lifetime.login" => policy.lifetime.get_or_insert_default().login = span(value)?,
         "lifetime.address_confirmation" => {
             policy.lifetime.get_or_insert_default().address_confirmation = span(value)?;
@@ -163,7 +168,7 @@ mod tests {
     fn every_field_can_be_written_as_it_is_read() {
         let example = |path: &str| match path {
             "repositories" => "staff,board",
-            "account" | "mask" | "code.alphabet" => "some text",
+            "account" | "mask" | "code.alphabet" | "recovery.alphabet" => "some text",
             "see_users" => "true",
             "resend.after" | "guesses.lock_for" => "90s",
             path if path.starts_with("lifetime.") || path.ends_with(".refill") => "90s",

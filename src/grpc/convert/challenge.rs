@@ -103,6 +103,8 @@ pub(in crate::grpc) fn verdict(verdict: Verdict, challenge: &Challenge) -> pb::V
     let result = match verdict {
         Verdict::Verified { at } => {
             response.verified_at = Some(moment(at));
+            response.must_change_by = challenge.must_change_by().map(moment);
+            response.must_change = response.must_change_by.is_some();
             Result::Verified
         }
         Verdict::Wrong { attempts_left } => {

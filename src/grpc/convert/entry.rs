@@ -4,7 +4,7 @@ use super::{count, delivery, field, moment, page, reply, span};
 use crate::{
     domain::{text::check_line, violation::Violations},
     pb::v1 as pb,
-    policy::{AttemptRecord, Entry, EntryFilter, EntryOrder, EntrySearch, MailKind, PageKey},
+    policy::{AttemptRecord, Entry, EntryFilter, EntryNews, EntryOrder, EntrySearch, MailKind, PageKey},
 };
 
 /// How many entries a page has unless the request says, and at the most.
@@ -42,6 +42,36 @@ pub(in crate::grpc) fn export_entries(request: pb::ExportEntriesRequest) -> Resu
     let mut faults = Violations::new();
     let search = search(request.entries.unwrap_or_default(), &mut faults);
     faults.into_result().map(|()| search)
+}
+
+/// What to follow, and how many of the newest entries to tell first.
+pub(in crate::grpc) fn watch_entries(
+    request: pb::WatchEntriesRequest,
+) -> Result<(EntrySearch, u32), Violations> {
+    let mut faults = Violations::new();
+    let search = search(request.entries.unwrap_or_default(), &mut faults);
+    let recent = u32::try_from(request.recent).ok().filter(|recent| *recent <= 500);
+    let recent = faults.check("recent", recent.ok_or("must be between 0 and 500"));
+    match recent {
+        Some(recent) if faults.is_empty() => Ok((search, recent)),
+        _ => Err(faults),
+    }
+}
+
+/// What happened in the outbox.
+pub(in crate::grpc) fn entry_news(news: EntryNews) -> pb::WatchEntriesResponse {
+    use pb::watch_entries_response::News;
+    let news = match news {
+        EntryNews::Entry(told) => News::Entry(entry(*told)),
+        EntryNews::Live(since) => News::Live(pb::WatchLive {
+            since: Some(moment(since)),
+        }),
+        EntryNews::Missed(from, until) => News::Missed(pb::WatchMissed {
+            from: Some(moment(from)),
+            until: Some(moment(until)),
+        }),
+    };
+    pb::WatchEntriesResponse { news: Some(news) }
 }
 
 /// Which entries a request asks for; what is wrong with it is noted.

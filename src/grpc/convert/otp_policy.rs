@@ -99,6 +99,7 @@ pub(in crate::grpc) fn delete_event(
 pub(in crate::grpc) fn policy(view: PolicyView) -> pb::OtpPolicy {
     let OtpPolicy {
         code,
+        recovery,
         login_lifetime,
         confirmation_lifetime,
         recovery_lifetime,
@@ -120,6 +121,10 @@ pub(in crate::grpc) fn policy(view: PolicyView) -> pb::OtpPolicy {
         code: Some(pb::CodePolicy {
             length: code.length().into(),
             alphabet: code.alphabet().as_str().to_owned(),
+        }),
+        recovery: Some(pb::RecoveryPolicy {
+            length: recovery.length().into(),
+            alphabet: recovery.alphabet().as_str().to_owned(),
         }),
         lifetime: Some(pb::LifetimePolicy {
             login: Some(span(login_lifetime)),
@@ -211,6 +216,7 @@ fn paths(mask: Option<FieldMask>, name: &str, faults: &mut Violations) -> Vec<&'
 /// Reads one field. What is not there at all is read as nothing, and refused by its bounds.
 fn read(policy: &pb::OtpPolicy, path: &str, draft: &mut PolicyDraft) -> Result<(), &'static str> {
     let code = policy.code.clone().unwrap_or_default();
+    let recovery = policy.recovery.clone().unwrap_or_default();
     let lifetime = policy.lifetime.unwrap_or_default();
     let resend = policy.resend.unwrap_or_default();
     let guesses = policy.guesses.unwrap_or_default();
@@ -224,6 +230,11 @@ fn read(policy: &pb::OtpPolicy, path: &str, draft: &mut PolicyDraft) -> Result<(
             draft.code_length = Some(length);
         }
         "code.alphabet" => draft.code_alphabet = Some(code.alphabet),
+        "recovery.length" => {
+            let length = u8::try_from(recovery.length).map_err(|_| "must be between 11 and 20")?;
+            draft.recovery_length = Some(length);
+        }
+        "recovery.alphabet" => draft.recovery_alphabet = Some(recovery.alphabet),
         "lifetime.login" => draft.login_lifetime = Some(time(lifetime.login)?),
         "lifetime.address_confirmation" => {
             draft.confirmation_lifetime = Some(time(lifetime.address_confirmation)?);

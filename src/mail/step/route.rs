@@ -55,6 +55,7 @@ impl Step<'_> {
                 Err(failure) => return self.fail(Some(account), began, failure).await,
             };
             if let Some(broken) = &rendered.broken_template {
+                metrics::counter!("mailfactor_templates_broken_total").increment(1);
                 tracing::error!(template.fault = %broken, "the built-in template stands in for a broken one");
                 self.remark = format!(" [{broken}]");
             }

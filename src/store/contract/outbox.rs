@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     domain::delivery::{DeliveryState, FailureKind, SendFailure, Stage},
     store::{
-        AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, Outcome, PageKey, Requeued,
-        Settlement,
+        AttemptRecord, ChangeKey, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, Outcome, PageKey,
+        Requeued, Settlement,
     },
 };
 
@@ -604,4 +604,84 @@ pub(crate) async fn closed_mails_are_forgotten(place: &impl Place) {
     assert!(store.attempts(sent).await.unwrap().is_empty());
     assert_eq!(state(&store, open_one).await, DeliveryState::Queued);
     assert_eq!(state(&store, young).await, DeliveryState::Sent);
+}
+
+/// Every write that changes what a report shows is a change; what a worker does to its lease is none.
+pub(crate) async fn changes_come_in_the_order_they_happened(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let began = clock.now();
+    let all = EntryFilter::default();
+    let changed = async |filter: &EntryFilter, from, after, limit| {
+        let read = store.changed(filter, from, after, limit).await.unwrap();
+        assert_eq!(read.as_of, clock.now());
+        read.entries
+    };
+    let challenge = ChallengeId::from_bytes(unique());
+    let withdrawn = entry(Some(challenge), clock.now());
+    let withdrawn_id = withdrawn.id;
+    store.enqueue(withdrawn).await.unwrap();
+    let mut decoy = entry(None, clock.now());
+    decoy.decoy = true;
+    store.enqueue(decoy).await.unwrap();
+    clock.pass(SECOND);
+    let (sent, lease) = fresh(&store, clock.now()).await;
+    clock.pass(SECOND);
+    let failing = free(&store, clock.now()).await;
+    let ids = |entries: Vec<Entry>| entries.iter().map(|entry| entry.id).collect::<Vec<_>>();
+    let found = ids(changed(&all, began, None, 10).await);
+    assert_eq!(found, [withdrawn_id, sent, failing]);
+    assert_eq!(
+        ids(changed(&all, clock.now(), None, 10).await),
+        [failing],
+        "from its moment on"
+    );
+    assert!(changed(&all, began, None, 0).await.is_empty());
+    clock.pass(SECOND);
+    // A lease alone is no change.
+    let claimed = claim(&store, 5).await;
+    let from = clock.now();
+    assert!(changed(&all, from, None, 10).await.is_empty());
+    let claimed = claimed.iter().find(|claimed| claimed.id == failing).unwrap();
+    let failed = Outcome::Failed { failure: failure() };
+    assert!(
+        store
+            .settle(settlement(failing, claimed.lease, failed))
+            .await
+            .unwrap()
+    );
+    clock.pass(SECOND);
+    let outcome = Outcome::Sent { at: clock.now() };
+    assert!(store.settle(settlement(sent, lease, outcome)).await.unwrap());
+    clock.pass(SECOND);
+    store.withdraw(challenge).await.unwrap();
+    let found = changed(&all, from, None, 10).await;
+    let states: Vec<_> = found.iter().map(|entry| (entry.id, entry.state)).collect();
+    assert_eq!(
+        states,
+        [
+            (failing, DeliveryState::Failed),
+            (sent, DeliveryState::Sent),
+            (withdrawn_id, DeliveryState::Withdrawn)
+        ]
+    );
+    // Page by page it is the same.
+    let mut paged = Vec::new();
+    let mut after = None;
+    while let page = changed(&all, from, after, 1).await
+        && let Some(entry) = page.first()
+    {
+        after = Some(ChangeKey::of(entry));
+        paged.push((entry.id, entry.state));
+    }
+    assert_eq!(paged, states);
+    let failed = EntryFilter {
+        states: vec![DeliveryState::Failed],
+        ..EntryFilter::default()
+    };
+    assert_eq!(ids(changed(&failed, began, None, 10).await), [failing]);
+    let nobody = EntryFilter {
+        recipient: Some(subject(9)),
+        ..EntryFilter::default()
+    };
+    assert!(changed(&nobody, began, None, 10).await.is_empty());
 }

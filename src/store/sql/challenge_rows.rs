@@ -11,7 +11,7 @@ use crate::{
         caller::CallerId,
         challenge::{Challenge, Purpose, State},
         clock::Timestamp,
-        code::{Alphabet, CodeSpec},
+        code::CodeSpec,
         id::ChallengeId,
         keyring::{KeyId, Sealed},
     },
@@ -185,12 +185,12 @@ pub(super) async fn purge(
 
 fn challenge(row: &Row) -> Result<Challenge, Failure> {
     let columns = Columns::new(TABLE, row);
-    let alphabet = columns.known(Alphabet::parse(&columns.text("alphabet")?).ok())?;
+    let alphabet = columns.text("alphabet")?;
     Ok(Challenge {
         id: ChallengeId::from_bytes(columns.bytes("id")?),
         caller: columns.known(CallerId::parse(&columns.text("caller")?))?,
         purpose: columns.known(Purpose::from_tag(columns.number("purpose")?))?,
-        spec: columns.known(CodeSpec::new(alphabet, columns.count("code_length")?).ok())?,
+        spec: columns.known(CodeSpec::kept(&alphabet, columns.count("code_length")?))?,
         key: columns.known(KeyId::parse(&columns.text("code_key")?).ok())?,
         user: columns.subject("user_hash")?,
         address: columns.subject("address_hash")?,

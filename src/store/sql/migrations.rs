@@ -49,6 +49,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "inboxes",
         script: include_str!("schema/0011_inboxes.sql"),
     },
+    Migration {
+        version: 12,
+        name: "changes",
+        script: include_str!("schema/0012_changes.sql"),
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\

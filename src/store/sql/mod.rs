@@ -31,6 +31,7 @@ mod inbox_rows;
 mod inboxes;
 mod migrations;
 mod outbox;
+mod outbox_changes;
 mod outbox_pages;
 mod outbox_report;
 mod outbox_requeue;

@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, dialect::Connection, flag, outbox_pages as pages, outbox_report as report,
-    outbox_requeue as requeue, outbox_work as work,
+    Failure, SqlStore, dialect::Connection, flag, outbox_changes as changes, outbox_pages as pages,
+    outbox_report as report, outbox_requeue as requeue, outbox_work as work,
 };
 use crate::{
     domain::{
@@ -13,8 +13,8 @@ use crate::{
         id::{ChallengeId, EntryId, LeaseId},
     },
     store::{
-        AttemptRecord, Claimed, Entry, EntryFilter, LEASE, Leave, NewEntry, Outbox, PageKey, QueueDepth,
-        Requeued, Settlement, StoreResult,
+        AttemptRecord, ChangeKey, Changed, Claimed, Entry, EntryFilter, LEASE, Leave, NewEntry, Outbox,
+        PageKey, QueueDepth, Requeued, Settlement, StoreResult,
     },
 };
 
@@ -168,6 +168,26 @@ impl Outbox for SqlStore {
     ) -> StoreResult<Vec<Entry>> {
         self.operation("outbox.list", async {
             pages::list(&mut *self.reader().await?, filter, after, limit).await
+        })
+        .await
+    }
+
+    async fn changed(
+        &self,
+        filter: &EntryFilter,
+        from: Timestamp,
+        after: Option<ChangeKey>,
+        limit: u32,
+    ) -> StoreResult<Changed> {
+        self.operation("outbox.changed", async {
+            let mut reader = self.reader().await?;
+            // Before the look: what is written meanwhile is found by the next one.
+            let as_of = self.now(&mut reader).await?;
+            let entries = match limit {
+                0 => Vec::new(),
+                limit => changes::page(&mut reader, filter, from, after, limit).await?,
+            };
+            Ok(Changed { entries, as_of })
         })
         .await
     }

@@ -110,16 +110,7 @@ fn page(
         Way::Account => query.push(" AND account <> ''"),
         Way::Recipient | Way::States | Way::All => &mut query,
     };
-    if let Some(recipient) = &filter.recipient {
-        query.push(" AND recipient_hash = ");
-        query.push_bind(recipient.as_bytes().to_vec());
-    }
-    if let Some(account) = &filter.account {
-        query.push(" AND account = ").push_bind(account.clone());
-    }
-    if let Some(kind) = filter.kind {
-        query.push(" AND kind = ").push_bind(kind.tag());
-    }
+    alike(&mut query, filter);
     match state {
         Some(state) => {
             query.push(" AND state = ").push_bind(state.tag());
@@ -135,7 +126,22 @@ fn page(
     query
 }
 
-fn among(query: &mut QueryBuilder<Db>, states: &[DeliveryState]) {
+/// What is asked for by equality, but for the states.
+pub(super) fn alike(query: &mut QueryBuilder<Db>, filter: &EntryFilter) {
+    if let Some(recipient) = &filter.recipient {
+        query.push(" AND recipient_hash = ");
+        query.push_bind(recipient.as_bytes().to_vec());
+    }
+    if let Some(account) = &filter.account {
+        query.push(" AND account = ").push_bind(account.clone());
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND kind = ").push_bind(kind.tag());
+    }
+}
+
+/// In one of these states; none: in any.
+pub(super) fn among(query: &mut QueryBuilder<Db>, states: &[DeliveryState]) {
     if states.is_empty() {
         return;
     }
@@ -169,14 +175,17 @@ fn between(query: &mut QueryBuilder<Db>, filter: &EntryFilter, after: Option<Pag
             query.push_bind(key.id.as_bytes().to_vec()).push(")");
         }
     }
-    let mut moment = |comparison: &str, moment: Option<Timestamp>| {
+    submitted(query, from, until);
+}
+
+/// At or after the one moment, before the other.
+pub(super) fn submitted(query: &mut QueryBuilder<Db>, from: Option<Timestamp>, until: Option<Timestamp>) {
+    for (comparison, moment) in [(">= ", from), ("< ", until)] {
         if let Some(moment) = moment {
             query.push(" AND submitted_at ").push(comparison);
             query.push_bind(moment.as_micros());
         }
-    };
-    moment(">= ", from);
-    moment("< ", until);
+    }
 }
 
 #[cfg(test)]

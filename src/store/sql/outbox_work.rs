@@ -253,20 +253,21 @@ pub(super) async fn any_open(connection: &mut Connection, challenge: ChallengeId
     Ok(any.is_some())
 }
 
+/// The oldest rows that may go.
+pub(super) const PURGE: &str = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE submitted_at < $1 \
+    AND (state NOT IN (1, 3) OR decoy = 1) ORDER BY submitted_at LIMIT $2) RETURNING 1";
+
 /// Forgets closed mails, and decoys, which never close.
 pub(super) async fn purge(
     connection: &mut Connection,
     submitted_before: Timestamp,
     limit: u32,
 ) -> Result<u64, Failure> {
-    let rows = sqlx::query(
-        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE submitted_at < $1 \
-         AND (state NOT IN (1, 3) OR decoy = 1) ORDER BY submitted_at LIMIT $2) RETURNING 1",
-    )
-    .bind(submitted_before.as_micros())
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(PURGE)
+        .bind(submitted_before.as_micros())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
     // Counted as rows that come back: the attempts deleted with them are not meant.
     rows.iter()
         .try_for_each(|row| row.try_get::<i64, _>(0).map(drop))?;

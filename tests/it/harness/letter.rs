@@ -15,6 +15,20 @@ pub fn code(mail: &str) -> String {
     codes.next().unwrap_or_else(|| panic!("no code in:\n{text}"))
 }
 
+/// The code or temporary password that a mail carries, whatever it is made of: the line of its text that is set apart.
+pub fn otp(mail: &Captured) -> String {
+    let parsed = MessageParser::default()
+        .parse(mail.data.as_bytes())
+        .expect("a mail");
+    let text = parsed.body_text(0).expect("a text").into_owned();
+    let mut apart = text.lines().filter_map(|line| line.strip_prefix("    "));
+    apart
+        .next()
+        .unwrap_or_else(|| panic!("no code in:\n{text}"))
+        .trim()
+        .to_owned()
+}
+
 /// The address that a mail went to.
 pub fn recipient(mail: &Captured) -> String {
     let path = mail
