@@ -9,9 +9,9 @@ use super::{
 };
 use crate::pb::v1 as pb;
 
-mod fields;
+pub(super) mod fields;
 mod presets;
-mod test;
+pub(super) mod test;
 
 use fields::{Fields, Secret};
 

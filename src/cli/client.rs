@@ -16,8 +16,8 @@ use tonic::{
 
 use super::{Failure, secret};
 use crate::pb::v1::{
-    email_otp_authenticator_client::EmailOtpAuthenticatorClient, mail_outbox_client::MailOutboxClient,
-    mail_sender_policy_client::MailSenderPolicyClient,
+    email_otp_authenticator_client::EmailOtpAuthenticatorClient, mail_inbox_client::MailInboxClient,
+    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
 };
 
 /// Where a server is unless told otherwise.
@@ -108,12 +108,13 @@ impl Interceptor for Credentials {
     }
 }
 
-/// A server's three services, as one caller.
+/// A server's services, as one caller.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) challenges: EmailOtpAuthenticatorClient<Called>,
     pub(super) policy: MailSenderPolicyClient<Called>,
     pub(super) outbox: MailOutboxClient<Called>,
+    pub(super) inbox: MailInboxClient<Called>,
 }
 
 impl Client {
@@ -124,6 +125,7 @@ impl Client {
             challenges: EmailOtpAuthenticatorClient::with_interceptor(channel(), credentials()),
             policy: MailSenderPolicyClient::with_interceptor(channel(), credentials()),
             outbox: MailOutboxClient::with_interceptor(channel(), credentials()),
+            inbox: MailInboxClient::with_interceptor(channel(), credentials()),
         }
     }
 }

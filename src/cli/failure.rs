@@ -143,6 +143,8 @@ impl From<Status> for Failure {
                 Some("is `mailfactor serve` running there? See --server, and --ca for a server with TLS".into())
             }
             (_, Some("ACCOUNT_UNKNOWN"), _) => Some("see `mailfactor account list`".into()),
+            (_, Some("INBOX_UNKNOWN"), _) => Some("see `mailfactor inbox list`".into()),
+            (_, Some("INBOX_DISABLED"), _) => Some("see `mailfactor inbox update --help` for --enabled".into()),
             (_, Some("EVENT_UNKNOWN"), _) => Some("see `mailfactor event list`, or `mailfactor event create`".into()),
             (_, Some("SENDING_DISABLED"), _) => Some("see `mailfactor sending show`".into()),
             (_, Some("TEMPLATE_UNKNOWN"), _) => Some("see `mailfactor template list`".into()),

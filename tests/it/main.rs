@@ -29,6 +29,7 @@ mod docs;
 mod enumeration;
 mod failover;
 mod get;
+mod inbox;
 mod kill;
 mod outbox;
 mod overload;

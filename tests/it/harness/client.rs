@@ -4,7 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use mailfactor::pb::v1::{
     self as pb, email_otp_authenticator_client::EmailOtpAuthenticatorClient,
-    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
+    mail_inbox_client::MailInboxClient, mail_outbox_client::MailOutboxClient,
+    mail_sender_policy_client::MailSenderPolicyClient,
 };
 use tokio::time::timeout;
 use tonic::{
@@ -42,6 +43,8 @@ pub struct Client {
     pub policy: MailSenderPolicyClient<Called>,
     /// Mails.
     pub outbox: MailOutboxClient<Called>,
+    /// Inboxes.
+    pub inbox: MailInboxClient<Called>,
 }
 
 impl Client {
@@ -52,7 +55,8 @@ impl Client {
         Self {
             challenges: EmailOtpAuthenticatorClient::with_interceptor(channel.clone(), key.clone()),
             policy: MailSenderPolicyClient::with_interceptor(channel.clone(), key.clone()),
-            outbox: MailOutboxClient::with_interceptor(channel, key),
+            outbox: MailOutboxClient::with_interceptor(channel.clone(), key.clone()),
+            inbox: MailInboxClient::with_interceptor(channel, key),
         }
     }
 

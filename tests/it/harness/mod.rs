@@ -8,6 +8,7 @@ pub mod clients;
 pub mod command;
 pub mod ground;
 pub mod letter;
+pub mod mailbox;
 pub mod postfix;
 pub mod process;
 pub mod proxy;
