@@ -84,26 +84,8 @@ pub(super) fn assemble(
             poll: config.delivery.poll,
         },
     };
-    let collector = Collector {
-        clock: clock.clone(),
-        entropy: entropy.clone(),
-        keyring: keyring.clone(),
-        inboxes: shared.clone(),
-        reports: shared.clone(),
-        transports: transports.clone(),
-        changes: changes.clone(),
-    };
+    let collector = collector(machine, shared.clone(), &keyring, &transports, &changes);
     let (rounds, check_desk) = collector.clone().rounds();
-    let inboxes = InboxOffice {
-        clock: clock.clone(),
-        entropy: entropy.clone(),
-        keyring: keyring.clone(),
-        inboxes: shared.clone(),
-        reports: shared.clone(),
-        collector,
-        desk: check_desk,
-        secret_directories: config.secret_directories.clone(),
-    };
     let desk = Desk {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -140,6 +122,7 @@ pub(super) fn assemble(
         handoff,
         settings: OfficeSettings {
             local_part: config.users.local_part,
+            tested_only: config.delivery.tested_accounts_only,
             secret_directories: config.secret_directories.clone(),
             message_id_domain,
             repositories: config
@@ -156,7 +139,11 @@ pub(super) fn assemble(
     let door = Door {
         desk: Arc::new(desk),
         office: Arc::new(office),
-        inboxes: Arc::new(inboxes),
+        inboxes: Arc::new(InboxOffice {
+            collector,
+            desk: check_desk,
+            secret_directories: config.secret_directories.clone(),
+        }),
         gate: Arc::new(Gate::new(shared.clone(), CALLER_TTL)),
         vitals: Arc::new(Vitals::new(shared, transports)),
         settings: door_settings(config),
@@ -168,6 +155,25 @@ pub(super) fn assemble(
         policies,
         rounds,
     })
+}
+
+/// What reads inboxes.
+fn collector(
+    machine: &Machine,
+    store: Arc<SqlStore>,
+    keyring: &Arc<Keyring>,
+    transports: &Arc<Transports>,
+    changes: &Changes,
+) -> Collector {
+    Collector {
+        clock: machine.clock.clone(),
+        entropy: machine.entropy.clone(),
+        keyring: keyring.clone(),
+        inboxes: store.clone(),
+        reports: store,
+        transports: transports.clone(),
+        changes: changes.clone(),
+    }
 }
 
 /// The directory of users.

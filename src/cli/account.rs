@@ -168,10 +168,7 @@ impl Add {
         let answer = client.policy.create_account(request).await?.into_inner();
         let account = answer.account.unwrap_or_default();
         print(&account, self.json);
-        if !self.json {
-            out::complain(format!("next: mailfactor account test {:?}", account.name));
-        }
-        Ok(())
+        test::told(answer.test.as_ref(), &account)
     }
 }
 
@@ -211,8 +208,9 @@ impl Update {
             update_mask: Some(mask),
         };
         let answer = client.policy.update_account(request).await?.into_inner();
-        print(&answer.account.unwrap_or_default(), self.json);
-        Ok(())
+        let account = answer.account.unwrap_or_default();
+        print(&account, self.json);
+        test::told(answer.test.as_ref(), &account)
     }
 }
 
@@ -226,6 +224,11 @@ impl List {
         } else {
             let rows: Vec<_> = accounts.iter().map(row).collect();
             out::table(&["name", "state", "server", "security", "login", "sender"], &rows);
+            for account in &accounts {
+                for warning in &account.warnings {
+                    out::complain(format!("warning: {}: {warning}", account.name));
+                }
+            }
         }
         Ok(())
     }
@@ -256,9 +259,14 @@ fn row(account: &pb::Account) -> Vec<String> {
         (true, true) => "default",
         (true, false) => "enabled",
     };
+    let state = match account.standing.as_ref().map(pb::AccountStanding::state) {
+        Some(pb::AccountState::Resting) => format!("{state}, failing"),
+        Some(pb::AccountState::Spent) => format!("{state}, at its limit"),
+        _ => state.to_owned(),
+    };
     vec![
         account.name.clone(),
-        state.to_owned(),
+        state,
         format!("{}:{}", account.host, account.port),
         show::security(account).to_owned(),
         account.username.clone(),

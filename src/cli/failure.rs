@@ -130,6 +130,13 @@ impl From<Status> for Failure {
         {
             what = format!("{what}\n  {}: {}", field.field, field.description);
         }
+        for unmet in details
+            .precondition_failure()
+            .into_iter()
+            .flat_map(|failure| &failure.violations)
+        {
+            what = format!("{what}\n  {}: {}", unmet.subject, unmet.description);
+        }
         let retry = details.retry_info().and_then(|retry| retry.retry_delay);
         let next = match (status.code(), reason.as_deref(), retry) {
             (_, _, Some(delay)) => Some(format!("try again in {} s", delay.as_secs_f32().ceil())),
@@ -143,6 +150,9 @@ impl From<Status> for Failure {
                 Some("is `mailfactor serve` running there? See --server, and --ca for a server with TLS".into())
             }
             (_, Some("ACCOUNT_UNKNOWN"), _) => Some("see `mailfactor account list`".into()),
+            (_, Some("ACCOUNT_TEST_FAILED"), _) => {
+                Some("nothing was changed; `--enabled false` keeps the new settings until they work".into())
+            }
             (_, Some("INBOX_UNKNOWN"), _) => Some("see `mailfactor inbox list`".into()),
             (_, Some("INBOX_DISABLED"), _) => Some("see `mailfactor inbox update --help` for --enabled".into()),
             (_, Some("EVENT_UNKNOWN"), _) => Some("see `mailfactor event list`, or `mailfactor event create`".into()),

@@ -133,6 +133,34 @@ pub(super) fn secret(secret: Option<&pb::AccountSecret>) -> String {
     }
 }
 
+/// How an account does, in words.
+pub(super) fn standing(account: &pb::Account) -> String {
+    let Some(standing) = &account.standing else {
+        return String::new();
+    };
+    let state = match standing.state() {
+        pb::AccountState::Unspecified => return String::new(),
+        pb::AccountState::Working => "working".to_owned(),
+        pb::AccountState::Resting => format!("failing, tried again at {}", time(standing.until.as_ref())),
+        pb::AccountState::Spent => format!("at its limit until {}", time(standing.until.as_ref())),
+    };
+    match standing.last_failure.as_str() {
+        "" => state,
+        failure => {
+            let stage = word(standing.failed_stage().as_str_name(), "STAGE_");
+            format!("{state}; at {stage}: {failure}")
+        }
+    }
+}
+
+fn at_most(number: i32) -> String {
+    if number == 0 {
+        String::new()
+    } else {
+        format!("{number} at the most")
+    }
+}
+
 /// An account for people.
 pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)> {
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
@@ -162,8 +190,19 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         }),
         ("preset", account.preset.clone()),
         ("order", account.order.to_string()),
+        ("state", standing(account)),
+        ("mails a minute", at_most(account.messages_per_minute)),
+        ("mails a day", at_most(account.messages_per_day)),
         ("says EHLO as", account.hello_name.clone()),
         ("certificate for", account.server_name.clone()),
+        ("tested", {
+            let at = time(account.tested_at.as_ref());
+            if at.is_empty() {
+                "not as it is".to_owned()
+            } else {
+                at
+            }
+        }),
         ("changed", time(account.updated_at.as_ref())),
     ]
 }
@@ -196,8 +235,16 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "server_name": account.server_name,
         "ca_certificates": account.ca_certificates,
         "ignore_certificate_errors": account.ignore_certificate_errors,
+        "messages_per_minute": account.messages_per_minute,
+        "messages_per_day": account.messages_per_day,
+        "standing": account.standing.as_ref().map(|standing| json!({
+            "state": standing.state().as_str_name(),
+            "until": time_value(standing.until.as_ref()),
+            "last_failure": standing.last_failure,
+        })),
         "timeout_ms": milliseconds(account.timeout.as_ref()),
         "warnings": account.warnings,
+        "tested_at": time_value(account.tested_at.as_ref()),
         "created_at": time_value(account.created_at.as_ref()),
         "updated_at": time_value(account.updated_at.as_ref()),
         "etag": account.etag,

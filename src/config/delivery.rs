@@ -34,6 +34,8 @@ pub struct Delivery {
     pub test_lifetime: Duration,
     /// The networks mail servers may be in; empty: all.
     pub egress: Vec<Network>,
+    /// Whether accounts are enabled only with settings that passed the connection test.
+    pub tested_accounts_only: bool,
     /// Further CA certificates, PEM.
     pub extra_ca: Option<PathBuf>,
     /// Times of one attempt.
@@ -85,6 +87,7 @@ impl Delivery {
             wait: section.duration("wait", s(1)..=s(25)),
             test_lifetime: section.duration("test_lifetime", s(10)..=s(3_600)),
             egress: section.list("egress", network),
+            tested_accounts_only: section.flag("tested_accounts_only"),
             extra_ca: section.file("extra_ca"),
             timeouts: Timeouts::read(&section.section("timeouts")),
         }

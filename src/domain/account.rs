@@ -1,12 +1,16 @@
 //! Mail accounts: the server mail is handed to, and the sender it comes from.
 
 mod draft;
+mod proof;
 mod texts;
+mod volume;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
 pub use draft::AccountDraft;
+pub use proof::Proof;
 pub(super) use texts::{check_authorities, check_host, is_account_name};
+pub use volume::Volume;
 
 use super::{
     address::EmailAddress,
@@ -96,6 +100,8 @@ pub struct Account {
     pub updated_at: Timestamp,
     /// Counts the changes: an update names the version it was made from.
     pub version: i64,
+    /// The connection test that was passed last, perhaps with other settings: see [`Account::is_proven`].
+    pub proof: Option<Proof>,
 }
 
 impl Account {
@@ -125,6 +131,8 @@ pub struct AccountSettings {
     pub login: Option<Login>,
     /// Who mail comes from.
     pub sender: Sender,
+    /// How many mails may go through it.
+    pub volume: Volume,
 }
 
 /// A mail server.

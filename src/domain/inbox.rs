@@ -16,7 +16,7 @@ use super::{
 /// How a mailbox is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// IMAP4rev1 (RFC 3501).
+    /// `IMAP4rev1` (RFC 3501).
     Imap,
     /// POP3 (RFC 1939).
     Pop3,

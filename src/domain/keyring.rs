@@ -123,6 +123,10 @@ pub enum SubjectKind {
     Request,
     /// The invented address of a decoy.
     Decoy,
+    /// A mail account.
+    Account,
+    /// The settings of an account that passed a test.
+    Settings,
     /// A message in an inbox.
     Message,
 }

@@ -13,8 +13,9 @@ pub struct Preset {
     pub name: &'static str,
     /// Its name for people.
     pub title: &'static str,
-    /// Its mail server; empty: to be set with the account.
-    pub host: &'static str,
+    /// Its mail servers, the usual one first; one may have `*` for a word, such as a region. Empty: to be set with the
+    /// account.
+    pub hosts: &'static [&'static str],
     /// The ports it listens on and how each is protected; the first is used where none is named.
     pub ports: &'static [(u16, Security)],
     /// Whether it takes mail only from those who log in.
@@ -75,7 +76,24 @@ impl Preset {
     /// Whether host, port and security are set with the account.
     #[must_use]
     pub fn is_other(&self) -> bool {
-        self.host.is_empty()
+        self.hosts.is_empty()
+    }
+
+    /// The mail server of an account that names none; empty: it must.
+    #[must_use]
+    pub fn host(&self) -> &'static str {
+        self.hosts.first().copied().unwrap_or_default()
+    }
+
+    /// Whether a host is one of its mail servers.
+    #[must_use]
+    pub fn has_host(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.hosts.iter().any(|known| {
+            known
+                .split_once('*')
+                .map_or(*known == host, |around| fits(&host, around))
+        })
     }
 
     /// Judges a sender.
@@ -116,6 +134,20 @@ impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
+}
+
+/// Whether a host is one word between these two parts.
+fn fits(host: &str, (before, after): (&str, &str)) -> bool {
+    let word = host
+        .strip_prefix(before)
+        .and_then(|rest| rest.strip_suffix(after));
+    let is_word = |word: &str| {
+        let letters = word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        letters && !word.is_empty()
+    };
+    word.is_some_and(is_word)
 }
 
 fn covers(pattern: &str, domain: &str) -> bool {
@@ -160,6 +192,23 @@ mod tests {
         assert_eq!(all.last(), Some(Preset::OTHER));
         assert_eq!(Preset::from_name(""), Some(Preset::OTHER));
         assert_eq!(Preset::from_name("Gmail"), None);
+    }
+
+    #[test]
+    fn regions_and_other_data_centres_are_hosts_of_their_service() {
+        let has = |preset: &str, host: &str| Preset::from_name(preset).unwrap().has_host(host);
+        assert!(has("ses", "email-smtp.us-east-1.amazonaws.com"));
+        assert!(has("ses", "Email-SMTP.eu-west-1.amazonaws.com"));
+        assert!(has("zoho", "smtp.zoho.eu"));
+        for foreign in [
+            "email-smtp..amazonaws.com",
+            "email-smtp.evil.example.amazonaws.com",
+            "email-smtp.eu-west-1.amazonaws.com.example.com",
+            "smtp.example.com",
+        ] {
+            assert!(!has("ses", foreign), "{foreign}");
+        }
+        assert!(!has("other", "smtp.example.com"));
     }
 
     #[test]

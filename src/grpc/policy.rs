@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::{caller, convert, status};
 use crate::{
-    domain::{address::LocalPart, template::TemplateParts, violation::Violations},
+    domain::{account::Account, address::LocalPart, template::TemplateParts, violation::Violations},
     pb::v1 as pb,
     policy::Office,
 };
@@ -15,6 +15,13 @@ use crate::{
 pub(super) struct Policy {
     pub(super) office: Arc<Office>,
     pub(super) local_part: LocalPart,
+}
+
+impl Policy {
+    fn shown(&self, account: Account) -> pb::Account {
+        let standing = self.office.standing(&account);
+        convert::account(account, standing)
+    }
 }
 
 #[tonic::async_trait]
@@ -26,8 +33,11 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
         let caller = caller::of(&request)?;
         let input = convert::create_account(request.into_inner(), self.local_part).map_err(invalid)?;
         let saved = self.office.create_account(&caller, input).await;
-        let account = Some(convert::account(saved.map_err(|error| status::account(&error))?));
-        Ok(Response::new(pb::CreateAccountResponse { account }))
+        let saved = saved.map_err(|error| status::account(&error))?;
+        Ok(Response::new(pb::CreateAccountResponse {
+            account: Some(self.shown(saved.account)),
+            test: saved.report.map(convert::report),
+        }))
     }
 
     async fn get_account(
@@ -36,7 +46,7 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
     ) -> Result<Response<pb::GetAccountResponse>, Status> {
         let named = convert::named_account(&request.get_ref().account).map_err(invalid)?;
         let found = self.office.account(&named).await;
-        let account = Some(convert::account(found.map_err(|error| status::account(&error))?));
+        let account = Some(self.shown(found.map_err(|error| status::account(&error))?));
         Ok(Response::new(pb::GetAccountResponse { account }))
     }
 
@@ -49,7 +59,7 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
             .accounts()
             .await
             .map_err(|error| status::account(&error))?;
-        let accounts = found.into_iter().map(convert::account).collect();
+        let accounts = found.into_iter().map(|account| self.shown(account)).collect();
         Ok(Response::new(pb::ListAccountsResponse { accounts }))
     }
 
@@ -63,8 +73,11 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
             .office
             .update_account(&caller, update.id, update.input, &update.mask, update.version)
             .await;
-        let account = Some(convert::account(saved.map_err(|error| status::account(&error))?));
-        Ok(Response::new(pb::UpdateAccountResponse { account }))
+        let saved = saved.map_err(|error| status::account(&error))?;
+        Ok(Response::new(pb::UpdateAccountResponse {
+            account: Some(self.shown(saved.account)),
+            test: saved.report.map(convert::report),
+        }))
     }
 
     async fn delete_account(
@@ -85,7 +98,7 @@ impl pb::mail_sender_policy_server::MailSenderPolicy for Policy {
         let caller = caller::of(&request)?;
         let named = convert::named_account(&request.get_ref().account).map_err(invalid)?;
         let saved = self.office.set_default_account(&caller, &named).await;
-        let account = Some(convert::account(saved.map_err(|error| status::account(&error))?));
+        let account = Some(self.shown(saved.map_err(|error| status::account(&error))?));
         Ok(Response::new(pb::SetDefaultAccountResponse { account }))
     }
 

@@ -90,6 +90,16 @@ impl Breaker {
         }
     }
 
+    /// When it may be tried again, if it is open; while a probe is under way, now.
+    #[must_use]
+    pub fn rests_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.0 {
+            State::Closed { .. } => None,
+            State::Open { until, .. } => Some(until.max(now)),
+            State::Probing { .. } => Some(now),
+        }
+    }
+
     /// Whether it is open, a probe under way included.
     #[must_use]
     pub fn is_open(&self) -> bool {

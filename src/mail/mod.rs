@@ -39,7 +39,7 @@ pub use egress::{IpRange, IpRangeError};
 pub use inbox::{CheckDesk, CheckReport, Checked, Collector, Matched, Rounds};
 pub use library::{Layer, Library};
 pub use own::{Own, Sample, check_template};
-pub use pass::Pass;
+pub use pass::{Obstacle, Pass, Standing};
 pub use render::{Cover, Rendered, Renderer};
 pub use settings::{MailError, MailSettings};
 pub use transport::{Accepted, Clearance, Transports, Unsent, Withheld};

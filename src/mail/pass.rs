@@ -5,13 +5,46 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Accepted, Admission, Breaker, Unsent};
-use crate::domain::{
-    account::Account,
-    clock::{Clock, Timestamp},
-    delivery::Stage,
-    id::AccountId,
+use tokio::sync::watch;
+
+use super::{Accepted, Admission, Breaker, Unsent, Withheld};
+use crate::{
+    domain::{
+        account::Account,
+        clock::{Clock, Timestamp},
+        delivery::{SendFailure, Stage},
+        id::AccountId,
+    },
+    store::Leave,
 };
+
+/// How an account does at present, as this instance sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What keeps mail from going through it.
+    pub obstacle: Option<Obstacle>,
+    /// What the last attempt said that failed for a reason of the account, since one last succeeded.
+    pub last_failure: Option<SendFailure>,
+}
+
+/// What keeps mail from going through an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It keeps failing: it is tried again at this moment.
+    Resting(Timestamp),
+    /// It has sent all that its limits allow: it sends again from this moment on.
+    Spent(Timestamp),
+}
+
+impl Obstacle {
+    /// Until when.
+    #[must_use]
+    pub fn until(self) -> Timestamp {
+        match self {
+            Self::Resting(until) | Self::Spent(until) => until,
+        }
+    }
+}
 
 /// Leave from the account's breaker for one attempt. Dropped untold, it says nothing of the account.
 #[derive(Debug)]
@@ -21,6 +54,8 @@ pub struct Pass {
     version: i64,
     others: bool,
     told: bool,
+    /// Whether the breaker is open by now; `None` for the probe of an open one.
+    open: Option<watch::Receiver<bool>>,
 }
 
 impl Pass {
@@ -31,19 +66,36 @@ impl Pass {
         self
     }
 
+    /// Waits until another attempt has found the account failing, where other accounts could take the mail: nobody else
+    /// is to find that out by waiting.
+    pub(super) async fn overtaken(&self) {
+        if let Some(mut open) = self.open.clone()
+            && self.others
+            && open.wait_for(|open| *open).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
     /// Tells the breaker how the attempt went.
     pub(super) fn tell(mut self, result: &Result<Accepted, Unsent>) {
         let others = self.others;
         self.told = true;
         let now = self.breakers.clock.now();
         self.breakers
-            .update(self.account, self.version, |breaker| match result {
+            .update(self.account, self.version, |known| match result {
                 Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
                     let rejected =
                         failure.stage == Stage::Auth && failure.code.is_some_and(|code| code >= 500);
-                    breaker.failed(rejected || others, now);
+                    known.breaker.failed(rejected || others, now);
+                    known.last_failure = Some(failure.clone());
                 }
-                _ => breaker.succeeded(),
+                Err(Unsent::Withheld(Withheld::Refused(Leave::Spent(until)))) => {
+                    known.succeeded();
+                    known.spent_until = Some(*until);
+                }
+                _ => known.succeeded(),
             });
     }
 }
@@ -53,7 +105,7 @@ impl Drop for Pass {
         if !self.told {
             let now = self.breakers.clock.now();
             self.breakers
-                .update(self.account, self.version, |breaker| breaker.abandoned(now));
+                .update(self.account, self.version, |known| known.breaker.abandoned(now));
         }
     }
 }
@@ -63,6 +115,31 @@ struct Known {
     version: i64,
     name: String,
     breaker: Breaker,
+    open: watch::Sender<bool>,
+    spent_until: Option<Timestamp>,
+    last_failure: Option<SendFailure>,
+}
+
+impl Known {
+    fn new(account: &Account) -> Self {
+        Self {
+            version: account.version,
+            name: account.settings.name.clone(),
+            breaker: Breaker::default(),
+            open: watch::Sender::new(false),
+            spent_until: None,
+            last_failure: None,
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.breaker.succeeded();
+        self.last_failure = None;
+    }
+
+    fn spent(&self, now: Timestamp) -> Option<Obstacle> {
+        self.spent_until.filter(|until| now < *until).map(Obstacle::Spent)
+    }
 }
 
 /// The breakers of all accounts, on one clock.
@@ -82,34 +159,64 @@ impl Breakers {
     }
 
     /// Asks for an attempt.
-    pub(super) fn enter(self: &Arc<Self>, account: &Account) -> Result<Pass, Timestamp> {
+    pub(super) fn enter(self: &Arc<Self>, account: &Account) -> Result<Pass, Obstacle> {
         let now = self.clock.now();
-        match self.with(account, |breaker| breaker.enter(now)) {
-            Admission::Granted => Ok(Pass {
-                breakers: Arc::clone(self),
-                account: account.id,
-                version: account.version,
-                others: false,
-                told: false,
-            }),
-            Admission::Refused(until) => Err(until),
-        }
+        self.with(account, |known| {
+            if let Some(spent) = known.spent(now) {
+                return Err(spent);
+            }
+            let probe = known.breaker.is_open();
+            match known.breaker.enter(now) {
+                Admission::Granted => Ok(Pass {
+                    breakers: Arc::clone(self),
+                    account: account.id,
+                    version: account.version,
+                    others: false,
+                    told: false,
+                    open: (!probe).then(|| known.open.subscribe()),
+                }),
+                Admission::Refused(until) => Err(Obstacle::Resting(until)),
+            }
+        })
+    }
+
+    /// How an account does; nothing is known of one that was never used as it is now.
+    pub(super) fn standing(&self, account: &Account) -> Standing {
+        let now = self.clock.now();
+        let locked = self.lock();
+        let known = locked
+            .get(&account.id)
+            .filter(|known| known.version == account.version);
+        known.map_or_else(Standing::default, |known| Standing {
+            obstacle: known
+                .breaker
+                .rests_until(now)
+                .map(Obstacle::Resting)
+                .or_else(|| known.spent(now)),
+            last_failure: known.last_failure.clone(),
+        })
     }
 
     /// The account got through by another way than an attempt to send: what it failed at before is forgiven. Says
     /// nothing of an account that was changed since, or never used.
     pub(super) fn recovered(&self, account: &Account) {
-        self.update(account.id, account.version, Breaker::succeeded);
+        self.update(account.id, account.version, Known::succeeded);
     }
 
     /// Whether the account's is open, a probe under way included.
     pub(super) fn is_open(&self, account: &Account) -> bool {
-        self.with(account, |breaker| breaker.is_open())
+        self.with(account, |known| known.breaker.is_open())
     }
 
-    /// Whether none is open.
-    pub(super) fn all_closed(&self) -> bool {
-        self.lock().values().all(|known| !known.breaker.is_open())
+    /// Whether some account works, as far as anybody knows.
+    pub(super) fn any_closed(&self) -> bool {
+        let known = self.lock();
+        known.is_empty() || known.values().any(|known| !known.breaker.is_open())
+    }
+
+    /// Whether some account fails.
+    pub(super) fn any_open(&self) -> bool {
+        self.lock().values().any(|known| known.breaker.is_open())
     }
 
     /// Forgets all but those that `keep` wants.
@@ -124,29 +231,25 @@ impl Breakers {
     }
 
     /// Works with the account's breaker; a changed account gets a new one.
-    fn with<T>(&self, account: &Account, work: impl FnOnce(&mut Breaker) -> T) -> T {
-        let fresh = || Known {
-            version: account.version,
-            name: account.settings.name.clone(),
-            breaker: Breaker::default(),
-        };
+    fn with<T>(&self, account: &Account, work: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.lock();
-        let entry = known.entry(account.id).or_insert_with(fresh);
+        let entry = known.entry(account.id).or_insert_with(|| Known::new(account));
         if entry.version != account.version {
             gauge(&entry.name, false);
-            *entry = fresh();
+            *entry = Known::new(account);
         }
-        work(&mut entry.breaker)
+        work(entry)
     }
 
-    fn update(&self, id: AccountId, version: i64, work: impl FnOnce(&mut Breaker)) {
+    fn update(&self, id: AccountId, version: i64, work: impl FnOnce(&mut Known)) {
         let mut known = self.lock();
         if let Some(entry) = known.get_mut(&id)
             && entry.version == version
         {
             let before = entry.breaker.is_open();
-            work(&mut entry.breaker);
+            work(entry);
             let after = entry.breaker.is_open();
+            entry.open.send_replace(after);
             gauge(&entry.name, after);
             if before != after {
                 tracing::warn!(mail.account = %entry.name, open = after, "the breaker of a mail account changed");

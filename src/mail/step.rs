@@ -7,7 +7,7 @@ mod settle;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Accepted, Cover, Own, Rendered, Settled, Withheld, Worker, compose::refuse, insist::insist,
+    Accepted, Cover, Obstacle, Own, Rendered, Settled, Withheld, Worker, compose::refuse, insist::insist,
     reply::failure,
 };
 use crate::{
@@ -107,12 +107,7 @@ impl<'a> Step<'a> {
             // Nobody is well: this mail is the probe of whoever may be tried first.
             return self.through(&mail, own, &resting).await;
         }
-        let settled = self.through(&mail, own, &ready).await;
-        // Those who fail are tried out without a mail, so that none waits for them.
-        for account in &resting {
-            worker.transports.try_out(account).await;
-        }
-        settled
+        self.through(&mail, own, &ready).await
     }
 
     fn open(&self) -> Result<Mail, SendFailure> {
@@ -162,6 +157,9 @@ impl<'a> Step<'a> {
     async fn withheld(self, account: &Account, began: Timestamp, withheld: Withheld) -> Settled {
         let (kind, text) = match withheld {
             Withheld::Refused(Leave::Lost) => return Settled::Lost,
+            Withheld::Refused(Leave::Spent(until)) => {
+                return self.hold_back(account, Obstacle::Spent(until)).await;
+            }
             Withheld::Refused(_) => (
                 FailureKind::Permanent,
                 "two copies whose fate is unknown are out already",
@@ -173,13 +171,19 @@ impl<'a> Step<'a> {
             .await
     }
 
-    /// The breaker is open: no attempt is made, and none is counted.
-    async fn hold_back(self, account: &Account, until: Timestamp) -> Settled {
-        let text = format!("the account {} is failing: held back", account.settings.name);
+    /// No account may be tried now: no attempt is made, and none is counted.
+    async fn hold_back(self, account: &Account, obstacle: Obstacle) -> Settled {
+        let name = &account.settings.name;
+        let text = match obstacle {
+            Obstacle::Resting(_) => format!("the account {name} is failing: held back"),
+            Obstacle::Spent(_) => format!("the account {name} has sent all that its limits allow: held back"),
+        };
         let failure = failure(Stage::Connect, FailureKind::Temporary, text);
-        // Spread over a second, so that not everybody comes back for the one probe.
+        // Spread over a second, so that not everybody comes back at once.
         let [spread] = crate::domain::entropy::random_bytes(self.worker.entropy.as_ref());
-        let at = until.plus(Duration::from_millis(u64::from(spread) * 4));
+        let at = obstacle
+            .until()
+            .plus(Duration::from_millis(u64::from(spread) * 4));
         let outcome = if at < self.claimed.expires_at {
             Outcome::Retry { at, failure }
         } else {

@@ -1,11 +1,17 @@
 //! Transports: a rendered message goes to an account's mail server, over a warm connection where there is one.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::time::timeout;
 
 use super::{
-    MailError, MailSettings, Pass, Rendered,
+    MailError, MailSettings, Obstacle, Pass, Rendered, Standing,
     compose::mailbox_address,
     dial::Dialer,
     journal::Journal,
@@ -56,6 +62,8 @@ pub enum Unsent {
     Failed(SendFailure),
     /// It was given up before the message went out.
     Withheld(Withheld),
+    /// Another attempt found meanwhile that the account fails; this one was given up in favour of the other accounts.
+    Overtaken,
 }
 
 impl From<SendFailure> for Unsent {
@@ -103,10 +111,22 @@ impl Transports {
         &self.dialer
     }
 
-    /// Whether no breaker is open.
+    /// Whether mail goes out: some account does not fail, or none was tried yet.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.breakers.all_closed()
+        self.breakers.any_closed()
+    }
+
+    /// Whether some account fails.
+    #[must_use]
+    pub fn any_resting(&self) -> bool {
+        self.breakers.any_open()
+    }
+
+    /// How the account does at present, as this instance sees it.
+    #[must_use]
+    pub fn standing(&self, account: &Account) -> Standing {
+        self.breakers.standing(account)
     }
 
     /// Whether the account's breaker is open.
@@ -134,8 +154,8 @@ impl Transports {
         pass.tell(&result);
     }
 
-    /// Asks the account's breaker for an attempt. `Err`: not before this moment.
-    pub fn enter(&self, account: &Account) -> Result<Pass, Timestamp> {
+    /// Asks the account's breaker for an attempt. `Err`: what is in the way, and until when.
+    pub fn enter(&self, account: &Account) -> Result<Pass, Obstacle> {
         self.breakers.enter(account)
     }
 
@@ -157,14 +177,36 @@ impl Transports {
         );
         let permits = self.pool.permits(account);
         // Waiting for a turn tells nothing of the server: it counts neither as time of the attempt nor as its failure.
-        let Ok(Ok(_permit)) = timeout(self.left(until), permits.acquire_owned()).await else {
+        let turn = tokio::select! {
+            biased;
+            () = pass.overtaken() => return Err(Unsent::Overtaken),
+            turn = timeout(self.left(until), permits.acquire_owned()) => turn,
+        };
+        let Ok(Ok(_permit)) = turn else {
             return Err(busy.into());
         };
         let limit = self.settings.attempt_timeout;
         let patience = self.left(until).min(limit);
         let mut journal = Journal::new();
+        // From the question for leave on, a copy may be out: nobody gives way any more.
+        let committed = AtomicBool::new(false);
+        let clearance = async {
+            committed.store(true, Ordering::Relaxed);
+            clearance.await
+        };
         let attempt = self.attempt(account, mail, until, clearance, &mut journal);
-        let (result, telling) = if let Ok(result) = timeout(patience, attempt).await {
+        let overtaken = async {
+            pass.overtaken().await;
+            if committed.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let tried = tokio::select! {
+            biased;
+            tried = timeout(patience, attempt) => tried,
+            () = overtaken => return Err(Unsent::Overtaken),
+        };
+        let (result, telling) = if let Ok(result) = tried {
             (result, true)
         } else {
             // Cut short because the mail's time is over, it says nothing: the server may be well.

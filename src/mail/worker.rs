@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::join_all};
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -92,6 +92,8 @@ enum Done {
     Claim(Option<Vec<Claimed>>),
     /// Housekeeping was done.
     Kept,
+    /// Accounts that fail were tried out.
+    TriedOut,
 }
 
 /// The loop's state.
@@ -103,6 +105,7 @@ struct Loop {
     /// Mails that a claim under way may bring; 0: none is.
     claiming: usize,
     keeping: bool,
+    trying_out: bool,
     /// Whether the outbox is to be asked again at once.
     hungry: bool,
     /// Not to be asked before this, after it failed.
@@ -131,7 +134,8 @@ impl Worker {
                 },
                 () = tray.wake.notified() => work.hungry = true,
                 _ = polls.tick() => work.hungry = true,
-                _ = keeps.tick(), if !work.keeping => {
+                _ = keeps.tick() => {
+                    work.try_out();
                     let survey = surveyed.is_none_or(|last| last.elapsed() >= SURVEY_EVERY);
                     if survey {
                         surveyed = Some(Instant::now());
@@ -186,6 +190,17 @@ impl Worker {
         self.give_up(claimed).await
     }
 
+    /// Finds out which of the accounts that fail work again, without a mail, so that none waits for them.
+    async fn try_out_resting(&self) {
+        let Ok(accounts) = self.accounts.list().await else {
+            return;
+        };
+        let resting = accounts
+            .iter()
+            .filter(|account| account.settings.enabled && self.transports.is_resting(account));
+        join_all(resting.map(|account| self.transports.try_out(account))).await;
+    }
+
     /// Ends mails whose time is over, and now and then measures the queue.
     async fn keep_house(&self, survey: bool) {
         match self.outbox.expire(self.clock.now(), MOST_EXPIRED).await {
@@ -227,6 +242,7 @@ impl Loop {
             steps: 0,
             claiming: 0,
             keeping: false,
+            trying_out: false,
             hungry: true,
             pause_until: Instant::now(),
             pause: Duration::ZERO,
@@ -261,7 +277,23 @@ impl Loop {
             .spawn(async move { Done::Claim(worker.claim_due(room).await) });
     }
 
+    /// Tries out accounts that fail, if there are any and nobody is at it.
+    fn try_out(&mut self) {
+        if self.trying_out || !self.worker.transports.any_resting() {
+            return;
+        }
+        self.trying_out = true;
+        let worker = Arc::clone(&self.worker);
+        self.tasks.spawn(async move {
+            worker.try_out_resting().await;
+            Done::TriedOut
+        });
+    }
+
     fn keep(&mut self, survey: bool) {
+        if self.keeping {
+            return;
+        }
         self.keeping = true;
         let worker = Arc::clone(&self.worker);
         self.tasks.spawn(async move {
@@ -280,11 +312,13 @@ impl Loop {
                 }
             }
             Ok(Done::Kept) => self.keeping = false,
+            Ok(Done::TriedOut) => self.trying_out = false,
             // Steps catch their panics; a claim or the housekeeping that panicked must not stand in the way for ever.
             Err(error) => {
                 tracing::error!(error = %error, "a task of the worker ended abnormally");
                 self.claiming = 0;
                 self.keeping = false;
+                self.trying_out = false;
             }
         }
     }

@@ -3,13 +3,14 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Office,
+    Office, SavedAccount, Standing,
     merge::{check_mask, keep_secret_at_home, merge, names},
 };
 use crate::{
     domain::{
         account::{Account, AccountDraft, AccountSettings, Secret},
         caller::Caller,
+        delivery::ConnectionReport,
         id::AccountId,
         violation::Violations,
     },
@@ -55,6 +56,9 @@ pub enum AccountError {
     /// A disabled account cannot be the default.
     #[error("the account is disabled")]
     Disabled,
+    /// The settings did not pass the connection test, and an enabled account must.
+    #[error("the settings did not pass the connection test")]
+    TestFailed(Box<ConnectionReport>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,18 +68,30 @@ pub enum AccountError {
 const TRIES: u32 = 5;
 
 impl Office {
-    /// Creates an account; the first becomes the default.
+    /// Creates an account; the first becomes the default. One that is to be enabled and fails its test is kept disabled, so
+    /// that nothing of what was typed is lost.
     #[tracing::instrument(name = "policy.create_account", skip_all)]
     pub async fn create_account(
         &self,
         caller: &Caller,
         input: AccountInput,
-    ) -> Result<Account, AccountError> {
+    ) -> Result<SavedAccount, AccountError> {
         let id = AccountId::random(&*self.entropy);
         let settings = self.check(id, "account.", input)?;
-        let account = written(self.accounts.create(id, settings, self.clock.now()).await?)?;
+        if self.named(&settings.name).await?.is_some() {
+            return Err(AccountError::NameTaken);
+        }
+        let mut imagined = self.imagined(id, settings);
+        let trial = self.try_out(&imagined).await;
+        imagined.settings.enabled &= trial.passed();
+        let settings = imagined.settings;
+        let mut account = written(self.accounts.create(id, settings, self.clock.now()).await?)?;
+        self.note_proof(&mut account, trial.proof).await?;
         tell(caller, &account, "account created");
-        Ok(account)
+        Ok(SavedAccount {
+            account,
+            report: trial.report,
+        })
     }
 
     /// Answers with one account.
@@ -88,7 +104,7 @@ impl Office {
             },
             AccountRef::Name(name) => self.named(name).await?,
         };
-        found.ok_or(AccountError::Unknown)
+        found.map(|found| self.judged(found)).ok_or(AccountError::Unknown)
     }
 
     async fn named(&self, name: &str) -> Result<Option<Account>, StoreError> {
@@ -99,12 +115,20 @@ impl Office {
     /// All accounts, by name.
     #[tracing::instrument(name = "policy.accounts", skip_all)]
     pub async fn accounts(&self) -> Result<Vec<Account>, AccountError> {
-        Ok(self.accounts.list().await?)
+        let all = self.accounts.list().await?;
+        Ok(all.into_iter().map(|account| self.judged(account)).collect())
+    }
+
+    /// How an account does at present, as this instance sees it.
+    #[must_use]
+    pub fn standing(&self, account: &Account) -> Standing {
+        self.transports.standing(account)
     }
 
     /// Changes the fields that `mask` names ([`UPDATABLE`]); empty: all, keeping the secret where none is given.
     /// `version` refuses to overwrite somebody else's change. Without one, the fields that are not named keep whatever
-    /// somebody else makes of them meanwhile.
+    /// somebody else makes of them meanwhile. An account that is to be enabled with settings that fail their test stays as
+    /// it is.
     #[tracing::instrument(name = "policy.update_account", skip_all, fields(account.id = %id))]
     pub async fn update_account(
         &self,
@@ -113,10 +137,11 @@ impl Office {
         input: AccountInput,
         mask: &[String],
         version: Option<i64>,
-    ) -> Result<Account, AccountError> {
+    ) -> Result<SavedAccount, AccountError> {
         check_mask(mask)?;
         // Sealed once: a password leaves this function only sealed.
         let input = self.sealed(id, "account.", input)?;
+        let (mut passed, mut report) = (None, None);
         for _ in 0..TRIES {
             let current = self.accounts.find(id).await?.ok_or(AccountError::Unknown)?;
             let draft = merge(&current.settings, &input, mask);
@@ -127,15 +152,31 @@ impl Office {
                 return Err(AccountError::IsDefault);
             }
             let based_on = version.unwrap_or(current.version);
+            if based_on != current.version {
+                return Err(AccountError::Stale);
+            }
+            let tried = Account {
+                settings: settings.clone(),
+                proof: passed.or(current.proof),
+                ..current
+            };
+            let trial = self.try_out(&tried).await;
+            if !trial.passed() {
+                return Err(trial.into());
+            }
+            passed = trial.proof.or(passed);
+            report = trial.report.or(report);
             let write = self
                 .accounts
                 .update(id, settings, Some(based_on), self.clock.now())
                 .await?;
             match written(write) {
                 Err(AccountError::Stale) if version.is_none() => {}
-                Ok(account) => {
+                Ok(mut account) => {
+                    self.note_proof(&mut account, passed).await?;
                     tell(caller, &account, "account changed");
-                    return Ok(account);
+                    let account = self.judged(account);
+                    return Ok(SavedAccount { account, report });
                 }
                 Err(error) => return Err(error),
             }
@@ -167,7 +208,7 @@ impl Office {
         let id = self.account(account).await?.id;
         let account = written(self.accounts.set_default(id, self.clock.now()).await?)?;
         tell(caller, &account, "default account set");
-        Ok(account)
+        Ok(self.judged(account))
     }
 
     /// The settings of an input for the account of this name, its password sealed; or all that is wrong with them.

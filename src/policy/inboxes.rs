@@ -1,6 +1,6 @@
 //! Inboxes: create, get, list, update, delete, test, check.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
@@ -12,32 +12,19 @@ use crate::{
     domain::{
         account::Secret,
         caller::Caller,
-        clock::Clock,
         delivery::ConnectionReport,
-        entropy::Entropy,
         id::{EntryId, InboxId},
         inbox::{Inbox, InboxDraft, InboxStanding},
-        keyring::Keyring,
         report::Report,
         violation::Violations,
     },
     mail::{CheckDesk, CheckReport, Checked, Collector},
-    store::{InboxWrite, Inboxes, Reports, StoreError},
+    store::{InboxWrite, StoreError},
 };
 
 /// What the use cases of inboxes work with.
 pub struct InboxOffice {
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub entropy: Arc<dyn Entropy>,
-    /// The service's keys.
-    pub keyring: Arc<Keyring>,
-    /// The inboxes.
-    pub inboxes: Arc<dyn Inboxes>,
-    /// What was told of mails.
-    pub reports: Arc<dyn Reports>,
-    /// Tries inboxes.
+    /// Reads inboxes, with all it takes.
     pub collector: Collector,
     /// Where checks are asked for.
     pub desk: CheckDesk,
@@ -118,9 +105,13 @@ impl InboxOffice {
     /// Creates an inbox.
     #[tracing::instrument(name = "policy.create_inbox", skip_all)]
     pub async fn create_inbox(&self, caller: &Caller, input: InboxInput) -> Result<Inbox, InboxError> {
-        let id = InboxId::random(&*self.entropy);
+        let id = InboxId::random(&*self.collector.entropy);
         let settings = self.sealed(id, "inbox.", input)?.check("inbox.")?;
-        let write = self.inboxes.create_inbox(id, settings, self.clock.now()).await?;
+        let write = self
+            .collector
+            .inboxes
+            .create_inbox(id, settings, self.collector.clock.now())
+            .await?;
         let inbox = written(write)?;
         tell(caller, &inbox, "inbox created");
         Ok(inbox)
@@ -130,13 +121,13 @@ impl InboxOffice {
     #[tracing::instrument(name = "policy.inbox", skip_all)]
     pub async fn inbox(&self, inbox: &InboxRef) -> Result<Inbox, InboxError> {
         let name = match inbox {
-            InboxRef::Id(id) => match self.inboxes.find_inbox(*id).await? {
+            InboxRef::Id(id) => match self.collector.inboxes.find_inbox(*id).await? {
                 Some(inbox) => return Ok(inbox),
                 None => &id.to_string(),
             },
             InboxRef::Name(name) => name,
         };
-        let all = self.inboxes.list_inboxes().await?;
+        let all = self.collector.inboxes.list_inboxes().await?;
         let found = all.into_iter().find(|inbox| inbox.settings.name == *name);
         found.ok_or(InboxError::Unknown)
     }
@@ -144,7 +135,7 @@ impl InboxOffice {
     /// All inboxes, by name.
     #[tracing::instrument(name = "policy.inboxes", skip_all)]
     pub async fn inboxes(&self) -> Result<Vec<Inbox>, InboxError> {
-        Ok(self.inboxes.list_inboxes().await?)
+        Ok(self.collector.inboxes.list_inboxes().await?)
     }
 
     /// Changes the fields that `mask` names ([`super::UPDATABLE_INBOX`]); empty: all, keeping secret and `keep_copy` where none
@@ -163,7 +154,12 @@ impl InboxOffice {
         // Sealed once: a password leaves this function only sealed.
         let input = self.sealed(id, "inbox.", input)?;
         for _ in 0..TRIES {
-            let current = self.inboxes.find_inbox(id).await?.ok_or(InboxError::Unknown)?;
+            let current = self
+                .collector
+                .inboxes
+                .find_inbox(id)
+                .await?
+                .ok_or(InboxError::Unknown)?;
             let mut draft = merge(&current.settings, &input, mask);
             if mask.is_empty() && keep_copy.is_none() {
                 draft.keep_copy = current.settings.keep_copy;
@@ -172,8 +168,9 @@ impl InboxOffice {
             let secret_given = input.secret.is_some() && names(mask, "secret");
             keep_secret_at_home(&current.settings, &settings, secret_given)?;
             let based_on = version.unwrap_or(current.version);
-            let now = self.clock.now();
+            let now = self.collector.clock.now();
             let write = self
+                .collector
                 .inboxes
                 .update_inbox(id, settings, Some(based_on), now)
                 .await?;
@@ -198,7 +195,7 @@ impl InboxOffice {
         version: Option<i64>,
     ) -> Result<(), InboxError> {
         let id = self.inbox(inbox).await?.id;
-        let inbox = written(self.inboxes.delete_inbox(id, version).await?)?;
+        let inbox = written(self.collector.inboxes.delete_inbox(id, version).await?)?;
         tell(caller, &inbox, "inbox deleted");
         Ok(())
     }
@@ -238,16 +235,21 @@ impl InboxOffice {
     /// What was told of an outbox entry, oldest first.
     #[tracing::instrument(name = "policy.reports", skip_all)]
     pub async fn reports(&self, entry: EntryId) -> Result<Vec<Report>, StoreError> {
-        self.reports.reports(entry).await
+        self.collector.reports.reports(entry).await
     }
 
     /// An inbox that was never saved.
     async fn unsaved(&self, mut input: InboxInput, secret_of: Option<InboxId>) -> Result<Inbox, InboxError> {
-        let now = self.clock.now();
-        let id = secret_of.unwrap_or_else(|| InboxId::random(&*self.entropy));
+        let now = self.collector.clock.now();
+        let id = secret_of.unwrap_or_else(|| InboxId::random(&*self.collector.entropy));
         let kept = match secret_of {
             Some(id) if input.password.is_none() && input.draft.secret.is_none() => {
-                let saved = self.inboxes.find_inbox(id).await?.ok_or(InboxError::Unknown)?;
+                let saved = self
+                    .collector
+                    .inboxes
+                    .find_inbox(id)
+                    .await?
+                    .ok_or(InboxError::Unknown)?;
                 // Only against the server it is for, so that no test carries it to a stranger's.
                 if !saved.settings.server.host.eq_ignore_ascii_case(&input.draft.host) {
                     let mut faults = Violations::new();
@@ -288,7 +290,12 @@ impl InboxOffice {
             (None, None) => return Ok(draft),
             (Some(password), _) => {
                 let place = Inbox::secret_place(&id);
-                secrets::seal(&self.keyring, &*self.entropy, &place, &password)
+                secrets::seal(
+                    &self.collector.keyring,
+                    &*self.collector.entropy,
+                    &place,
+                    &password,
+                )
             }
             (None, Some(secret)) => secrets::check(secret, &self.secret_directories),
         };

@@ -7,7 +7,7 @@ use crate::domain::{
 };
 
 /// The fields of an account that an update may change, named as in the protocol.
-pub const UPDATABLE: [&str; 24] = [
+pub const UPDATABLE: [&str; 26] = [
     "name",
     "enabled",
     "host",
@@ -32,6 +32,8 @@ pub const UPDATABLE: [&str; 24] = [
     "ca_certificates",
     "ignore_certificate_errors",
     "timeout",
+    "messages_per_minute",
+    "messages_per_day",
 ];
 
 /// Refuses a mask that names anything else.
@@ -100,6 +102,8 @@ fn set(draft: &mut AccountDraft, new: &AccountDraft, field: &str, meant: bool) {
         "name" => draft.name.clone_from(&new.name),
         "enabled" => draft.enabled = new.enabled,
         "order" => draft.order = new.order,
+        "messages_per_minute" => draft.messages_per_minute = new.messages_per_minute,
+        "messages_per_day" => draft.messages_per_day = new.messages_per_day,
         "preset" => draft.preset.clone_from(&new.preset),
         "host" => draft.host.clone_from(&new.host),
         "port" => draft.port = new.port,

@@ -41,8 +41,8 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
     let new = AccountDraft {
         name: "other".into(),
         enabled: false,
-        host: "relay.example.com".into(),
-        port: 2525,
+        host: "email-smtp.eu-west-1.amazonaws.com".into(),
+        port: 2465,
         security: Some(Security::ImplicitTls),
         authentication: true,
         username: "other".into(),
@@ -51,7 +51,9 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
         display_name: "Other".into(),
         reply_to: String::new(),
         order: 7,
-        preset: "exchange".into(),
+        messages_per_minute: 12,
+        messages_per_day: 400,
+        preset: "ses".into(),
         return_path: "bounces@example.com".into(),
         read_receipt: true,
         confirmation_address: "read@example.com".into(),
@@ -76,7 +78,7 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
         new.clone().check("", LocalPart::Ascii).unwrap()
     );
     let host = merged(&new, &["host"]).unwrap();
-    assert_eq!(host.server.host, "relay.example.com");
+    assert_eq!(host.server.host, "email-smtp.eu-west-1.amazonaws.com");
     assert_eq!(
         (host.server.port, host.server.security),
         (587, Security::StartTls)

@@ -19,6 +19,7 @@ mod inboxes;
 mod merge;
 mod otp_policy;
 mod outbox;
+mod prove;
 mod requeue;
 mod secrets;
 mod templates;
@@ -26,8 +27,10 @@ mod test;
 mod vitals;
 mod watch;
 
-pub use crate::mail::{CheckReport, Matched};
-pub use crate::store::Sending;
+pub use crate::{
+    mail::{CheckReport, Matched, Obstacle, Standing},
+    store::Sending,
+};
 pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use gate::Gate;
 pub use inbox_merge::UPDATABLE_INBOX;
@@ -38,6 +41,7 @@ pub use outbox::{
     AttemptRecord, Entry, EntryFilter, EntryOrder, EntryPage, EntrySearch, MailKind, OutboxError, PageKey,
     StoreError,
 };
+pub use prove::SavedAccount;
 pub use requeue::RequeueError;
 pub use templates::{Sample, Shown, TemplateError};
 pub use test::{TestError, TestMessage, TestTarget};
@@ -77,6 +81,8 @@ pub struct Office {
 pub struct OfficeSettings {
     /// Which local parts senders and recipients may have.
     pub local_part: LocalPart,
+    /// Whether accounts are enabled only with settings that passed the connection test.
+    pub tested_only: bool,
     /// The directories in which files with secrets may lie.
     pub secret_directories: Vec<PathBuf>,
     /// What stands after the `@` of a Message-ID.

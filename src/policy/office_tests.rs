@@ -69,6 +69,7 @@ impl House {
             handoff,
             settings: OfficeSettings {
                 local_part: LocalPart::Ascii,
+                tested_only: false,
                 secret_directories: vec!["/run/secrets".into()],
                 message_id_domain: "mf.example.com".into(),
                 repositories: vec!["staff".into()],
@@ -91,6 +92,7 @@ impl House {
             .create_account(&self.admin, input(name, Some("hunter2 hunter2")))
             .await
             .unwrap()
+            .account
     }
 
     fn password_of(&self, account: &Account) -> Vec<u8> {
@@ -153,8 +155,8 @@ async fn a_password_goes_in_sealed_and_stays_through_updates() {
         .update_account(&house.admin, account.id, renamed, &[], Some(account.version))
         .await
         .unwrap();
-    assert_eq!(changed.settings.name, "renamed");
-    assert_eq!(house.password_of(&changed), b"hunter2 hunter2");
+    assert_eq!(changed.account.settings.name, "renamed");
+    assert_eq!(house.password_of(&changed.account), b"hunter2 hunter2");
     let stale = house
         .office
         .update_account(
@@ -179,7 +181,10 @@ async fn a_password_goes_in_sealed_and_stays_through_updates() {
         .await
         .unwrap();
     assert_eq!(
-        (changed.settings.name.as_str(), house.password_of(&changed)),
+        (
+            changed.account.settings.name.as_str(),
+            house.password_of(&changed.account)
+        ),
         ("renamed", b"next".to_vec())
     );
 }
@@ -233,7 +238,7 @@ async fn every_fault_of_an_account_is_told_at_once() {
         let created = house.office.create_account(&house.admin, input).await;
         assert_eq!(created.is_ok(), good, "{secret:?}");
         if let Ok(created) = created {
-            let by_name = AccountRef::Name(created.settings.name);
+            let by_name = AccountRef::Name(created.account.settings.name);
             house
                 .office
                 .delete_account(&house.admin, &by_name, None)
@@ -264,8 +269,8 @@ async fn a_kept_secret_does_not_move_to_another_host() {
         assert_eq!(fields(&refused), ["account.secret"]);
     }
     let moved = update(Some("next"), &["host", "secret"]).await.unwrap();
-    assert_eq!(moved.settings.server.host, "relay.example.com");
-    assert_eq!(house.password_of(&moved), b"next");
+    assert_eq!(moved.account.settings.server.host, "relay.example.com");
+    assert_eq!(house.password_of(&moved.account), b"next");
     // Where it is already, nothing is asked again.
     update(None, &["host", "username"]).await.unwrap();
 }

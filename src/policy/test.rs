@@ -89,6 +89,7 @@ impl Office {
             "" => None,
             text => faults.check("recipient", EmailAddress::parse(text, self.settings.local_part)),
         };
+        let saved = matches!(target, TestTarget::Saved(_));
         let account = match target {
             TestTarget::Saved(account) => {
                 faults.into_result()?;
@@ -98,6 +99,9 @@ impl Office {
         };
         let recipient = given.unwrap_or_else(|| account.settings.sender.address.clone());
         let report = self.transports.test(&account, &recipient).await;
+        if saved && let Some(proof) = self.proof_of(&account, &report) {
+            self.accounts.note_test(account.id, proof).await?;
+        }
         tracing::info!(
             account.name = %account.settings.name,
             succeeded = report.succeeded(),
@@ -193,7 +197,6 @@ impl Office {
         secret_of: Option<AccountId>,
         faults: Violations,
     ) -> Result<Account, TestError> {
-        let now = self.clock.now();
         let id = secret_of.unwrap_or_else(|| AccountId::random(&*self.entropy));
         // Checked like any other settings; a name is only for keeping them.
         if input.draft.name.is_empty() {
@@ -201,9 +204,9 @@ impl Office {
         }
         let kept = match secret_of {
             Some(id) if input.draft.authentication && !has_secret(&input) => {
-                let preset = Preset::from_name(&input.draft.preset).filter(|preset| !preset.is_other());
-                let host = preset.map_or(input.draft.host.as_str(), |preset| preset.host);
-                Some(self.kept_secret(id, host).await?)
+                let preset = Preset::from_name(&input.draft.preset).map_or("", Preset::host);
+                let host = Some(input.draft.host.as_str()).filter(|host| !host.is_empty());
+                Some(self.kept_secret(id, host.unwrap_or(preset)).await?)
             }
             _ => None,
         };
@@ -221,14 +224,7 @@ impl Office {
         if let (Some(login), Some(secret)) = (&mut settings.login, kept) {
             login.secret = secret;
         }
-        Ok(Account {
-            id,
-            is_default: false,
-            settings,
-            created_at: now,
-            updated_at: now,
-            version: 0,
-        })
+        Ok(self.imagined(id, settings))
     }
 
     /// The secret a saved account logs in with: only against the server it is for, so that no test carries it to a

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::StoreResult;
 use crate::domain::{
-    account::{Account, AccountSettings},
+    account::{Account, AccountSettings, Proof},
     clock::Timestamp,
     id::AccountId,
 };
@@ -51,6 +51,9 @@ pub trait Accounts: Send + Sync {
 
     /// Makes an enabled account the default.
     async fn set_default(&self, id: AccountId, now: Timestamp) -> StoreResult<AccountWrite>;
+
+    /// Notes the connection test that was passed last. No change: the version stays. Of an account that is gone, nothing.
+    async fn note_test(&self, id: AccountId, proof: Proof) -> StoreResult<()>;
 
     /// Looks one up.
     async fn find(&self, id: AccountId) -> StoreResult<Option<Account>>;

@@ -71,14 +71,15 @@ macro_rules! keeps_every_contract {
             budgets_survive_and_are_never_refilled, old_challenges_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
-            a_third_copy_of_unknown_fate_is_never_sent, a_known_fate_takes_the_charge_back,
+            a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,
+            a_known_fate_takes_the_charge_back,
             giving_back_takes_back_only_its_own_charge, at_the_start_every_lease_is_given_back,
             outcomes_and_attempts_are_recorded, a_retry_waits, what_is_late_expires, a_withdrawn_mail_is_not_sent,
             a_decoy_is_never_seen, reports_are_paged_and_filtered, every_filter_finds_what_it_asks_for,
             a_failed_mail_is_tried_again_while_its_code_lives, closed_mails_are_forgotten,
             changes_come_in_the_order_they_happened);
         $crate::store::contract::keeps_every_contract!(@people $place;
-            exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back,
+            exactly_one_account_is_the_default, an_update_names_its_version, every_secret_comes_back, a_passed_test_stays_noted,
             names_of_accounts_are_unique, two_keys_are_live, callers_are_found_and_unique, the_probe_passes);
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,

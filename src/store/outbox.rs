@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{ChangeKey, Changed, StoreResult};
+use super::{ChangeKey, Changed, Charge, StoreResult};
 use crate::domain::{
     clock::Timestamp,
     delivery::{DeliveryState, SendFailure, Stage},
@@ -149,6 +149,8 @@ pub enum Leave {
     Exhausted,
     /// The lease is somebody else's by now, or the mail was withdrawn.
     Lost,
+    /// The account has sent all that its limits allow: not before this moment. Nothing was charged.
+    Spent(Timestamp),
 }
 
 /// One attempt to send, for the record.
@@ -288,8 +290,9 @@ pub trait Outbox: Send + Sync {
     /// A lease holds for [`LEASE`] on the store's clock.
     async fn claim(&self, limit: u32, leases: Vec<LeaseId>) -> StoreResult<Vec<Claimed>>;
 
-    /// Asks for leave to transmit one more copy.
-    async fn leave(&self, id: EntryId, lease: LeaseId) -> StoreResult<Leave>;
+    /// Asks for leave to transmit one more copy, which counts once for each lease; where it is granted, the mail is charged
+    /// to the limits of the account.
+    async fn leave(&self, id: EntryId, lease: LeaseId, toll: Option<Charge>) -> StoreResult<Leave>;
 
     /// Records the attempts and the outcome. `false`: the lease is lost, and nothing was changed.
     async fn settle(&self, settlement: Settlement) -> StoreResult<bool>;

@@ -11,7 +11,7 @@ use std::{
 
 use mailfactor::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         clock::Clock as _,
         delivery::{ConnectionReport, FailureKind, SendFailure, Stage},
@@ -75,10 +75,12 @@ impl Post {
                     reply_to: None,
                     ..Sender::new(address("noreply@example.com"))
                 },
+                volume: Volume::default(),
             },
             created_at: clock.now(),
             updated_at: clock.now(),
             version: 1,
+            proof: None,
         };
         let transports = Transports::new(settings, Arc::clone(&keyring), clock.clone()).unwrap();
         Self {
@@ -145,7 +147,7 @@ impl Post {
         match self.attempt(async { Ok(()) }).await {
             Ok(accepted) => Ok(accepted),
             Err(Unsent::Failed(failure)) => Err(failure),
-            Err(Unsent::Withheld(withheld)) => panic!("{withheld:?}"),
+            Err(other) => panic!("{other:?}"),
         }
     }
 
@@ -448,7 +450,7 @@ async fn a_refused_login_opens_the_breaker_and_gives_no_secret_away() {
     assert_eq!(failure.reply, "5.7.8 [...] is wrong, so is [...]");
     assert!(!post.transports.healthy());
     let again = post.transports.enter(&post.account).unwrap_err();
-    assert_eq!(again, post.clock.now().plus(Duration::from_secs(5)));
+    assert_eq!(again.until(), post.clock.now().plus(Duration::from_secs(5)));
     // The server takes the password again: the probe finds out.
     post.server.on(At::Auth, Act::Raw("235 2.7.0 welcome\r\n".into()));
     post.clock.advance(Duration::from_secs(5));

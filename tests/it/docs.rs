@@ -53,9 +53,9 @@ fn the_table_of_presets_is_that_of_the_code() {
             preset.name,
             preset.title,
             if preset.is_other() {
-                "you name it"
+                "you name it".to_owned()
             } else {
-                preset.host
+                preset.hosts.join(", ")
             },
             ports.join(", "),
             preset.secret,

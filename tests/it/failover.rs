@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
 
+use tonic_health::pb::health_check_response::ServingStatus;
+
 use crate::harness::{
-    client::Client,
+    client::{Client, health},
+    ground::wait_for_entry,
+    in_time,
+    scene::Scene,
     service::Home,
     smtp::{Act, At, Options, SmtpServer},
 };
@@ -65,6 +70,111 @@ async fn mails_past(dead: pb::Account) -> (Vec<Vec<pb::Attempt>>, Duration) {
     }
     assert_eq!(spare.connections(), 0);
     (attempts(&client).await, first)
+}
+
+/// More mails at once than there may be connections: nobody finds out for himself that the account is dead.
+#[tokio::test]
+async fn a_crowd_at_a_dead_account_waits_once() {
+    const CROWD: usize = 40;
+    let home = Home::new();
+    let names: Vec<String> = (0..CROWD).map(|number| format!("user{number}")).collect();
+    let addresses: Vec<String> = names.iter().map(|name| format!("{name}@example.com")).collect();
+    let users: Vec<(&str, &str)> = names
+        .iter()
+        .map(String::as_str)
+        .zip(addresses.iter().map(String::as_str))
+        .collect();
+    home.users(&users);
+    let service = home.serve(Machine::real()).await;
+    let client = service.client(&home.caller("ops", Role::Admin).await).await;
+    let silent = SmtpServer::plain().await;
+    silent.on(At::Greeting, Act::Silence);
+    let healthy = SmtpServer::plain().await;
+    client
+        .create_account(account("a dead", silent.address.port()))
+        .await;
+    client.create_account(account("b", healthy.address.port())).await;
+    let begun = tokio::time::Instant::now();
+    for name in &names {
+        client.start(name).await.unwrap();
+    }
+    healthy.wait_for_mails(CROWD).await;
+    assert!(begun.elapsed() < FIRST, "{:?}", begun.elapsed());
+    let asked = silent.connections();
+    assert!(asked <= 10, "{asked} connections to the dead account");
+    // What the administrator sees of it.
+    let states = standings(&client).await;
+    assert_eq!(
+        states,
+        [
+            ("a dead".to_owned(), pb::AccountState::Resting),
+            ("b".to_owned(), pb::AccountState::Working)
+        ]
+    );
+    assert_eq!(health(service.grpc, "mail").await, Some(ServingStatus::Serving));
+
+    // It comes back: it is found out without a mail, and mail goes through it again.
+    silent.behave();
+    let found_out = async {
+        while standings(&client).await[0].1 != pb::AccountState::Working {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    in_time(found_out).await;
+    assert!(silent.mails().is_empty());
+    service.stop().await;
+}
+
+async fn standings(client: &Client) -> Vec<(String, pb::AccountState)> {
+    let listed = client
+        .policy
+        .clone()
+        .list_accounts(pb::ListAccountsRequest {})
+        .await;
+    let accounts = listed.unwrap().into_inner().accounts;
+    accounts
+        .into_iter()
+        .map(|account| (account.name, account.standing.unwrap().state()))
+        .collect()
+}
+
+#[tokio::test]
+async fn mails_beyond_a_limit_wait_and_are_not_lost() {
+    let scene = Scene::set().await;
+    let strict = SmtpServer::plain().await;
+    let mut limited = account("strict", strict.address.port());
+    limited.messages_per_minute = 2;
+    limited.messages_per_day = 3;
+    let id = scene.admin.create_account(limited).await.account_id;
+    let policy = scene.admin.policy.clone();
+    let request = pb::SetDefaultAccountRequest { account: id };
+    policy.clone().set_default_account(request).await.unwrap();
+    // What may go at once goes; what is beyond goes through the other account.
+    scene.idp.start("ann").await.unwrap();
+    strict.wait_for_mails(1).await;
+    scene.clock.advance(Duration::from_secs(1));
+    scene.idp.start("bo").await.unwrap();
+    scene.mails(1).await;
+    let found = standings(&scene.admin).await;
+    assert!(
+        found.contains(&("strict".to_owned(), pb::AccountState::Spent)),
+        "{found:?}"
+    );
+    // Without another one it waits, and says for what.
+    let request = pb::DeleteAccountRequest {
+        account: format!("test-{}", scene.smtp.address.port()),
+        etag: String::new(),
+    };
+    policy.clone().delete_account(request).await.unwrap();
+    scene.clock.advance(Duration::from_secs(1));
+    scene.idp.start("cy").await.unwrap();
+    let (entry, attempts) =
+        wait_for_entry(&scene.admin, |entry| entry.state() == pb::DeliveryState::Deferred).await;
+    assert!(entry.last_error.contains("limits"), "{}", entry.last_error);
+    assert!(attempts.is_empty(), "{attempts:?}");
+    scene.clock.advance(Duration::from_secs(62));
+    assert_eq!(strict.wait_for_mails(2).await.len(), 2);
+    scene.end().await;
 }
 
 /// The attempts of every mail, the oldest mail first.

@@ -4,16 +4,12 @@
 use std::time::Duration;
 
 use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-};
 use tonic::Code;
 
 use crate::harness::{
     client::Client,
     command::mailfactor,
-    in_time, letter,
+    letter,
     mailbox::{Mailbox, PASSWORD, USERNAME},
     postfix::{self, Postfix},
     scene::{Scene, header, refused, start, waiting},
@@ -30,7 +26,7 @@ const WAYS: [(Protocol, Security); 4] = [
     (Protocol::Pop3, Security::Starttls),
 ];
 
-fn password(text: &str) -> Option<pb::AccountSecret> {
+pub(crate) fn password(text: &str) -> Option<pb::AccountSecret> {
     Some(pb::AccountSecret {
         source: Some(pb::account_secret::Source::Password(text.to_owned())),
     })
@@ -63,7 +59,7 @@ async fn create(admin: &Client, inbox: pb::Inbox) -> Result<pb::Inbox, tonic::St
     Ok(answer.into_inner().inbox.unwrap())
 }
 
-async fn test(admin: &Client, inbox: pb::Inbox) -> pb::TestInboxResponse {
+pub(crate) async fn test(admin: &Client, inbox: pb::Inbox) -> pb::TestInboxResponse {
     let request = pb::TestInboxRequest {
         target: Some(pb::test_inbox_request::Target::Settings(inbox)),
     };
@@ -406,149 +402,19 @@ async fn wrong_passwords_and_certificates_are_told_and_nothing_more() {
     scene.end().await;
 }
 
-/// Says one line after the other as a server, each after the client has said something; `wait`: then nothing more.
-async fn scripted(lines: Vec<&'static [u8]>) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let lines = lines.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                for (index, line) in lines.iter().enumerate() {
-                    if index > 0 && stream.read(&mut buffer).await.unwrap_or(0) == 0 {
-                        return;
-                    }
-                    if stream.write_all(line).await.is_err() {
-                        return;
-                    }
-                }
-                // Until the client goes.
-                while stream.read(&mut buffer).await.unwrap_or(0) > 0 {}
-            });
-        }
-    });
-    address
-}
-
 #[tokio::test]
-async fn servers_that_misbehave_are_left() {
-    static ENDLESS: [u8; 300_000] = [b'x'; 300_000];
-    let mut home = Home::new();
-    for limit in ["tls", "command"] {
-        home.set(&format!("delivery.timeouts.{limit}"), "1s");
-    }
-    let admin = home.caller("ops", Role::Admin).await;
-    let service = home.serve(Machine::real()).await;
-    let admin = service.client(&admin).await;
-    let imap_caps = b"* CAPABILITY IMAP4rev1 STARTTLS\r\nA1 OK\r\n";
-    let pop3_caps = b"+OK\r\nSTLS\r\nUIDL\r\n.\r\n";
-    let cases: Vec<(Protocol, Security, Vec<&[u8]>, Stage, &str)> = vec![
-        (Protocol::Imap, Security::None, vec![b""], Stage::Ehlo, "in time"),
-        (
-            Protocol::Pop3,
-            Security::ImplicitTls,
-            vec![b""],
-            Stage::Tls,
-            "in time",
-        ),
-        (
-            Protocol::Imap,
-            Security::None,
-            vec![&ENDLESS],
-            Stage::Ehlo,
-            "too long",
-        ),
-        (
-            Protocol::Pop3,
-            Security::None,
-            vec![b"+OK\r\n", &ENDLESS],
-            Stage::Ehlo,
-            "too long",
-        ),
-        (
-            Protocol::Imap,
-            Security::None,
-            vec![b"* BYE full\r\n"],
-            Stage::Ehlo,
-            "full",
-        ),
-        (
-            Protocol::Imap,
-            Security::None,
-            vec![b"* PREAUTH hello\r\n"],
-            Stage::Ehlo,
-            "PREAUTH",
-        ),
-        (
-            Protocol::Imap,
-            Security::None,
-            vec![b"* OK\r\n", b"* OK {99999999}\r\n"],
-            Stage::Ehlo,
-            "too long",
-        ),
-        (
-            Protocol::Pop3,
-            Security::None,
-            vec![b"HTTP/1.1 400\r\n"],
-            Stage::Ehlo,
-            "not understood",
-        ),
-        // Whatever stands in between and speaks after the OK, before TLS, is not believed.
-        (
-            Protocol::Imap,
-            Security::Starttls,
-            vec![b"* OK\r\n", imap_caps, b"A2 OK\r\n* CAPABILITY IMAP4rev1\r\n"],
-            Stage::Tls,
-            "before its turn",
-        ),
-        (
-            Protocol::Pop3,
-            Security::Starttls,
-            vec![b"+OK\r\n", pop3_caps, b"+OK\r\n+OK\r\n"],
-            Stage::Tls,
-            "before its turn",
-        ),
-        (
-            Protocol::Imap,
-            Security::Starttls,
-            vec![b"* OK\r\n", b"* CAPABILITY IMAP4rev1\r\nA1 OK\r\n"],
-            Stage::Tls,
-            "does not offer STARTTLS",
-        ),
-        (
-            Protocol::Pop3,
-            Security::Starttls,
-            vec![b"+OK\r\n", b"-ERR\r\n"],
-            Stage::Tls,
-            "does not offer STLS",
-        ),
-        (
-            Protocol::Imap,
-            Security::None,
-            vec![b"* OK\r\n", b"* CAPABILITY IMAP4rev1 LOGINDISABLED\r\nA1 OK\r\n"],
-            Stage::Auth,
-            "no login",
-        ),
-    ];
-    for (protocol, security, lines, stage, text) in cases {
-        let address = scripted(lines).await;
-        let settings = pb::Inbox {
-            protocol: protocol.into(),
-            security: security.into(),
-            host: "127.0.0.1".to_owned(),
-            port: address.port().into(),
-            username: "ann".to_owned(),
-            secret: password("secret"),
-            ..pb::Inbox::default()
-        };
-        let tested = in_time(test(&admin, settings)).await;
-        let last = tested.stages.last().unwrap();
-        assert_eq!((last.stage(), last.passed), (stage, false), "{text}: {tested:?}");
-        assert!(last.reply.contains(text), "{text}: {tested:?}");
-        assert!(last.reply.len() <= 512);
-    }
-    service.stop().await;
+async fn every_fault_of_an_inbox_is_named() {
+    let scene = Scene::set().await;
+    let bad = create(&scene.admin, pb::Inbox::default()).await.unwrap_err();
+    let details = tonic_types::StatusExt::get_details_bad_request(&bad).unwrap();
+    let fields: Vec<String> = details
+        .field_violations
+        .into_iter()
+        .map(|fault| fault.field)
+        .collect();
+    let expected = ["name", "protocol", "host", "security", "username", "secret"];
+    assert_eq!(fields, expected.map(|field| format!("inbox.{field}")));
+    scene.end().await;
 }
 
 #[tokio::test]
@@ -579,15 +445,6 @@ async fn inboxes_are_kept_by_the_rules_of_accounts() {
         refused(create(&scene.admin, good).await),
         (Code::AlreadyExists, "INBOX_NAME_TAKEN".into())
     );
-    let bad = create(&scene.admin, pb::Inbox::default()).await.unwrap_err();
-    let details = tonic_types::StatusExt::get_details_bad_request(&bad).unwrap();
-    let fields: Vec<String> = details
-        .field_violations
-        .into_iter()
-        .map(|fault| fault.field)
-        .collect();
-    let expected = ["name", "protocol", "host", "security", "username", "secret"];
-    assert_eq!(fields, expected.map(|field| format!("inbox.{field}")));
     let update = |inbox: pb::Inbox, paths: &[&str]| {
         let request = pb::UpdateInboxRequest {
             inbox: Some(inbox),

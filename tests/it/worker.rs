@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use mailfactor::{
     domain::{
-        account::{AccountSettings, Link, Security, Sender, Server},
+        account::{AccountSettings, Link, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         challenge::Purpose,
         clock::Clock,
@@ -71,6 +71,7 @@ impl PostRoom {
                 reply_to: None,
                 ..Sender::new(address("noreply@example.com"))
             },
+            volume: Volume::default(),
         };
         let id = AccountId::from_bytes([1; 16]);
         room.store.create(id, settings, room.clock.now()).await.unwrap();

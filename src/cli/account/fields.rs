@@ -88,6 +88,12 @@ pub(super) struct Fields {
     /// When it is tried after the default account: the lowest first.
     #[arg(long, value_name = "NUMBER")]
     order: Option<i32>,
+    /// The most mails a minute through it; 0: what the preset says.
+    #[arg(long, value_name = "NUMBER")]
+    messages_per_minute: Option<i32>,
+    /// The most mails a day; 0: what the preset says.
+    #[arg(long, value_name = "NUMBER")]
+    messages_per_day: Option<i32>,
     /// Says yes to a connection without encryption or to ignored certificate errors.
     #[arg(long)]
     acknowledge_risks: bool,
@@ -148,10 +154,23 @@ impl Fields {
             account.timeout = Some(span).filter(|_| seconds > 0);
             paths.push("timeout");
         }
-        if let Some(order) = self.order {
-            account.order = order;
-            paths.push("order");
-        }
+        let mut number = |given: Option<i32>, slot: &mut i32, path| {
+            if let Some(given) = given {
+                *slot = given;
+                paths.push(path);
+            }
+        };
+        number(self.order, &mut account.order, "order");
+        number(
+            self.messages_per_minute,
+            &mut account.messages_per_minute,
+            "messages_per_minute",
+        );
+        number(
+            self.messages_per_day,
+            &mut account.messages_per_day,
+            "messages_per_day",
+        );
         account.acknowledge_risks = self.acknowledge_risks;
         if self.username.is_some() {
             account.authentication = true;

@@ -13,7 +13,14 @@ pub(super) async fn run(list: List) -> Outcome {
         out::json(&presets.iter().map(value).collect());
     } else {
         let rows: Vec<_> = presets.iter().map(row).collect();
-        out::table(&["preset", "service", "server", "secret"], &rows);
+        out::table(
+            &["preset", "service", "server", "secret", "senders", "a day"],
+            &rows,
+        );
+        for preset in &presets {
+            out::say("");
+            out::say(format!("{}: {}", preset.name, preset.help));
+        }
     }
     Ok(())
 }
@@ -34,6 +41,15 @@ fn row(preset: &pb::Preset) -> Vec<String> {
         preset.title.clone(),
         server,
         preset.secret_name.clone(),
+        match (preset.sender_domains.as_slice(), preset.sender_domains_only) {
+            ([], _) => String::new(),
+            (domains, true) => format!("at {}", domains.join(", ")),
+            (domains, false) => format!("usually at {}", domains.join(", ")),
+        },
+        match preset.messages_per_day {
+            0 => String::new(),
+            count => count.to_string(),
+        },
     ]
 }
 
@@ -50,6 +66,7 @@ fn value(preset: &pb::Preset) -> serde_json::Value {
         "sender_domains_only": preset.sender_domains_only,
         "messages_per_minute": preset.messages_per_minute,
         "messages_per_day": preset.messages_per_day,
+        "other_hosts": preset.other_hosts,
         "help": preset.help,
     })
 }

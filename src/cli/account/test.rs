@@ -125,6 +125,31 @@ pub(in crate::cli) fn tell(answer: &pb::TestConnectionResponse, json: bool) -> O
     }
 }
 
+/// Says what became of the test that saving an account took.
+pub(super) fn told(test: Option<&pb::TestConnectionResponse>, account: &pb::Account) -> Outcome {
+    let Some(test) = test else {
+        if account.tested_at.is_none() {
+            out::complain(format!("next: mailfactor account test {:?}", account.name));
+        }
+        return Ok(());
+    };
+    if test.succeeded {
+        out::complain(&test.summary);
+        return Ok(());
+    }
+    let what = test.stages.last().map_or_else(String::new, |last| {
+        let stage = show::word(last.stage().as_str_name(), "STAGE_");
+        format!("\n  {stage}: {}", last.reply)
+    });
+    Err(Failure::advise(
+        format!("{}{what}\nthe account was kept, disabled", test.summary),
+        format!(
+            "mend it with `mailfactor account update {:?} ... --enabled true`, which tests it again",
+            account.name
+        ),
+    ))
+}
+
 fn certificate(peer: &pb::PeerCertificate) -> serde_json::Value {
     json!({
         "subject": peer.subject,

@@ -31,16 +31,16 @@ pub(super) async fn run(one: One) -> Outcome {
             "more": answer.more,
         }));
     } else {
-        let mut count = format!("{} read", answer.messages_read);
-        for (number, word) in [
+        let counts = [
+            (answer.messages_read, "read"),
             (answer.messages_skipped, "skipped"),
             (answer.messages_deleted, "deleted"),
-        ] {
-            if number > 0 {
-                count += &format!(", {number} {word}");
-            }
-        }
-        out::say(count);
+        ];
+        let counts = counts
+            .iter()
+            .filter(|(number, word)| *number > 0 || *word == "read");
+        let counts: Vec<String> = counts.map(|(number, word)| format!("{number} {word}")).collect();
+        out::say(counts.join(", "));
         if !answer.matched.is_empty() {
             let rows: Vec<_> = answer.matched.iter().map(row).collect();
             out::table(&["entry", "told", "status", "text"], &rows);

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    AccountSettings, Link, Login, Risk, Secret, Security, Sender, Server,
+    AccountSettings, Link, Login, Risk, Secret, Security, Sender, Server, Volume,
     texts::{check_authorities, check_host, is_account_name},
 };
 use crate::domain::{
@@ -71,6 +71,10 @@ pub struct AccountDraft {
     pub ignore_certificate_errors: bool,
     /// See [`Link::timeout`].
     pub timeout: Option<Duration>,
+    /// See [`Volume::per_minute`].
+    pub messages_per_minute: i32,
+    /// See [`Volume::per_day`].
+    pub messages_per_day: i32,
     /// Whether somebody says yes to what is risky.
     pub acknowledge_risks: bool,
     /// The risks that somebody said yes to before.
@@ -102,10 +106,13 @@ impl AccountDraft {
         let server = check.server(&self, preset);
         let sender = check.sender(&self, preset);
         let link = check.link(&self);
+        let volume = check.volume(&self);
         let risks = (self.acknowledge_risks, self.known_risks.clone());
         let (name, enabled) = (self.name.clone(), self.enabled);
         let login = check.login(self, preset);
-        let (Some(order), Some(server), Some(sender), Some(link)) = (order, server, sender, link) else {
+        let (Some(order), Some(server), Some(sender), Some(link), Some(volume)) =
+            (order, server, sender, link, volume)
+        else {
             return Err(check.faults);
         };
         let settings = AccountSettings {
@@ -117,6 +124,7 @@ impl AccountDraft {
             link,
             login,
             sender,
+            volume,
         };
         for risk in settings.risks() {
             if !risks.0 && !risks.1.contains(&risk) {
@@ -141,6 +149,14 @@ impl Check<'_> {
             "" => None,
             text => self.field(name, EmailAddress::parse(text, self.local_part)),
         }
+    }
+
+    fn volume(&mut self, draft: &AccountDraft) -> Option<Volume> {
+        let per_minute = self.field("messages_per_minute", Volume::parse(draft.messages_per_minute));
+        let per_day = self.field("messages_per_day", Volume::parse(draft.messages_per_day));
+        per_minute
+            .zip(per_day)
+            .map(|(per_minute, per_day)| Volume { per_minute, per_day })
     }
 
     fn server(&mut self, draft: &AccountDraft, preset: &Preset) -> Option<Server> {
@@ -170,10 +186,14 @@ impl Check<'_> {
 
     /// The preset's server: what is set must be what the preset says.
     fn preset_server(&mut self, draft: &AccountDraft, preset: &Preset) -> Option<Server> {
-        if !draft.host.is_empty() && !draft.host.eq_ignore_ascii_case(preset.host) {
+        let own = draft.host.is_empty();
+        if !own && !preset.has_host(&draft.host) {
+            let hosts = preset.hosts.join(", ");
             self.fault(
                 "host",
-                format_args!("is set by the preset {preset}: use the preset `other`"),
+                format_args!(
+                    "is set by the preset {preset} ({hosts}): leave it out, or use the preset `other`"
+                ),
             );
         }
         let fitting = preset.ports.iter().find(|(port, security)| {
@@ -184,11 +204,17 @@ impl Check<'_> {
             let name = if draft.port == 0 { "security" } else { "port" };
             self.fault(
                 name,
-                format_args!("is not one that the preset {preset} has: use the preset `other`"),
+                format_args!(
+                    "is not one that the preset {preset} has: leave it out, or use the preset `other`"
+                ),
             );
         }
         fitting.map(|&(port, security)| Server {
-            host: preset.host.to_owned(),
+            host: if own {
+                preset.host().to_owned()
+            } else {
+                draft.host.to_ascii_lowercase()
+            },
             port,
             security,
         })
@@ -287,6 +313,7 @@ impl From<&AccountSettings> for AccountDraft {
             link,
             login,
             sender,
+            volume,
         } = settings;
         let text = |address: &Option<EmailAddress>| {
             address
@@ -322,6 +349,8 @@ impl From<&AccountSettings> for AccountDraft {
             ca_certificates: link.authorities.clone().unwrap_or_default(),
             ignore_certificate_errors: link.any_certificate,
             timeout: link.timeout,
+            messages_per_minute: i32::try_from(volume.per_minute).unwrap_or(i32::MAX),
+            messages_per_day: i32::try_from(volume.per_day).unwrap_or(i32::MAX),
             acknowledge_risks: false,
             known_risks: settings.risks(),
         }

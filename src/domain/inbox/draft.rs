@@ -10,7 +10,7 @@ use crate::domain::{
 };
 
 /// How long after a check the next one comes, unless it is said.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_mins(1);
 
 /// The shortest and the longest interval: more often tires the server, more seldom helps nobody.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_hours(24));

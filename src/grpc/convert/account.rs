@@ -14,7 +14,7 @@ use crate::{
         violation::Violations,
     },
     pb::v1 as pb,
-    policy::{AccountInput, AccountRef, UPDATABLE},
+    policy::{AccountInput, AccountRef, Obstacle, Standing, UPDATABLE},
 };
 
 /// An account to create.
@@ -88,7 +88,7 @@ pub(in crate::grpc) fn named_account(text: &str) -> Result<AccountRef, Violation
 }
 
 /// An account as administrators see it: all but its secret.
-pub(in crate::grpc) fn account(account: Account) -> pb::Account {
+pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Account {
     let settings = account.settings;
     let warnings = settings.warnings();
     let (authentication, username, secret) = match settings.login {
@@ -134,7 +134,29 @@ pub(in crate::grpc) fn account(account: Account) -> pb::Account {
         order: settings.order.into(),
         acknowledge_risks: false,
         warnings,
+        messages_per_minute: super::count(settings.volume.per_minute),
+        messages_per_day: super::count(settings.volume.per_day),
+        standing: Some(shown_standing(standing)),
+        tested_at: account.proof.map(|proof| moment(proof.at)),
     }
+}
+
+fn shown_standing(standing: Standing) -> pb::AccountStanding {
+    let (state, until) = match standing.obstacle {
+        None => (pb::AccountState::Working, None),
+        Some(Obstacle::Resting(until)) => (pb::AccountState::Resting, Some(until)),
+        Some(Obstacle::Spent(until)) => (pb::AccountState::Spent, Some(until)),
+    };
+    let mut shown = pb::AccountStanding {
+        state: state.into(),
+        until: until.map(moment),
+        ..pb::AccountStanding::default()
+    };
+    if let Some(failure) = standing.last_failure {
+        shown.failed_stage = super::delivery::stage(failure.stage).into();
+        shown.last_failure = super::reply(failure.reply);
+    }
+    shown
 }
 
 /// An account that must be complete. Checked as the office will check it, so that its faults are told with the rest.
@@ -219,6 +241,8 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
             ca_certificates: account.ca_certificates,
             ignore_certificate_errors: account.ignore_certificate_errors,
             timeout: timeout.flatten(),
+            messages_per_minute: account.messages_per_minute,
+            messages_per_day: account.messages_per_day,
             acknowledge_risks: account.acknowledge_risks,
             known_risks: Vec::new(),
         },

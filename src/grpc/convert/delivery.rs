@@ -76,14 +76,17 @@ pub(in crate::grpc) fn test_message(
     })
 }
 
+/// The sentence of a test that passed.
+const CONNECTED: &str = "Connected successfully";
+
+/// The sentence of one that failed.
+pub(in crate::grpc) const NOT_CONNECTED: &str =
+    "Test connection failed. Please review email account information entered.";
+
 /// What a connection test found.
 pub(in crate::grpc) fn report(report: ConnectionReport) -> pb::TestConnectionResponse {
     let succeeded = report.succeeded();
-    let summary = if succeeded {
-        "Connected successfully"
-    } else {
-        "Test connection failed. Please review email account information entered."
-    };
+    let summary = if succeeded { CONNECTED } else { NOT_CONNECTED };
     let stages = report.stages.into_iter().map(|found| pb::TestStage {
         stage: stage(found.stage).into(),
         passed: found.passed,

@@ -24,7 +24,7 @@ pub(super) use self::inbox::{
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
 pub(super) use csv::{csv, csv_headings};
-pub(super) use delivery::{report, test_connection, test_message};
+pub(super) use delivery::{NOT_CONNECTED, report, test_connection, test_message};
 pub(super) use entry::{attempt, entry, entry_news, export_entries, list_entries, page_token, watch_entries};
 pub(super) use otp_policy::{
     delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,

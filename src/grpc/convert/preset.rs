@@ -29,7 +29,7 @@ fn preset(preset: &Preset) -> pb::Preset {
     pb::Preset {
         name: preset.name.to_owned(),
         title: preset.title.to_owned(),
-        host: preset.host.to_owned(),
+        host: preset.host().to_owned(),
         ports: ports.collect(),
         authentication: preset.authentication,
         secret_name: preset.secret.to_owned(),
@@ -38,6 +38,7 @@ fn preset(preset: &Preset) -> pb::Preset {
         messages_per_minute: count(preset.per_minute),
         messages_per_day: count(preset.per_day),
         help: preset.help.to_owned(),
+        other_hosts: preset.hosts.iter().skip(1).map(|&host| host.to_owned()).collect(),
     }
 }
 

@@ -1,8 +1,12 @@
 //! The office's errors.
 
-use tonic::{Code, Status};
+use std::collections::HashMap;
 
-use super::{invalid, refuse, sending_disabled, store};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::{super::convert::NOT_CONNECTED, DOMAIN, invalid, refuse, sending_disabled, store};
+use crate::domain::delivery::ConnectionReport;
 use crate::policy::{AccountError, OutboxError, PolicyError, RequeueError, TemplateError, TestError};
 
 /// Why an account was not saved or found.
@@ -30,8 +34,19 @@ pub(in crate::grpc) fn account(error: &AccountError) -> Status {
             "ACCOUNT_DISABLED",
             "the account is disabled; enable it first",
         ),
+        AccountError::TestFailed(report) => test_failed(report),
         AccountError::Store(cause) => store(cause),
     }
+}
+
+/// The sentence for people, and where the test stopped and with which reply.
+fn test_failed(report: &ConnectionReport) -> Status {
+    const REASON: &str = "ACCOUNT_TEST_FAILED";
+    let mut details = ErrorDetails::with_error_info(REASON, DOMAIN, HashMap::new());
+    if let Some(last) = report.stages.last() {
+        details.add_precondition_failure_violation(REASON, last.stage.name(), &last.reply);
+    }
+    Status::with_error_details(Code::FailedPrecondition, NOT_CONNECTED, details)
 }
 
 /// Why nothing was tested.

@@ -284,10 +284,10 @@ fn stop(session: &Session, journal: &Journal, trouble: &Trouble) -> Stop {
 }
 
 /// Why, for people.
-fn told(stop: &Stop) -> String {
-    match stop {
+fn told(why: &Stop) -> String {
+    match why {
         Stop::Server(failure) => {
-            let step = match failure.stage {
+            let work = match failure.stage {
                 Stage::Resolve => "finding the server",
                 Stage::Connect => "connecting",
                 Stage::Tls => "TLS",
@@ -295,7 +295,7 @@ fn told(stop: &Stop) -> String {
                 Stage::Auth => "logging in",
                 _ => "reading",
             };
-            let mut text = format!("{step} failed: {}", failure.reply);
+            let mut text = format!("{work} failed: {}", failure.reply);
             text.truncate(text.floor_char_boundary(512));
             text
         }

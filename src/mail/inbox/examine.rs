@@ -156,11 +156,10 @@ fn plain_bounce(message: &Entity<'_>) -> Option<Finding> {
             }
         } else if status.is_empty() {
             let words = line.split(|c: char| !(c.is_ascii_digit() || c == '.'));
-            status = words
-                .map(|word| word.trim_matches('.'))
-                .find(|word| is_status(word))
-                .unwrap_or_default()
-                .to_owned();
+            let mut words = words.map(|word| word.trim_matches('.'));
+            if let Some(word) = words.find(|word| is_status(word)) {
+                word.clone_into(&mut status);
+            }
         }
     }
     None

@@ -1,4 +1,4 @@
-//! IMAP4rev1 (RFC 3501), as much as it takes to read and delete messages of INBOX.
+//! `IMAP4rev1` (RFC 3501), as much as it takes to read and delete messages of INBOX.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;

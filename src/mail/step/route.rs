@@ -8,10 +8,11 @@ use crate::{
         account::Account,
         clock::Timestamp,
         delivery::{DeliveryState, SendFailure},
+        keyring::SubjectKind,
         message::Mail,
     },
-    mail::{Accepted, Own, Pass, Rendered, Settled, Unsent, Withheld},
-    store::{Leave, StoreResult},
+    mail::{Accepted, Obstacle, Own, Pass, Rendered, Settled, Unsent, Withheld},
+    store::{Charge, Leave, StoreResult},
 };
 
 impl Step<'_> {
@@ -35,7 +36,7 @@ impl Step<'_> {
     /// is tried at once.
     pub(super) async fn through(mut self, mail: &Mail, own: Option<&Own>, accounts: &[Account]) -> Settled {
         let mut failed: Option<(&Account, Timestamp, SendFailure)> = None;
-        let mut held: Option<(&Account, Timestamp)> = None;
+        let mut held: Option<(&Account, Obstacle)> = None;
         for account in accounts {
             let began = self.now();
             if failed.is_some() && began >= self.until() {
@@ -43,10 +44,8 @@ impl Step<'_> {
             }
             let pass = match self.worker.transports.enter(account) {
                 Ok(pass) => pass.with_others(accounts.len() > 1),
-                Err(until) => {
-                    if held.is_none_or(|(_, soonest)| until < soonest) {
-                        held = Some((account, until));
-                    }
+                Err(obstacle) => {
+                    hold(&mut held, account, obstacle);
                     continue;
                 }
             };
@@ -61,7 +60,11 @@ impl Step<'_> {
             }
             match self.attempt(pass, account, &rendered).await {
                 Ok(accepted) => return self.accepted(account, began, &accepted).await,
+                Err(Unsent::Withheld(Withheld::Refused(Leave::Spent(until)))) => {
+                    hold(&mut held, account, Obstacle::Spent(until));
+                }
                 Err(Unsent::Withheld(withheld)) => return self.withheld(account, began, withheld).await,
+                Err(Unsent::Overtaken) => hold(&mut held, account, Obstacle::Resting(self.now())),
                 Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
                     self.note(
                         account.settings.name.clone(),
@@ -82,7 +85,7 @@ impl Step<'_> {
                 self.attempts.pop();
                 self.fail(Some(account), began, failure).await
             }
-            (None, Some((account, until))) => self.hold_back(account, until).await,
+            (None, Some((account, obstacle))) => self.hold_back(account, obstacle).await,
             (None, None) => Settled::Unsettled,
         }
     }
@@ -102,11 +105,12 @@ impl Step<'_> {
         let worker = self.worker;
         let (entry, lease) = (self.claimed.id, self.claimed.lease);
         let granted = &mut charged;
+        let toll = self.toll(account);
         let clearance = async move {
-            if *granted {
+            if *granted && toll.is_none() {
                 return Ok(());
             }
-            match worker.outbox.leave(entry, lease).await {
+            match worker.outbox.leave(entry, lease, toll).await {
                 Ok(Leave::Granted) => {
                     *granted = true;
                     Ok(())
@@ -124,9 +128,25 @@ impl Step<'_> {
         result
     }
 
+    /// What a mail through the account is charged to, if there is a limit.
+    fn toll(&self, account: &Account) -> Option<Charge> {
+        let settings = &account.settings;
+        let limits = settings.volume.or_of(settings.preset).limits()?;
+        let id = account.id.to_string();
+        let subject = self.worker.keyring.subject(SubjectKind::Account, &[&id]);
+        Some(Charge { subject, limits })
+    }
+
     /// When an attempt must be over: before the code expires, and early enough to settle it in the lease.
     fn until(&self) -> Timestamp {
         let in_lease = self.claimed.leased_until.minus(MARGIN);
         self.claimed.expires_at.min(in_lease)
+    }
+}
+
+/// Keeps what is out of the way first.
+fn hold<'a>(held: &mut Option<(&'a Account, Obstacle)>, account: &'a Account, obstacle: Obstacle) {
+    if held.is_none_or(|(_, soonest)| obstacle.until() < soonest.until()) {
+        *held = Some((account, obstacle));
     }
 }

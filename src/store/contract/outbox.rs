@@ -6,10 +6,13 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
-    domain::delivery::{DeliveryState, FailureKind, SendFailure, Stage},
+    domain::{
+        budget::SendLimits,
+        delivery::{DeliveryState, FailureKind, SendFailure, Stage},
+    },
     store::{
-        AttemptRecord, ChangeKey, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, Outcome, PageKey,
-        Requeued, Settlement,
+        AttemptRecord, ChangeKey, Charge, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, Outcome,
+        PageKey, Requeued, Settlement,
     },
 };
 
@@ -135,11 +138,11 @@ pub(crate) async fn a_lease_runs_out_and_fences(place: &impl Place) {
     let (id, late) = fresh(&store, clock.now()).await;
     clock.pass(LEASE);
     // Run out, though nobody has taken it over: a copy sent now could be one too many.
-    assert_eq!(store.leave(id, late).await.unwrap(), Leave::Lost);
+    assert_eq!(store.leave(id, late, None).await.unwrap(), Leave::Lost);
     let taken = claim_one(&store).await;
     // The fresh lease was charged when the row was written: that copy may have been sent.
     assert_eq!((taken.id, taken.unsure, taken.charged), (id, 1, false));
-    assert_eq!(store.leave(id, late).await.unwrap(), Leave::Lost);
+    assert_eq!(store.leave(id, late, None).await.unwrap(), Leave::Lost);
     let sent = Outcome::Sent { at: clock.now() };
     let mut recorded = settlement(id, late, sent);
     recorded.attempts = vec![attempt("a", clock.now(), DeliveryState::Sent)];
@@ -148,7 +151,7 @@ pub(crate) async fn a_lease_runs_out_and_fences(place: &impl Place) {
     assert!(claim(&store, 5).await.is_empty());
     assert_eq!(state(&store, id).await, DeliveryState::Queued);
     assert!(store.attempts(id).await.unwrap().is_empty());
-    assert_eq!(store.leave(id, taken.lease).await.unwrap(), Leave::Granted);
+    assert_eq!(store.leave(id, taken.lease, None).await.unwrap(), Leave::Granted);
 }
 
 pub(crate) async fn a_third_copy_of_unknown_fate_is_never_sent(place: &impl Place) {
@@ -157,12 +160,60 @@ pub(crate) async fn a_third_copy_of_unknown_fate_is_never_sent(place: &impl Plac
     for unsure in 0..2 {
         let claimed = claim_one(&store).await;
         assert_eq!(claimed.unsure, unsure);
-        assert_eq!(store.leave(id, claimed.lease).await.unwrap(), Leave::Granted);
+        assert_eq!(
+            store.leave(id, claimed.lease, None).await.unwrap(),
+            Leave::Granted
+        );
         clock.pass(LEASE);
     }
     let third = claim_one(&store).await;
     assert_eq!(third.unsure, 2);
-    assert_eq!(store.leave(id, third.lease).await.unwrap(), Leave::Exhausted);
+    assert_eq!(
+        store.leave(id, third.lease, None).await.unwrap(),
+        Leave::Exhausted
+    );
+}
+
+pub(crate) async fn an_account_sends_no_more_than_its_limits(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let toll = Some(Charge {
+        subject: subject(7),
+        limits: SendLimits {
+            burst: 1,
+            refill: Duration::from_secs(20),
+            per_day: 2,
+        },
+    });
+    // Leave that was given with the row is charged all the same, and asking twice is one copy.
+    let (first, lease) = fresh(&store, clock.now()).await;
+    assert_eq!(
+        store.leave(first, lease, toll.clone()).await.unwrap(),
+        Leave::Granted
+    );
+    let (second, lease) = fresh(&store, clock.now()).await;
+    let allowed_from = clock.now().plus(Duration::from_secs(20));
+    for _ in 0..2 {
+        let refused = store.leave(second, lease, toll.clone()).await.unwrap();
+        assert_eq!(refused, Leave::Spent(allowed_from));
+    }
+    assert_eq!(store.leave(second, lease, None).await.unwrap(), Leave::Granted);
+    clock.pass(Duration::from_secs(20));
+    assert_eq!(
+        store.leave(second, lease, toll.clone()).await.unwrap(),
+        Leave::Granted
+    );
+    let (third, lease) = fresh(&store, clock.now()).await;
+    clock.pass(Duration::from_secs(20));
+    let Leave::Spent(next_day) = store.leave(third, lease, toll).await.unwrap() else {
+        panic!("the day allows no third mail");
+    };
+    assert_eq!(
+        next_day,
+        clock
+            .now()
+            .plus(Duration::from_hours(24))
+            .minus(Duration::from_secs(40))
+    );
 }
 
 pub(crate) async fn a_known_fate_takes_the_charge_back(place: &impl Place) {
@@ -182,7 +233,10 @@ pub(crate) async fn a_known_fate_takes_the_charge_back(place: &impl Place) {
     clock.pass(SECOND);
     let claimed = claim_one(&store).await;
     assert_eq!(claimed.unsure, 0);
-    assert_eq!(store.leave(id, claimed.lease).await.unwrap(), Leave::Granted);
+    assert_eq!(
+        store.leave(id, claimed.lease, None).await.unwrap(),
+        Leave::Granted
+    );
     let at = clock.now();
     let retry = Outcome::Retry {
         at,
@@ -199,7 +253,10 @@ pub(crate) async fn giving_back_takes_back_only_its_own_charge(place: &impl Plac
     let claimed = claim_one(&store).await;
     assert_eq!((claimed.id, claimed.unsure), (id, 0));
     // A copy that an earlier holder may have sent stays counted.
-    assert_eq!(store.leave(id, claimed.lease).await.unwrap(), Leave::Granted);
+    assert_eq!(
+        store.leave(id, claimed.lease, None).await.unwrap(),
+        Leave::Granted
+    );
     clock.pass(LEASE);
     let second = claim_one(&store).await;
     store.release(vec![(id, second.lease)]).await.unwrap();
@@ -212,7 +269,7 @@ pub(crate) async fn at_the_start_every_lease_is_given_back(place: &impl Place) {
     let second = free(&store, clock.now()).await;
     claim(&store, 5).await;
     assert_eq!(store.release_all().await.unwrap(), 2);
-    assert_eq!(store.leave(first, lease).await.unwrap(), Leave::Lost);
+    assert_eq!(store.leave(first, lease, None).await.unwrap(), Leave::Lost);
     let mut claimed: Vec<_> = claim(&store, 5)
         .await
         .iter()
@@ -283,7 +340,7 @@ pub(crate) async fn a_retry_waits(place: &impl Place) {
     clock.pass(Duration::from_micros(1));
     assert_eq!(claim_one(&store).await.id, id);
     // The lease was given up with the settlement.
-    assert_eq!(store.leave(id, lease).await.unwrap(), Leave::Lost);
+    assert_eq!(store.leave(id, lease, None).await.unwrap(), Leave::Lost);
 }
 
 pub(crate) async fn what_is_late_expires(place: &impl Place) {
@@ -344,7 +401,10 @@ pub(crate) async fn a_withdrawn_mail_is_not_sent(place: &impl Place) {
     store.withdraw(challenge).await.unwrap();
     assert_eq!(state(&store, first).await, DeliveryState::Sent);
     assert_eq!(state(&store, second).await, DeliveryState::Withdrawn);
-    assert_eq!(store.leave(second, second_lease).await.unwrap(), Leave::Lost);
+    assert_eq!(
+        store.leave(second, second_lease, None).await.unwrap(),
+        Leave::Lost
+    );
     // What had left already is told as it was; what had not stays withdrawn.
     assert!(store.settle(sent(second_lease, second)).await.unwrap());
     assert_eq!(state(&store, second).await, DeliveryState::Sent);

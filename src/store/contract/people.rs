@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Proof, Secret, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         caller::{Caller, CertificateDigest, KeyDigest, Role},
         id::AccountId,
@@ -30,6 +30,10 @@ fn settings(name: &str) -> AccountSettings {
             security: Security::StartTls,
         },
         order: 7,
+        volume: Volume {
+            per_minute: 30,
+            per_day: 500,
+        },
         preset: Preset::from_name("exchange").unwrap(),
         link: Link {
             hello_name: Some("mail.example.com".into()),
@@ -144,6 +148,31 @@ pub(crate) async fn an_update_names_its_version(place: &impl Place) {
         Accounts::delete(&store, id(), None).await.unwrap(),
         AccountWrite::Unknown
     ));
+}
+
+pub(crate) async fn a_passed_test_stays_noted(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let account = saved(store.create(id(), settings("a"), clock.now()).await.unwrap());
+    assert_eq!(account.proof, None);
+    let proof = |byte: u8| Proof {
+        settings: Subject::from_bytes([byte; 32]),
+        at: clock.now().plus(SECOND),
+    };
+    let found = || async { Accounts::find(&store, account.id).await.unwrap().unwrap() };
+    for byte in [1, 2] {
+        store.note_test(account.id, proof(byte)).await.unwrap();
+        assert_eq!(found().await.proof, Some(proof(byte)));
+    }
+    assert_eq!(found().await.version, account.version);
+    saved(
+        store
+            .update(account.id, settings("b"), None, clock.now())
+            .await
+            .unwrap(),
+    );
+    assert_eq!(found().await.proof, Some(proof(2)));
+    // Of nobody: nothing.
+    store.note_test(id(), proof(3)).await.unwrap();
 }
 
 pub(crate) async fn every_secret_comes_back(place: &impl Place) {

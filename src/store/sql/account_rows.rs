@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server},
+        account::{Account, AccountSettings, Link, Login, Proof, Secret, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         clock::Timestamp,
         id::AccountId,
-        keyring::Sealed,
+        keyring::{Sealed, Subject},
         preset::Preset,
     },
     store::{StoreError, StoreResult},
@@ -66,9 +66,9 @@ pub(super) async fn insert(connection: &mut Connection, account: &Account) -> Re
     let statement = "INSERT INTO accounts (id, name, enabled, host, port, security, username, secret_kind, secret, \
         sender, display_name, reply_to, updated_at, version, preset, try_order, return_path, read_receipt, \
         confirmation, force_settings, footnote_enabled, footnote, hello_name, server_name, authorities, \
-        any_certificate, timeout, is_default, created_at) \
+        any_certificate, timeout, per_minute, per_day, is_default, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
-        $23, $24, $25, $26, $27, $28, $29) \
+        $23, $24, $25, $26, $27, $28, $29, $30, $31) \
         ON CONFLICT (name) DO NOTHING";
     let inserted = bind(statement, account)
         .bind(flag(account.is_default))
@@ -83,7 +83,8 @@ pub(super) async fn update(connection: &mut Connection, account: &Account) -> Re
         username = $7, secret_kind = $8, secret = $9, sender = $10, display_name = $11, reply_to = $12, \
         updated_at = $13, version = $14, preset = $15, try_order = $16, return_path = $17, read_receipt = $18, \
         confirmation = $19, force_settings = $20, footnote_enabled = $21, footnote = $22, hello_name = $23, \
-        server_name = $24, authorities = $25, any_certificate = $26, timeout = $27 \
+        server_name = $24, authorities = $25, any_certificate = $26, timeout = $27, per_minute = $28, \
+        per_day = $29 \
         WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM accounts AS other WHERE other.name = $2 AND other.id <> $1)";
     let updated = bind(statement, account).execute(connection).await?;
     Ok(saved(updated.rows_affected()))
@@ -117,10 +118,25 @@ pub(super) async fn move_default(
     Ok(())
 }
 
+/// Notes a passed test.
+pub(super) async fn note_test(
+    connection: &mut Connection,
+    id: AccountId,
+    proof: Proof,
+) -> Result<(), Failure> {
+    sqlx::query("UPDATE accounts SET tested = $2, tested_at = $3 WHERE id = $1")
+        .bind(id.as_bytes().as_slice())
+        .bind(proof.settings.as_bytes().as_slice())
+        .bind(proof.at.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 type Statement<'q> =
     sqlx::query::Query<'q, super::dialect::Db, <super::dialect::Db as sqlx::Database>::Arguments>;
 
-/// Binds `$1` to `$27`: everything but the default and the creation.
+/// Binds `$1` to `$29`: everything but the default and the creation.
 fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
     let AccountSettings {
         name,
@@ -131,6 +147,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         link,
         login,
         sender,
+        volume,
     } = &account.settings;
     let secret = login.as_ref().map(|login| secret_columns(&login.secret));
     sqlx::query(statement)
@@ -164,6 +181,8 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
             link.timeout
                 .map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
         )
+        .bind(i64::from(volume.per_minute))
+        .bind(i64::from(volume.per_day))
 }
 
 const SEALED: &str = "sealed";
@@ -208,10 +227,21 @@ fn account(row: &Row) -> StoreResult<Account> {
                 footnote_enabled: columns.flag("footnote_enabled")?,
                 footnote: columns.text("footnote")?,
             },
+            volume: Volume {
+                per_minute: columns.count("per_minute")?,
+                per_day: columns.count("per_day")?,
+            },
         },
         created_at: columns.time("created_at")?,
         updated_at: columns.time("updated_at")?,
         version: columns.number("version")?,
+        proof: match columns.number_if_any("tested_at")? {
+            None => None,
+            Some(at) => Some(Proof {
+                settings: Subject::from_bytes(columns.bytes("tested")?),
+                at: Timestamp::from_micros(at),
+            }),
+        },
     })
 }
 

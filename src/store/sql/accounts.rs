@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings},
+        account::{Account, AccountSettings, Proof},
         clock::Timestamp,
         id::AccountId,
     },
@@ -32,6 +32,7 @@ impl Accounts for SqlStore {
                 created_at: now,
                 updated_at: now,
                 version: 1,
+                proof: None,
             };
             if rows::insert(&mut write, &account).await? == Saved::NameTaken {
                 return Ok(AccountWrite::NameTaken);
@@ -111,6 +112,16 @@ impl Accounts for SqlStore {
                 version: before.version + 1,
                 ..before
             }))
+        })
+        .await
+    }
+
+    async fn note_test(&self, id: AccountId, proof: Proof) -> StoreResult<()> {
+        self.operation("accounts.note_test", async {
+            let mut write = self.write().await?;
+            rows::note_test(&mut write, id, proof).await?;
+            write.commit().await?;
+            Ok(())
         })
         .await
     }

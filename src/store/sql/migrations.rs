@@ -45,6 +45,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0005_policies.sql"),
     },
     Migration {
+        version: 10,
+        name: "tests",
+        script: include_str!("schema/0010_tests.sql"),
+    },
+    Migration {
         version: 11,
         name: "inboxes",
         script: include_str!("schema/0011_inboxes.sql"),
@@ -53,6 +58,11 @@ const MIGRATIONS: &[Migration] = &[
         version: 12,
         name: "changes",
         script: include_str!("schema/0012_changes.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "volume",
+        script: include_str!("schema/0013_volume.sql"),
     },
 ];
 

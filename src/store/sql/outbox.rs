@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, dialect::Connection, flag, outbox_changes as changes, outbox_pages as pages,
+    Failure, SqlStore, budgets, dialect::Connection, flag, outbox_changes as changes, outbox_pages as pages,
     outbox_report as report, outbox_requeue as requeue, outbox_work as work,
 };
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
         id::{ChallengeId, EntryId, LeaseId},
     },
     store::{
-        AttemptRecord, ChangeKey, Changed, Claimed, Entry, EntryFilter, LEASE, Leave, NewEntry, Outbox,
-        PageKey, QueueDepth, Requeued, Settlement, StoreResult,
+        AttemptRecord, ChangeKey, Changed, Charge, Claimed, Entry, EntryFilter, LEASE, Leave, NewEntry,
+        Outbox, PageKey, QueueDepth, Requeued, Settlement, StoreResult,
     },
 };
 
@@ -56,11 +56,17 @@ impl Outbox for SqlStore {
         .await
     }
 
-    async fn leave(&self, id: EntryId, lease: LeaseId) -> StoreResult<Leave> {
+    async fn leave(&self, id: EntryId, lease: LeaseId, toll: Option<Charge>) -> StoreResult<Leave> {
         self.operation("outbox.leave", async {
             let mut write = self.write().await?;
             let now = self.now(&mut write).await?;
             let answer = work::leave(&mut write, id, lease, now).await?;
+            if answer == Leave::Granted
+                && let Err(allowed_from) = budgets::charge(&mut write, toll.as_slice(), now).await?
+            {
+                // Given up with the transaction: nothing was charged.
+                return Ok(Leave::Spent(allowed_from));
+            }
             write.commit().await?;
             Ok(answer)
         })

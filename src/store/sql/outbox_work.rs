@@ -82,7 +82,7 @@ pub(super) async fn lease(
     }))
 }
 
-/// Charges one more copy of unknown fate, if the lease still holds.
+/// Charges one more copy of unknown fate, if the lease still holds and has not charged it before.
 pub(super) async fn leave(
     connection: &mut Connection,
     id: EntryId,
@@ -90,8 +90,8 @@ pub(super) async fn leave(
     now: Timestamp,
 ) -> Result<Leave, Failure> {
     let granted = sqlx::query(
-        "UPDATE outbox SET unsure = unsure + 1, charged = 1 \
-         WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3) AND unsure < $4",
+        "UPDATE outbox SET unsure = unsure + 1 - charged, charged = 1 \
+         WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3) AND (unsure < $4 OR charged = 1)",
     )
     .bind(id.as_bytes().as_slice())
     .bind(lease.as_bytes().as_slice())

@@ -59,6 +59,8 @@ impl Home {
             .with("log.format", "json")
             .with("delivery.poll", "100ms")
             .with("delivery.hello_name", "service.example.org")
+            // Tests count connections, and make accounts that do not work.
+            .with("delivery.tested_accounts_only", false)
     }
 
     /// With a setting of `default.toml`, by its path: `("policy.resend.after", "5s")`.
