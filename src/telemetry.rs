@@ -196,7 +196,7 @@ fn describe() {
     }
 }
 
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 10] = [
     ("mailfactor_rpcs_total", "Calls, by method and status code."),
     (
         "mailfactor_connections_refused_total",
@@ -219,6 +219,10 @@ const COUNTERS: [(&str, &str); 9] = [
     (
         "mailfactor_templates_broken_total",
         "Mails made of the built-in template because the one written for them broke.",
+    ),
+    (
+        "mailfactor_oauth_tokens_total",
+        "Access tokens asked for, by what became of the request.",
     ),
     (
         "mailfactor_repository_lookups_total",

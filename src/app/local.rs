@@ -13,7 +13,7 @@ use crate::{
         mask::Mask,
     },
     repository::{Directory, Found, Pace, RepositoryError, UserName},
-    store::{Budgets, CallerWrite, Callers, StoreError, sql::SqlStore},
+    store::{Budgets, CallerWrite, Callers, Confirmations, StoreError, sql::SqlStore},
 };
 
 /// The database, opened on the machine itself.
@@ -81,6 +81,8 @@ pub struct UserState {
     pub failures: u32,
     /// The lock that holds.
     pub lock: Option<Lock>,
+    /// How many other addresses the user has confirmed.
+    pub confirmed: u64,
 }
 
 impl Local {
@@ -161,6 +163,7 @@ impl Local {
         let (subject, mut state) = self.find(repository, name).await?;
         let now = self.machine.clock.now();
         (state.failures, state.lock) = self.store.guesses(subject, now).await?;
+        state.confirmed = self.store.confirmed(subject).await?;
         Ok(state)
     }
 
@@ -174,6 +177,12 @@ impl Local {
     pub async fn lock_user(&self, repository: Option<&str>, name: &str) -> Result<(), LocalError> {
         let (subject, _) = self.find(repository, name).await?;
         Ok(self.store.lock(subject).await?)
+    }
+
+    /// Forgets the other addresses that a user has confirmed; says how many.
+    pub async fn forget_confirmed(&self, repository: Option<&str>, name: &str) -> Result<u64, LocalError> {
+        let (subject, _) = self.find(repository, name).await?;
+        Ok(self.store.forget_confirmed(subject).await?)
     }
 
     /// The user's budget, found as a start finds it: through the directory.
@@ -193,6 +202,7 @@ impl Local {
                     repository: user.repository,
                     failures: 0,
                     lock: None,
+                    confirmed: 0,
                 };
                 Ok((subject, state))
             }

@@ -10,18 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, keys::KeyFileError},
-    domain::{clock::Clock, entropy::Entropy},
+    domain::{clock::Clock, entropy::Entropy, keyring::Keyring},
     grpc::{Door, DoorError},
     lifecycle::Shutdown,
     mail::{MailError, Rounds, Worker},
-    store::{StoreError, handoff::Tray, policy_book::PolicyBook, sql::SqlStore},
+    store::{StoreError, account_book::AccountBook, handoff::Tray, policy_book::PolicyBook, sql::SqlStore},
     system::{SteadyClock, SystemEntropy},
     telemetry::{Metrics, keep_up},
 };
 
 mod archive;
 pub mod check;
+mod fresh_keys;
 mod housekeeping;
+pub mod keys;
 pub mod local;
 mod lock;
 mod parts;
@@ -128,6 +130,8 @@ pub struct App {
     worker: Arc<Worker>,
     tray: Tray,
     policies: Arc<PolicyBook>,
+    accounts: Arc<AccountBook>,
+    keyring: Arc<Keyring>,
     rounds: Rounds,
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
@@ -142,9 +146,11 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
     let lock = Lock::take(&config.store.file)?;
     let (store, keyring) = archive::open(&config, &machine).await?;
     archive::take_over(&store, &config).await?;
-    let parts = parts::assemble(&config, &machine, &store, Arc::new(keyring))?;
+    let keyring = Arc::new(keyring);
+    let parts = parts::assemble(&config, &machine, &store, Arc::clone(&keyring))?;
     parts.door.check()?;
     archive::failed(&config, parts.policies.read().await)?;
+    archive::failed(&config, parts.accounts.read().await)?;
     let door_listener = listen("gRPC", config.server.listen).await?;
     let metrics_listener = match config.metrics {
         Some(address) => Some(listen("metrics", address).await?),
@@ -160,6 +166,8 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
         worker: parts.worker,
         tray: parts.tray,
         policies: parts.policies,
+        accounts: parts.accounts,
+        keyring,
         rounds: parts.rounds,
         metrics_listener,
         housekeeping: Housekeeping {
@@ -191,6 +199,8 @@ impl App {
             worker,
             tray,
             policies,
+            accounts,
+            keyring,
             rounds,
             metrics_listener,
             housekeeping,
@@ -206,6 +216,8 @@ impl App {
         shutdown.spawn(housekeeping.run(soft.clone()));
         shutdown.spawn(rounds.run(soft.clone()));
         shutdown.spawn(policies.keep_fresh(after_door.clone()));
+        shutdown.spawn(accounts.keep_fresh(after_door.clone()));
+        shutdown.spawn(fresh_keys::keep_fresh(keyring, after_door.clone()));
         match metrics_listener {
             Some(listener) => shutdown.spawn(Metrics::install().serve(listener, after_door.clone())),
             None => shutdown.spawn(keep_up(Metrics::install(), after_door.clone())),

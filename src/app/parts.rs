@@ -17,6 +17,7 @@ use crate::{
     },
     store::{
         Accounts, Inboxes,
+        account_book::AccountBook,
         cached::CachedChallenges,
         changes::Changes,
         handoff::{Tray, handoff},
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     pub(super) worker: Arc<Worker>,
     pub(super) tray: Tray,
     pub(super) policies: Arc<PolicyBook>,
+    pub(super) accounts: Arc<AccountBook>,
     pub(super) rounds: Rounds,
 }
 
@@ -60,7 +62,13 @@ pub(super) fn assemble(
     let shared = Arc::new(store.clone());
     let hello_name = hello_name(config);
     let message_id_domain = message_id_domain(config, &hello_name);
-    let transports = Transports::new(mail_settings(config, hello_name), keyring.clone(), clock.clone())?;
+    let transports = Transports::new(
+        mail_settings(config, hello_name),
+        keyring.clone(),
+        clock.clone(),
+        entropy.clone(),
+        shared.clone(),
+    )?;
     let transports = Arc::new(transports);
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();
@@ -68,6 +76,7 @@ pub(super) fn assemble(
     let library = Arc::new(Library::new(shared.clone(), &config.delivery.default_locale));
     let renderer =
         Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
+    let accounts = Arc::new(AccountBook::new(shared.clone()));
     let worker = Worker {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -84,8 +93,7 @@ pub(super) fn assemble(
             poll: config.delivery.poll,
         },
     };
-    let collector = collector(machine, shared.clone(), &keyring, &transports, &changes);
-    let (rounds, check_desk) = collector.clone().rounds();
+    let (inboxes, rounds) = inboxes(config, machine, store, &keyring, &transports, &changes);
     let desk = Desk {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -96,9 +104,11 @@ pub(super) fn assemble(
             CACHED_CHALLENGES,
         )),
         outbox: shared.clone(),
+        confirmations: shared.clone(),
         directory: Arc::new(directory(&config.users)?),
         policies: policies.clone(),
         handoff: handoff.clone(),
+        accounts: accounts.clone(),
         changes,
         settings: DeskSettings {
             default_locale: config.delivery.default_locale.clone(),
@@ -125,12 +135,7 @@ pub(super) fn assemble(
             tested_only: config.delivery.tested_accounts_only,
             secret_directories: config.secret_directories.clone(),
             message_id_domain,
-            repositories: config
-                .users
-                .repositories
-                .iter()
-                .map(|known| known.name.clone())
-                .collect(),
+            repositories: repository_names(config),
             code_in_subject: config.delivery.code_in_subject,
             test_lifetime: config.delivery.test_lifetime,
             wait: config.delivery.wait,
@@ -139,11 +144,7 @@ pub(super) fn assemble(
     let door = Door {
         desk: Arc::new(desk),
         office: Arc::new(office),
-        inboxes: Arc::new(InboxOffice {
-            collector,
-            desk: check_desk,
-            secret_directories: config.secret_directories.clone(),
-        }),
+        inboxes: Arc::new(inboxes),
         gate: Arc::new(Gate::new(shared.clone(), CALLER_TTL)),
         vitals: Arc::new(Vitals::new(shared, transports)),
         settings: door_settings(config),
@@ -153,19 +154,22 @@ pub(super) fn assemble(
         worker: Arc::new(worker),
         tray,
         policies,
+        accounts,
         rounds,
     })
 }
 
-/// What reads inboxes.
-fn collector(
+/// The use cases of inboxes, and the rounds that read them.
+fn inboxes(
+    config: &Config,
     machine: &Machine,
-    store: Arc<SqlStore>,
+    store: &SqlStore,
     keyring: &Arc<Keyring>,
     transports: &Arc<Transports>,
     changes: &Changes,
-) -> Collector {
-    Collector {
+) -> (InboxOffice, Rounds) {
+    let store = Arc::new(store.clone());
+    let collector = Collector {
         clock: machine.clock.clone(),
         entropy: machine.entropy.clone(),
         keyring: keyring.clone(),
@@ -173,7 +177,19 @@ fn collector(
         reports: store,
         transports: transports.clone(),
         changes: changes.clone(),
-    }
+    };
+    let (rounds, desk) = collector.clone().rounds();
+    let office = InboxOffice {
+        collector,
+        desk,
+        secret_directories: config.secret_directories.clone(),
+    };
+    (office, rounds)
+}
+
+fn repository_names(config: &Config) -> Vec<String> {
+    let repositories = config.users.repositories.iter();
+    repositories.map(|known| known.name.clone()).collect()
 }
 
 /// The directory of users.
@@ -227,6 +243,8 @@ fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
         tls_timeout: delivery.timeouts.tls,
         command_timeout: delivery.timeouts.command,
         accept_timeout: delivery.timeouts.accept,
+        // Leaves as much for the mail server.
+        token_timeout: delivery.timeouts.attempt / 2,
         attempt_timeout: delivery.timeouts.attempt,
         pool_size: delivery.pool_size,
         pool_idle: delivery.pool_idle,

@@ -10,6 +10,7 @@ use super::{
 use crate::pb::v1 as pb;
 
 pub(super) mod fields;
+pub(super) mod oauth;
 mod presets;
 pub(super) mod test;
 
@@ -23,9 +24,14 @@ pub(super) enum Command {
                             --username login@example.com --sender login@example.com --display-name \"Example Login\"\n  \
                             mailfactor account add gmail --preset gmail --username me@gmail.com --sender me@gmail.com\n  \
                             mailfactor account add relay --host relay.lan --security none --acknowledge-risks \\\n      \
-                            --sender login@example.com\n\n\
+                            --sender login@example.com\n  \
+                            mailfactor account add m365 --preset office365 --username noreply@contoso.com \\\n      \
+                            --sender noreply@contoso.com --oauth-provider microsoft365 \\\n      \
+                            --oauth-tenant contoso.onmicrosoft.com --oauth-client-id APPLICATION-ID \\\n      \
+                            --oauth-client-secret secret.txt\n\n\
                             With --username a password is asked for, or read from standard input, unless one of\n\
-                            --password-file, --secret-file and --secret-environment says where it is."
+                            --password-file, --secret-file and --secret-environment says where it is, or OAuth 2.0\n\
+                            takes its place."
     )]
     Add(Add),
     /// Lists accounts.
@@ -58,6 +64,8 @@ pub(super) struct Add {
     fields: Fields,
     #[command(flatten)]
     secret: Secret,
+    #[command(flatten)]
+    oauth: oauth::Oauth,
     /// Adds it disabled.
     #[arg(long)]
     disabled: bool,
@@ -82,6 +90,8 @@ pub(super) struct Update {
     fields: Fields,
     #[command(flatten)]
     secret: Secret,
+    #[command(flatten)]
+    oauth: oauth::Oauth,
     /// Logs in no longer.
     #[arg(long, conflicts_with_all = ["username", "password_file", "secret_file", "secret_environment"])]
     no_authentication: bool,
@@ -156,9 +166,14 @@ impl Add {
             ..pb::Account::default()
         };
         self.fields.apply(&mut account)?;
-        if account.authentication {
+        let oauth = self.oauth.apply(&mut account)?;
+        if oauth && (!account.authentication || self.secret.is_given()) {
+            let text = "OAuth 2.0 needs --username, and no password";
+            return Err(Failure::advise(text, "see `mailfactor account add --help`"));
+        }
+        if account.authentication && !oauth {
             account.secret = Some(self.secret.read_or_ask(&account.username)?);
-        } else if self.secret.is_given() {
+        } else if !oauth && self.secret.is_given() {
             return Err(Failure::say("a secret needs --username"));
         }
         let mut client = self.client.connect().await?;
@@ -184,6 +199,9 @@ impl Update {
         if let Some(enabled) = self.enabled {
             account.enabled = enabled;
             paths.push("enabled");
+        }
+        if self.oauth.apply(&mut account)? {
+            paths.push("oauth");
         }
         account.secret = self.secret.read()?;
         if account.secret.is_some() {

@@ -15,7 +15,8 @@ use crate::pb::v1 as pb;
 pub(super) enum Command {
     /// Sends a user a code.
     #[command(
-        after_help = "Example:\n  mailfactor challenge start ann --event vpn --wait\n  mailfactor challenge verify CHALLENGE"
+        after_help = "Example:\n  mailfactor challenge start ann --event vpn --wait\n  mailfactor challenge verify CHALLENGE\n  \
+                      mailfactor challenge start ann --purpose address_confirmation --override-address ann@home.example"
     )]
     Start(Start),
     /// Verifies a code: exit code 0 if it is right, 1 if not.
@@ -58,6 +59,9 @@ pub(super) struct Start {
     /// Makes the call safe to repeat.
     #[arg(long, default_value = "", hide_default_value = true)]
     request_id: String,
+    /// Mails to this address instead of the one on file. Confirm it first: `--purpose address_confirmation`.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
+    override_address: String,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -156,6 +160,7 @@ impl Start {
             client_ip: self.client_ip,
             wait_for_mail_server: self.wait,
             request_id: self.request_id,
+            override_address: self.override_address,
         };
         let mut client = self.client.connect().await?;
         let answer = client.challenges.start_challenge(request).await?.into_inner();

@@ -26,6 +26,7 @@ mod event;
 mod failure;
 mod health;
 mod inbox;
+mod keys;
 mod migrate;
 mod out;
 mod outbox;
@@ -79,6 +80,9 @@ enum Command {
     /// Who may call: adds, lists, rotates and removes callers. On this machine, on the database.
     #[command(subcommand)]
     Caller(caller::Command),
+    /// The key file: adds a key and seals everything anew. On this machine, on the database.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Shows, locks and unlocks users. On this machine, on the database.
     #[command(subcommand)]
     User(user::Command),
@@ -184,6 +188,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Migrate => migrate::run(here, machine()).await,
         Command::Health(health) => health.run().await,
         Command::Caller(command) => command.run(here, machine()).await,
+        Command::Keys(command) => command.run(here, machine()).await,
         Command::User(command) => command.run(here, machine()).await,
         Command::Account(command) => command.run().await,
         Command::Policy(command) => command.run().await,

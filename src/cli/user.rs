@@ -29,6 +29,9 @@ pub(super) enum Command {
     Unlock(User),
     /// Locks a user until unlocked: no code is sent, none verifies.
     Lock(User),
+    /// Forgets the other addresses that a user has confirmed: codes go to the one on file alone, until one is confirmed
+    /// again.
+    ForgetAddresses(User),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +71,14 @@ impl Command {
                 local.lock_user(user.repository.as_deref(), &user.name).await?;
                 out::say(format_args!("{} is locked until unlocked", user.name));
             }
+            Self::ForgetAddresses(user) => {
+                let forgotten = local.forget_confirmed(user.repository.as_deref(), &user.name);
+                let forgotten = forgotten.await?;
+                out::say(format_args!(
+                    "{forgotten} confirmed address(es) of {} forgotten",
+                    user.name
+                ));
+            }
         }
         Ok(())
     }
@@ -85,6 +96,7 @@ fn print(name: &str, state: &UserState, json: bool) {
             "repository": state.repository,
             "masked_address": state.masked_address,
             "failures": state.failures,
+            "confirmed_addresses": state.confirmed,
             "locked": state.lock.is_some(),
             "locked_until": matches!(state.lock, Some(Lock::Until(_))).then_some(lock),
         }));
@@ -95,6 +107,7 @@ fn print(name: &str, state: &UserState, json: bool) {
         ("repository", state.repository.clone()),
         ("address", state.masked_address.clone()),
         ("wrong codes", state.failures.to_string()),
+        ("other addresses", state.confirmed.to_string()),
         ("locked", lock),
     ]);
 }

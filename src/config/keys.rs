@@ -1,7 +1,7 @@
 //! The key file: one key a line, `NAME KEY`, oldest first. The newest, the last line, signs; older ones still verify.
 //!
 //! A key is 256 bits in 64 hexadecimal digits or in base64. Blank lines and lines that begin with `#` mean nothing. To
-//! bring in a new key, add a line at the end; to retire an old one, remove its line once nothing it sealed is left.
+//! bring in a new key, add a line at the end, as [`add`] does. The first line stays: budgets are counted under it.
 
 use std::{
     fs::{self, OpenOptions},
@@ -18,8 +18,12 @@ use zeroize::Zeroizing;
 
 use crate::domain::{
     entropy::{Entropy, random_bytes},
-    keyring::{KeyId, Keyring, KeyringError},
+    keyring::{KeyId, KeySource, Keyring, KeyringError},
 };
+
+mod add;
+
+pub use add::add;
 
 /// Why there are no keys. Never holds key material.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +74,39 @@ pub enum KeyFileError {
     },
 }
 
-/// Reads the key file. With `create`, one that is missing is made, with one random key and mode 0600.
+/// The key file of a service that runs: keys are added to it meanwhile.
+struct KeyFile(PathBuf);
+
+impl KeySource for KeyFile {
+    fn keys(&self) -> Option<Vec<(KeyId, [u8; 32])>> {
+        let read = read(&self.0).and_then(|text| parse(&text, &self.0));
+        if let Err(error) = &read {
+            tracing::warn!(%error, "the key file cannot be read again; the keys known before hold");
+        }
+        read.ok()
+    }
+}
+
+/// Reads the key file. With `create`, one that is missing is made, with one random key and mode 0600. Keys that are added
+/// to it later are found there.
 pub fn load(path: &Path, create: bool, entropy: &dyn Entropy) -> Result<Keyring, KeyFileError> {
+    if create && !path.exists() {
+        write_new(path, entropy).map_err(|source| KeyFileError::Io {
+            path: path.to_owned(),
+            action: "created",
+            source,
+        })?;
+    }
+    let keys = parse(&read(path)?, path)?;
+    let ring = Keyring::new(keys).map_err(|source| KeyFileError::Keys {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(ring.with_source(Box::new(KeyFile(path.to_owned()))))
+}
+
+/// The text of a key file that only its owner may read.
+fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let failed = |action, source| KeyFileError::Io {
         path: path.to_owned(),
         action,
@@ -79,10 +114,6 @@ pub fn load(path: &Path, create: bool, entropy: &dyn Entropy) -> Result<Keyring,
     };
     let mut file = match fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            write_new(path, entropy).map_err(|error| failed("created", error))?;
-            fs::File::open(path).map_err(|error| failed("read", error))?
-        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(KeyFileError::Missing {
                 path: path.to_owned(),
@@ -100,22 +131,16 @@ pub fn load(path: &Path, create: bool, entropy: &dyn Entropy) -> Result<Keyring,
     }
     let mut text = Zeroizing::new(String::new());
     io::Read::read_to_string(&mut file, &mut text).map_err(|error| failed("read", error))?;
-    parse(&text, path)
+    Ok(text)
 }
 
 fn write_new(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
-    let key = Zeroizing::new(random_bytes::<32>(entropy));
-    let mut digits = Zeroizing::new(String::with_capacity(64));
-    for byte in key.iter() {
-        digits.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        digits.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-    }
     let text = Zeroizing::new(format!(
         "# The keys of mailfactor: codes are derived and secrets sealed under them. Keep this file secret and keep a\n\
          # copy apart from the database's: without it no pending code verifies and no saved password opens.\n\
          # One key a line, `name key`; the last line is used, the lines before it still verify.\n\
          k1 {}\n",
-        *digits
+        *random_digits(entropy)
     ));
     // Never over a file that appeared in between, and readable by its owner from the first moment.
     let mut file = OpenOptions::new()
@@ -130,7 +155,18 @@ fn write_new(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
     fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn parse(text: &str, path: &Path) -> Result<Keyring, KeyFileError> {
+/// A random key in hexadecimal.
+fn random_digits(entropy: &dyn Entropy) -> Zeroizing<String> {
+    let key = Zeroizing::new(random_bytes::<32>(entropy));
+    let mut digits = Zeroizing::new(String::with_capacity(64));
+    for byte in key.iter() {
+        digits.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        digits.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+    }
+    digits
+}
+
+fn parse(text: &str, path: &Path) -> Result<Vec<(KeyId, [u8; 32])>, KeyFileError> {
     let mut keys = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -151,10 +187,7 @@ fn parse(text: &str, path: &Path) -> Result<Keyring, KeyFileError> {
             .ok_or_else(|| refuse("needs 256 bits as 64 hexadecimal digits or in base64".to_owned()))?;
         keys.push((id, *key));
     }
-    Keyring::new(keys).map_err(|source| KeyFileError::Keys {
-        path: path.to_owned(),
-        source,
-    })
+    Ok(keys)
 }
 
 fn decode(text: &str) -> Option<Zeroizing<[u8; 32]>> {

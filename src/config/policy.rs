@@ -6,10 +6,12 @@ use toml::{Table, Value};
 
 use super::{Users, merge::overlay, reader::Reader};
 use crate::domain::{
+    address::ascii_domain,
     budget::{GuessLimits, SendLimits},
     code::{Alphabet, CodeSpec, CodeSpecError},
     mask::Mask,
     otp_policy::{Configured, OtpPolicy, is_event_name},
+    override_address::{OverrideMode, OverridePolicy},
     policy_draft::PolicyDraft,
     text::require_line,
     violation::Violations,
@@ -118,6 +120,7 @@ fn policy(section: &Reader<'_>) -> OtpPolicy {
         }),
         account: section.parse_some("account", |name| require_line(name, 64).map(|()| name.to_owned())),
         see_users: section.flag("see_users"),
+        override_address: override_address(&section.section("override_address")),
     };
     policy.check(&section.name(""), &mut section.faults().borrow_mut());
     policy
@@ -133,6 +136,14 @@ fn look(
     let length = section.number("length", 0..=u8::MAX);
     let spec = make(alphabet?, length);
     spec.map_err(|error| section.fault("length", error)).ok()
+}
+
+fn override_address(section: &Reader<'_>) -> OverridePolicy {
+    OverridePolicy {
+        mode: section.parse("mode", OverrideMode::parse).unwrap_or_default(),
+        domains: section.list("domains", ascii_domain),
+        confirmed_for: section.span("confirmed_for").unwrap_or(Duration::from_hours(24)),
+    }
 }
 
 fn limits(section: &Reader<'_>) -> SendLimits {

@@ -2,6 +2,7 @@
 
 mod draft;
 mod proof;
+mod proof_oauth;
 mod texts;
 mod volume;
 
@@ -17,6 +18,7 @@ use super::{
     clock::Timestamp,
     id::AccountId,
     keyring::Sealed,
+    oauth::Oauth,
     preset::{Fit, Preset},
 };
 
@@ -71,6 +73,8 @@ pub enum Secret {
     File(String),
     /// In an environment variable of the service.
     Environment(String),
+    /// Nowhere: each login takes an access token that OAuth 2.0 grants.
+    Oauth(Box<Oauth>),
 }
 
 /// The environment variables that an account may name begin so: no account reads another secret of the process.

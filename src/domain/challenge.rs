@@ -153,6 +153,8 @@ pub struct Challenge {
     pub endpoint: String,
     /// The [`super::message::MailContext`] for further codes, sealed.
     pub context: Sealed,
+    /// What a right code confirms: the keyed hash of an address that is not the one on file. `None`: nothing.
+    pub confirms: Option<Subject>,
 }
 
 impl Challenge {
@@ -290,6 +292,7 @@ mod tests {
                 event: String::new(),
                 endpoint: String::new(),
                 context: Sealed::from_bytes(Vec::new()),
+                confirms: None,
             };
             challenge.must_change_by()
         };

@@ -90,6 +90,8 @@ impl DeliveryState {
 pub enum Stage {
     /// Building the message.
     Render,
+    /// Getting an access token, for accounts with OAuth 2.0.
+    Token,
     /// Resolving the server's name.
     Resolve,
     /// Connecting by TCP.
@@ -116,8 +118,9 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Render,
+        Self::Token,
         Self::Resolve,
         Self::Connect,
         Self::Tls,
@@ -136,6 +139,7 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Render => "render",
+            Self::Token => "token",
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::Tls => "tls",
@@ -159,7 +163,7 @@ impl Stage {
     /// Whether a failure here speaks of the account and its server, and not of the one mail.
     #[must_use]
     pub fn concerns_account(self) -> bool {
-        (Self::Resolve..=Self::Auth).contains(&self)
+        (Self::Token..=Self::Auth).contains(&self)
     }
 }
 
@@ -182,10 +186,23 @@ pub struct SendFailure {
     pub stage: Stage,
     /// What kind of failure.
     pub kind: FailureKind,
-    /// The server's reply code, if it gave one.
+    /// The server's reply code, if it gave one; in [`Stage::Token`] the HTTP status of a refusal for good.
     pub code: Option<u16>,
     /// What the server said, or what went wrong. Bounded, one line, no secrets.
     pub reply: String,
+}
+
+impl SendFailure {
+    /// Whether the account's login was refused: by the mail server, or by the token endpoint for good. No repetition
+    /// mends that, and many servers answer it with a lock.
+    #[must_use]
+    pub fn is_rejection(&self) -> bool {
+        match self.stage {
+            Stage::Token => self.code.is_some(),
+            Stage::Auth => self.code.is_some_and(|code| code >= 500),
+            _ => false,
+        }
+    }
 }
 
 /// One stage of a connection test.

@@ -4,7 +4,10 @@
 //! ones still open and verify what they made. Keyed hashes always come from the oldest key: budgets counted under a
 //! hash must not refill when a key is added.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
@@ -80,6 +83,17 @@ impl Sealed {
     }
 }
 
+impl Sealed {
+    /// What the bytes begin with that were sealed under a key.
+    #[must_use]
+    pub fn prefix(key: &KeyId) -> Vec<u8> {
+        let id = key.as_str().as_bytes();
+        let mut bytes = vec![u8::try_from(id.len()).unwrap_or_default()];
+        bytes.extend_from_slice(id);
+        bytes
+    }
+}
+
 impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sealed({} bytes)", self.0.len())
@@ -110,7 +124,8 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// What a keyed hash stands for: hashes of one kind never equal those of another.
+/// What a keyed hash stands for: hashes of one kind never equal those of another. Its place goes into the hash, so that new
+/// kinds come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubjectKind {
     /// A user of a repository.
@@ -127,6 +142,10 @@ pub enum SubjectKind {
     Account,
     /// The settings of an account that passed a test.
     Settings,
+    /// An address that a user confirms, byte for byte.
+    Confirmed,
+    /// A refresh token, as an administrator gave it.
+    RefreshToken,
     /// A message in an inbox.
     Message,
 }
@@ -141,49 +160,80 @@ struct SubKeys {
     hash: [u8; 32],
 }
 
-/// All keys, oldest first.
-pub struct Keyring(Vec<SubKeys>);
+/// Where keys come from that were added while the service runs.
+pub trait KeySource: Send + Sync {
+    /// All keys, oldest first; `None`: they cannot be had now.
+    fn keys(&self) -> Option<Vec<(KeyId, [u8; 32])>>;
+}
+
+/// All keys, oldest first. Keys that are added to their source while the service runs are taken in; none is dropped.
+pub struct Keyring {
+    ring: RwLock<Vec<Arc<SubKeys>>>,
+    source: Option<Box<dyn KeySource>>,
+}
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|keys| &keys.id))
-            .finish()
+        f.debug_list().entries(self.ids()).finish()
     }
 }
 
 impl Keyring {
     /// From the keys of a key file, oldest first.
     pub fn new(keys: impl IntoIterator<Item = (KeyId, [u8; 32])>) -> Result<Self, KeyringError> {
-        let mut ring: Vec<SubKeys> = Vec::new();
-        for (id, mut bytes) in keys {
+        let mut ring: Vec<Arc<SubKeys>> = Vec::new();
+        for (id, bytes) in keys {
             if ring.iter().any(|known| known.id == id) {
                 return Err(KeyringError::Duplicate);
             }
-            ring.push(SubKeys {
-                code: CodeKey::new(sub_key(&bytes, b"mailfactor 1 codes")),
-                seal: sub_key(&bytes, b"mailfactor 1 sealing"),
-                hash: sub_key(&bytes, b"mailfactor 1 look-ups"),
-                id,
-            });
-            bytes.zeroize();
+            ring.push(Arc::new(SubKeys::derive(id, bytes)));
         }
         if ring.is_empty() {
-            Err(KeyringError::NoKeys)
-        } else {
-            Ok(Self(ring))
+            return Err(KeyringError::NoKeys);
         }
+        Ok(Self {
+            ring: RwLock::new(ring),
+            source: None,
+        })
+    }
+
+    /// With a source that is asked for keys that are not known.
+    #[must_use]
+    pub fn with_source(mut self, source: Box<dyn KeySource>) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Takes in keys that were added to the source since; says how many. The newest seals from now on.
+    pub fn read_again(&self) -> usize {
+        let Some(keys) = self.source.as_ref().and_then(|source| source.keys()) else {
+            return 0;
+        };
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let before = ring.len();
+        for (id, bytes) in keys {
+            if !ring.iter().any(|known| known.id == id) {
+                ring.push(Arc::new(SubKeys::derive(id, bytes)));
+            }
+        }
+        ring.len() - before
+    }
+
+    /// The names of the keys, oldest first.
+    #[must_use]
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.read(|ring| ring.iter().map(|keys| keys.id.clone()).collect())
     }
 
     /// The key that new codes are derived under.
     #[must_use]
-    pub fn newest(&self) -> &KeyId {
-        &self.newest_keys().id
+    pub fn newest(&self) -> KeyId {
+        self.newest_keys().id.clone()
     }
 
     /// The key that codes of this name are derived under.
-    pub fn code_key(&self, id: &KeyId) -> Result<&CodeKey, KeyringError> {
-        self.find(id.as_str().as_bytes()).map(|keys| &keys.code)
+    pub fn code_key(&self, id: &KeyId) -> Result<CodeKey, KeyringError> {
+        self.find(id.as_str().as_bytes()).map(|keys| keys.code.clone())
     }
 
     /// Seals `plain` for `place`, such as `outbox/<id>`: it opens nowhere else.
@@ -198,10 +248,7 @@ impl Keyring {
         };
         // Encryption fails only beyond 256 GiB; an empty text then opens nowhere.
         let sealed = cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
-        let id = keys.id.as_str().as_bytes();
-        let mut bytes = Vec::with_capacity(1 + id.len() + nonce.len() + sealed.len());
-        bytes.push(u8::try_from(id.len()).unwrap_or_default());
-        bytes.extend_from_slice(id);
+        let mut bytes = Sealed::prefix(&keys.id);
         bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(&sealed);
         Sealed(bytes)
@@ -214,7 +261,8 @@ impl Keyring {
             .split_at_checked(usize::from(*length))
             .ok_or(KeyringError::Tampered)?;
         let (nonce, text) = rest.split_first_chunk::<24>().ok_or(KeyringError::Tampered)?;
-        let cipher = XChaCha20Poly1305::new(&self.find(id)?.seal.into());
+        let keys = self.find(id)?;
+        let cipher = XChaCha20Poly1305::new(&keys.seal.into());
         let payload = Payload {
             msg: text,
             aad: place.as_bytes(),
@@ -227,7 +275,7 @@ impl Keyring {
     /// The keyed hash of some parts.
     #[must_use]
     pub fn subject(&self, kind: SubjectKind, parts: &[&str]) -> Subject {
-        let oldest = self.0.first().map(|keys| keys.hash).unwrap_or_default();
+        let oldest = self.read(|ring| ring.first().map(|keys| keys.hash).unwrap_or_default());
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&oldest) else {
             return Subject([0; 32]);
         };
@@ -240,17 +288,38 @@ impl Keyring {
         Subject(mac.finalize().into_bytes().into())
     }
 
-    fn newest_keys(&self) -> &SubKeys {
-        self.0
-            .last()
+    fn newest_keys(&self) -> Arc<SubKeys> {
+        self.read(|ring| ring.last().cloned())
             .unwrap_or_else(|| unreachable!("a keyring has a key"))
     }
 
-    fn find(&self, id: &[u8]) -> Result<&SubKeys, KeyringError> {
-        self.0
-            .iter()
-            .find(|keys| keys.id.as_str().as_bytes() == id)
-            .ok_or(KeyringError::UnknownKey)
+    /// The keys of a name. One that is not known may have been added by another process just now.
+    fn find(&self, id: &[u8]) -> Result<Arc<SubKeys>, KeyringError> {
+        let known = || {
+            self.read(|ring| {
+                let mut keys = ring.iter();
+                keys.find(|keys| keys.id.as_str().as_bytes() == id).cloned()
+            })
+        };
+        let found = known().or_else(|| (self.read_again() > 0).then(known).flatten());
+        found.ok_or(KeyringError::UnknownKey)
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&[Arc<SubKeys>]) -> T) -> T {
+        work(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl SubKeys {
+    fn derive(id: KeyId, mut bytes: [u8; 32]) -> Self {
+        let keys = Self {
+            code: CodeKey::new(sub_key(&bytes, b"mailfactor 1 codes")),
+            seal: sub_key(&bytes, b"mailfactor 1 sealing"),
+            hash: sub_key(&bytes, b"mailfactor 1 look-ups"),
+            id,
+        };
+        bytes.zeroize();
+        keys
     }
 }
 
@@ -317,6 +386,32 @@ mod tests {
         );
         let subject = |ring: &Keyring| ring.subject(SubjectKind::User, &["staff", "ann"]);
         assert_eq!(subject(&old), subject(&both));
+    }
+
+    struct Added(Vec<(&'static str, u8)>);
+
+    impl KeySource for Added {
+        fn keys(&self) -> Option<Vec<(KeyId, [u8; 32])>> {
+            let keys = self.0.iter();
+            let keys = keys.map(|(id, byte)| (KeyId::parse(id).unwrap(), [*byte; 32]));
+            Some(keys.collect())
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_added_since_is_found_when_it_is_needed() {
+        let both = ring(&[("a", 1), ("b", 2)]);
+        let sealed = both.seal("x", b"secret", &Fixed(7));
+        let running = ring(&[("a", 1)]).with_source(Box::new(Added(vec![("b", 2)])));
+        assert_eq!(running.newest().as_str(), "a");
+        assert_eq!(running.open("x", &sealed).unwrap(), b"secret");
+        // From then on it seals, and what is looked up is still found.
+        assert_eq!(running.newest().as_str(), "b");
+        let subject = |ring: &Keyring| ring.subject(SubjectKind::User, &["ann"]);
+        assert_eq!(subject(&running), subject(&both));
+        assert_eq!(running.read_again(), 0);
+        let foreign = ring(&[("c", 3)]).seal("x", b"secret", &Fixed(7));
+        assert_eq!(running.open("x", &foreign), Err(KeyringError::UnknownKey));
     }
 
     #[test]

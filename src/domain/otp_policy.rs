@@ -7,6 +7,7 @@ use super::{
     challenge::Purpose,
     code::{CodeNumbers, CodeSpec},
     mask::Mask,
+    override_address::OverridePolicy,
     policy_draft::PolicyDraft,
     violation::Violations,
 };
@@ -50,6 +51,8 @@ pub struct OtpPolicy {
     pub account: Option<String>,
     /// Whether callers that may not see users learn of unknown ones all the same.
     pub see_users: bool,
+    /// Whether codes may go to another address than the one on file.
+    pub override_address: OverridePolicy,
 }
 
 impl Default for OtpPolicy {
@@ -81,6 +84,7 @@ impl Default for OtpPolicy {
             repositories: Vec::new(),
             account: None,
             see_users: false,
+            override_address: OverridePolicy::default(),
         }
     }
 }
@@ -174,6 +178,7 @@ impl OtpPolicy {
                 "must be at least 1",
             );
         }
+        self.override_address.check_bounds(prefix, faults);
     }
 }
 

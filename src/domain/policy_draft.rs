@@ -8,10 +8,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    address::ascii_domain,
     budget::SendLimits,
     code::{Alphabet, CodeSpec, CodeSpecError},
     mask::Mask,
     otp_policy::OtpPolicy,
+    override_address::{OverrideMode, OverridePolicy},
     text::require_line,
     violation::Violations,
 };
@@ -103,6 +105,12 @@ draft! {
     account: String = "account";
     /// Whether endpoints learn of unknown users.
     see_users: bool = "see_users";
+    /// `never` or `confirmed`.
+    override_mode: String = "override_address.mode";
+    /// The domains of other addresses; empty: any.
+    override_domains: Vec<String> = "override_address.domains";
+    /// How long a confirmation counts.
+    override_confirmed_for: Duration = "override_address.confirmed_for";
 }
 
 /// Counts that nobody needs to exceed; the narrower bounds are the policy's.
@@ -158,6 +166,9 @@ impl PolicyDraft {
             repositories: Some(policy.repositories.clone()),
             account: Some(policy.account.clone().unwrap_or_default()),
             see_users: Some(policy.see_users),
+            override_mode: Some(policy.override_address.mode.name().to_owned()),
+            override_domains: Some(policy.override_address.domains.clone()),
+            override_confirmed_for: Some(policy.override_address.confirmed_for),
         }
     }
 
@@ -218,9 +229,25 @@ impl PolicyDraft {
             policy.account = Some(name.clone()).filter(|name| !name.is_empty());
         }
         set(&mut policy.see_users, self.see_users);
+        self.apply_override(&mut policy.override_address, prefix, &mut faults);
         self.check_plain(prefix, &mut faults);
         policy.check(prefix, &mut faults);
         faults.into_result().map(|()| policy)
+    }
+
+    fn apply_override(&self, policy: &mut OverridePolicy, prefix: &str, faults: &mut Violations) {
+        if let Some(name) = &self.override_mode {
+            let field = format!("{prefix}override_address.mode");
+            set(&mut policy.mode, faults.check(&field, OverrideMode::parse(name)));
+        }
+        if let Some(domains) = &self.override_domains {
+            let read = domains.iter().enumerate().filter_map(|(index, domain)| {
+                let field = format!("{prefix}override_address.domains[{index}]");
+                faults.check(&field, ascii_domain(domain))
+            });
+            policy.domains = read.collect();
+        }
+        set(&mut policy.confirmed_for, self.override_confirmed_for);
     }
 
     /// What the policy itself does not bound: counts and spans beyond reason, names that cannot be.

@@ -4,7 +4,7 @@ mod table;
 
 use std::fmt;
 
-use super::{account::Security, address::EmailAddress};
+use super::{account::Security, address::EmailAddress, oauth::Provider};
 
 /// A mail service, or [`Preset::OTHER`] for any other server.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Preset {
     pub authentication: bool,
     /// What it calls the secret.
     pub secret: &'static str,
+    /// Who grants access tokens for it; [`Provider::Other`]: nobody that is known here.
+    pub oauth: Provider,
     /// The senders it lets an account have.
     pub senders: Senders,
     /// The mails an account may send in a minute, as the provider says; 0: it does not say.

@@ -16,14 +16,20 @@ impl Desk {
     /// Stands in for a user of this name.
     pub(super) fn decoy(&self, user: &UserName) -> Addressee {
         let name = user.folded();
+        let senders = self.accounts.current();
+        let domains = match self.settings.decoy_domains.as_slice() {
+            [] => &senders.domains,
+            configured => configured,
+        };
         Addressee {
             // No repository has an empty name, so no real user shares these budgets.
             user: self.keyring.subject(SubjectKind::User, &["", &name]),
             // Of the name and not of the invented address: that may be somebody's, whose budget must not suffer.
             address: self.keyring.subject(SubjectKind::Decoy, &["mailbox", &name]),
-            recipient: invent(&self.keyring, &name, &self.settings.decoy_domains),
+            recipient: invent(&self.keyring, &name, domains),
             display_name: None,
             locale: None,
+            confirms: None,
             decoy: true,
         }
     }

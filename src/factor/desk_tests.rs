@@ -15,13 +15,15 @@ use crate::{
         caller::CallerId,
         challenge::{Purpose, Verdict},
         clock::Timestamp,
+        id::AccountId,
         keyring::KeyId,
         message::{CodeMail, Mail},
         otp_policy::Configured,
     },
     repository::file::FileRepository,
     store::{
-        Claimed, NewEntry, Policies,
+        Accounts, Claimed, NewEntry, Policies,
+        contract::people,
         handoff::{Tray, handoff},
         sql::{SqlSettings, SqlStore},
     },
@@ -78,6 +80,9 @@ impl House {
             .unwrap();
         store.migrate().await.unwrap();
         let store = Arc::new(store);
+        let account = people::settings("work");
+        let id = AccountId::from_bytes([1; 16]);
+        store.create(id, account, clock.now()).await.unwrap();
         let (handoff, tray) = handoff(8);
         let desk = Desk {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -85,6 +90,7 @@ impl House {
             keyring: Arc::new(Keyring::new([(KeyId::parse("k").unwrap(), [7; 32])]).unwrap()),
             challenges: Arc::clone(&store) as Arc<dyn Challenges>,
             outbox: Arc::clone(&store) as Arc<dyn Outbox>,
+            confirmations: Arc::clone(&store) as Arc<dyn Confirmations>,
             directory: Arc::new(Directory::new(
                 vec![Arc::new(staff)],
                 Duration::from_millis(2_500),
@@ -94,6 +100,7 @@ impl House {
                 Arc::clone(&store) as Arc<dyn Policies>,
             )),
             handoff,
+            accounts: Arc::new(AccountBook::new(Arc::clone(&store) as Arc<dyn Accounts>)),
             changes: Changes::new(),
             settings: DeskSettings {
                 default_locale: "en".into(),
@@ -175,6 +182,7 @@ fn request(user: &str) -> StartRequest {
         client_ip: None,
         wait: false,
         request_id: None,
+        override_address: None,
     }
 }
 

@@ -17,13 +17,17 @@ use crate::{
         otp_policy::OtpPolicy,
     },
     repository::Directory,
-    store::{Challenges, Outbox, StoreError, changes::Changes, handoff::Handoff, policy_book::PolicyBook},
+    store::{
+        Challenges, Confirmations, Outbox, StoreError, account_book::AccountBook, changes::Changes,
+        handoff::Handoff, policy_book::PolicyBook,
+    },
 };
 
 mod cancel;
 mod decoy;
 mod get;
 mod mailing;
+mod override_address;
 mod resend;
 mod start;
 mod verify;
@@ -47,10 +51,14 @@ pub struct Desk {
     pub challenges: Arc<dyn Challenges>,
     /// Mails owed.
     pub outbox: Arc<dyn Outbox>,
+    /// Which other addresses users have confirmed.
+    pub confirmations: Arc<dyn Confirmations>,
     /// Where users live.
     pub directory: Arc<Directory>,
     /// How codes look and how often.
     pub policies: Arc<PolicyBook>,
+    /// Whether there is an account to send through.
+    pub accounts: Arc<AccountBook>,
     /// The way to this instance's worker.
     pub handoff: Handoff,
     /// News of challenges.
@@ -66,7 +74,7 @@ pub struct DeskSettings {
     pub default_locale: String,
     /// What stands after the `@` of a Message-ID.
     pub message_id_domain: String,
-    /// Domains that the invented addresses of decoys are drawn from: those of real users.
+    /// Domains that the invented addresses of decoys are drawn from: those of real users. None: those of the senders.
     pub decoy_domains: Vec<String>,
     /// How long a caller that waits for the mail server waits at the most.
     pub wait: Duration,
@@ -123,7 +131,8 @@ impl Desk {
 }
 
 /// What a code's context is sealed for.
-fn context_place(id: ChallengeId) -> String {
+#[must_use]
+pub fn context_place(id: ChallengeId) -> String {
     format!("challenge/{id}/context")
 }
 

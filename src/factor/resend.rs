@@ -34,6 +34,9 @@ pub enum ResendError {
     /// The master switch is off.
     #[error("sending is switched off")]
     SendingDisabled,
+    /// No mail account is enabled.
+    #[error("no mail account is enabled")]
+    NoAccount,
     /// It is closed.
     #[error("the challenge is closed")]
     Closed(Standing),
@@ -83,6 +86,9 @@ impl Desk {
         let policies = self.policies.current();
         if !policies.sending {
             return Err(ResendError::SendingDisabled);
+        }
+        if !self.accounts.any().await? {
+            return Err(ResendError::NoAccount);
         }
         let challenge = self.challenge_of(caller, request.id).await?;
         let policy = policies.of(&challenge.event);

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{ChallengeView, Desk, context_place, count, sees_users};
+use super::{ChallengeView, Desk, context_place, count, override_address, sees_users};
 use crate::{
     domain::{
         address::EmailAddress,
@@ -14,6 +14,7 @@ use crate::{
         keyring::{KeyringError, Subject, SubjectKind},
         message::MailContext,
         otp_policy::OtpPolicy,
+        override_address::OverrideRefusal,
     },
     repository::{Found, Pace, RepositoryError, User, UserName},
     store::{RequestKey, Start, Started, StoreError},
@@ -40,6 +41,8 @@ pub struct StartRequest {
     pub wait: bool,
     /// Makes the call safe to repeat.
     pub request_id: Option<String>,
+    /// Where the mail is to go instead of the address on file.
+    pub override_address: Option<EmailAddress>,
 }
 
 /// Why no challenge was started.
@@ -57,9 +60,15 @@ pub enum StartError {
     /// The master switch is off.
     #[error("sending is switched off")]
     SendingDisabled,
+    /// No mail account is enabled.
+    #[error("no mail account is enabled")]
+    NoAccount,
     /// The named repository is not configured, or not for this event.
     #[error("no repository of that name is configured")]
     RepositoryNotConfigured,
+    /// The mail does not go to the address that was named.
+    #[error(transparent)]
+    Override(OverrideRefusal),
     /// A repository gave no answer.
     #[error(transparent)]
     Repository(RepositoryError),
@@ -100,12 +109,22 @@ impl Desk {
         if !policies.sending {
             return Err(StartError::SendingDisabled);
         }
+        if !self.accounts.any().await? {
+            return Err(StartError::NoAccount);
+        }
         let policy = policies.of(&request.event);
         if request.wait && !sees_users(caller, policy) {
             return Err(StartError::WaitNotAllowed);
         }
+        if let Some(address) = &request.override_address {
+            let checked = policy
+                .override_address
+                .check(caller.role, request.purpose, address);
+            checked.map_err(StartError::Override)?;
+        }
         let addressee = self.addressee(caller, &request, policy).await?;
         let now = self.clock.now();
+        let addressee = self.overridden(&request, policy, addressee, now).await?;
         let request_key = self.request_key(caller, &request);
         let wait = request.wait;
         let context = self.context(request.clone(), &addressee);
@@ -181,6 +200,7 @@ impl Desk {
             recipient: user.address,
             display_name: user.display_name,
             locale: user.locale,
+            confirms: None,
             decoy: false,
         }
     }
@@ -215,7 +235,7 @@ impl Desk {
             caller: caller.id,
             purpose: request.purpose,
             spec: policy.spec(request.purpose).clone(),
-            key: self.keyring.newest().clone(),
+            key: self.keyring.newest(),
             user: addressee.user,
             address: addressee.address,
             decoy: addressee.decoy,
@@ -235,6 +255,7 @@ impl Desk {
             context: self
                 .keyring
                 .seal(&context_place(id), &context.to_bytes(), &*self.entropy),
+            confirms: addressee.confirms,
         }
     }
 
@@ -253,6 +274,7 @@ impl Desk {
             request.locale.as_deref().unwrap_or_default(),
             &client_ip,
             if request.wait { "wait" } else { "" },
+            request.override_address.as_ref().map_or("", EmailAddress::as_str),
         ];
         Some(RequestKey {
             id: self
@@ -285,6 +307,8 @@ pub(super) struct Addressee {
     pub(super) display_name: Option<String>,
     /// The user's language, if that is known.
     pub(super) locale: Option<String>,
+    /// What a right code confirms.
+    pub(super) confirms: Option<Subject>,
     /// Nobody is there.
     pub(super) decoy: bool,
 }
@@ -297,7 +321,9 @@ impl StartError {
             Self::NoAddress => "no_address",
             Self::UserAmbiguous => "user_ambiguous",
             Self::SendingDisabled => "sending_disabled",
+            Self::NoAccount => "no_account",
             Self::RepositoryNotConfigured => "repository_not_configured",
+            Self::Override(refusal) => override_address::outcome(*refusal),
             Self::Repository(_) => "repository_unavailable",
             Self::WaitNotAllowed => "wait_not_allowed",
             Self::RequestReused => "request_reused",

@@ -7,12 +7,17 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{BoxStream, caller, convert, status};
-use crate::{domain::id::ChallengeId, factor::Desk, pb::v1 as pb};
+use crate::{
+    domain::{address::LocalPart, id::ChallengeId},
+    factor::Desk,
+    pb::v1 as pb,
+};
 
 /// The service over the desk.
 pub(super) struct Authenticator {
     pub(super) desk: Arc<Desk>,
     pub(super) soft: CancellationToken,
+    pub(super) local_part: LocalPart,
 }
 
 #[tonic::async_trait]
@@ -22,7 +27,8 @@ impl pb::email_otp_authenticator_server::EmailOtpAuthenticator for Authenticator
         request: Request<pb::StartChallengeRequest>,
     ) -> Result<Response<pb::StartChallengeResponse>, Status> {
         let caller = caller::of(&request)?;
-        let request = convert::start(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
+        let request = convert::start(request.into_inner(), self.local_part)
+            .map_err(|faults| status::invalid(&faults))?;
         let started = self.desk.start(&caller, request).await;
         let view = started.map_err(|error| status::start(&error, self.desk.clock.now()))?;
         let challenge = Some(convert::challenge(view));

@@ -27,7 +27,7 @@ fn a_start_needs_only_a_user() {
         user: "ada".into(),
         ..Default::default()
     };
-    let request = convert::start(request).unwrap();
+    let request = convert::start(request, LocalPart::Ascii).unwrap();
     assert_eq!(request.purpose, Purpose::Login);
     assert_eq!(
         (
@@ -53,7 +53,7 @@ fn every_fault_of_a_start_is_told_at_once() {
         request_id: "a b".into(),
         ..Default::default()
     };
-    let faults = convert::start(request).unwrap_err();
+    let faults = convert::start(request, LocalPart::Ascii).unwrap_err();
     let expected = [
         "user",
         "repository",

@@ -163,6 +163,7 @@ impl Door {
         let authenticator = authenticator::Authenticator {
             desk: Arc::clone(&self.desk),
             soft: soft.clone(),
+            local_part: self.settings.local_part,
         };
         let policy = policy::Policy {
             office: Arc::clone(&self.office),

@@ -15,7 +15,7 @@ use lettre::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::reply::failure;
+use super::{encoded_word, reply::failure};
 use crate::domain::{
     account::Sender,
     address::EmailAddress,
@@ -57,6 +57,9 @@ pub(super) fn compose(parts: Parts<'_>) -> Result<String, SendFailure> {
     ] {
         check_line(line, 1000).map_err(|error| refuse(format!("a header line {error}")))?;
     }
+    if parts.sender.display_name.contains(encoded_word::MARK) {
+        return Err(refuse("the account's display name looks like an encoded word"));
+    }
     // lettre panics at what it cannot encode. The lines above leave it nothing to panic at; should it find something all the
     // same, one mail fails and the worker goes on.
     let built = catch_unwind(AssertUnwindSafe(|| build(parts)));
@@ -81,13 +84,16 @@ fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
     let mut builder = Message::builder()
         .from(from)
         .to(Mailbox::new(None, mailbox_address(parts.recipient)?))
-        .subject(parts.subject)
         .date(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)))
         .message_id(Some(bracketed(parts.message_id)))
         // RFC 3834, 5: no out-of-office notice answers it. The second one tells Exchange.
         .raw_header(plain_header("Auto-Submitted", "auto-generated"))
         .raw_header(plain_header("X-Auto-Response-Suppress", "All"))
         .raw_header(plain_header("Content-Language", parts.language));
+    builder = match encoded_word::subject(parts.subject) {
+        Some(header) => builder.raw_header(header),
+        None => builder.subject(parts.subject),
+    };
     if let Some(reply_to) = &parts.sender.reply_to {
         builder = builder.reply_to(Mailbox::new(None, mailbox_address(reply_to)?));
     }

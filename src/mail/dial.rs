@@ -27,6 +27,7 @@ use super::{
 use crate::domain::{
     account::{AccountSettings, Link, Security, Server},
     delivery::{FailureKind, SendFailure, Stage},
+    oauth::TokenEndpoint,
 };
 
 /// A connection on which the server's greeting is the next thing to read.
@@ -140,6 +141,33 @@ impl Dialer {
     fn allows(&self, address: IpAddr) -> bool {
         let egress = &self.egress;
         egress.is_empty() || egress.iter().any(|range: &IpRange| range.contains(address))
+    }
+
+    /// A connection to a token endpoint, under the rules for mail servers and the service's own authorities. One without
+    /// TLS never leaves this machine.
+    pub(super) async fn reach(
+        &self,
+        endpoint: &TokenEndpoint,
+        settings: &MailSettings,
+    ) -> Result<Box<dyn Stream>, SendFailure> {
+        let server = Server {
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            security: Security::ImplicitTls,
+        };
+        let mut addresses = self.resolve(&server, settings).await?;
+        if !endpoint.tls {
+            addresses.retain(|address| address.ip().is_loopback());
+        }
+        let (stream, _) = connect(&addresses, settings).await?;
+        if !endpoint.tls {
+            return Ok(Box::new(stream));
+        }
+        let link = Link::default();
+        let encrypting = self.handshake(stream, &server, &link);
+        Ok(Box::new(
+            within(settings.tls_timeout, Stage::Tls, encrypting).await?,
+        ))
     }
 
     /// Encrypts, and believes whom `link` says.

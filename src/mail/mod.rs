@@ -3,16 +3,19 @@
 //! `worker` takes mails from the outbox, one `step` each: `render` makes the message, [`Transports`] hands it to the
 //! account's mail server, the outcome is settled. Under a transport lie the `pool` of warm connections, the
 //! `breaker` that spares a failing server, a `session` (one SMTP dialogue, each stage known), the `dial`er, which
-//! alone opens connections, and the `guard` round every stream: no server hangs us, floods us or speaks out of turn.
+//! alone opens connections, and the `guard` round every stream: no server hangs us, floods us or speaks out of turn. Where an account logs in by
+//! OAuth 2.0, `oauth` gets its access tokens over the same dialer, and `bearer` shows them to the server.
 //!
 //! `lettre` builds messages and speaks SMTP; what it leaves open (deadlines, bounded replies, the STARTTLS exchange)
 //! is closed here. What comes back is read from the letter boxes, each an `inbox`. A connection test and a test message take the very same way.
 
+mod bearer;
 mod breaker;
 mod built_in;
 mod compose;
 mod dial;
 mod egress;
+mod encoded_word;
 mod exchange;
 mod footnote;
 mod guard;
@@ -20,6 +23,7 @@ mod inbox;
 mod insist;
 mod journal;
 mod library;
+mod oauth;
 mod own;
 mod pass;
 mod pool;
@@ -38,6 +42,7 @@ pub use breaker::{Admission, Breaker};
 pub use egress::{IpRange, IpRangeError};
 pub use inbox::{CheckDesk, CheckReport, Checked, Collector, Matched, Rounds};
 pub use library::{Layer, Library};
+pub use oauth::check_private_key;
 pub use own::{Own, Sample, check_template};
 pub use pass::{Obstacle, Pass, Standing};
 pub use render::{Cover, Rendered, Renderer};

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         account::Account,
         clock::{Clock, Timestamp},
-        delivery::{SendFailure, Stage},
+        delivery::SendFailure,
         id::AccountId,
     },
     store::Leave,
@@ -86,9 +86,7 @@ impl Pass {
         self.breakers
             .update(self.account, self.version, |known| match result {
                 Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
-                    let rejected =
-                        failure.stage == Stage::Auth && failure.code.is_some_and(|code| code >= 500);
-                    known.breaker.failed(rejected || others, now);
+                    known.breaker.failed(failure.is_rejection() || others, now);
                     known.last_failure = Some(failure.clone());
                 }
                 Err(Unsent::Withheld(Withheld::Refused(Leave::Spent(until)))) => {

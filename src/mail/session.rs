@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lettre::{
     Address,
     transport::smtp::{
-        authentication::{Credentials, DEFAULT_MECHANISMS},
+        authentication::{Credentials, DEFAULT_MECHANISMS, Mechanism},
         client::AsyncSmtpConnection,
         commands::{Data, Mail, Quit, Rcpt, Rset},
         extension::{ClientId, Extension, MailBodyParameter, MailParameter},
@@ -18,11 +18,12 @@ use tokio::time::Instant;
 
 use super::{
     MailSettings, Rendered,
+    bearer::Bearer,
     dial::Dialer,
     guard::Gauge,
     journal::Journal,
     reply::{Hidden, failure, is_complete},
-    secret,
+    secret::{self, MOST_PASSWORD},
     transport::{Accepted, Unsent, Withheld},
 };
 use crate::domain::{
@@ -38,6 +39,15 @@ pub(super) struct Session {
     /// When it was last used.
     pub(super) used: Instant,
     condition: Condition,
+}
+
+/// How to log in.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// With a password.
+    Password(&'a Login, &'a Keyring),
+    /// With an access token; a new one in any case, if the flag is set.
+    Token(Bearer<'a>, bool),
 }
 
 /// What the next mail finds.
@@ -74,9 +84,14 @@ impl Session {
         dialer: &Dialer,
         settings: &MailSettings,
         account: &Account,
-        keyring: &Keyring,
+        login: Option<Way<'_>>,
         journal: &mut Journal,
     ) -> Result<Self, SendFailure> {
+        // Before the server is kept waiting.
+        let token = match &login {
+            Some(Way::Token(bearer, anew)) => Some((*bearer, bearer.token(*anew, journal).await?)),
+            _ => None,
+        };
         let fresh = dialer.dial(&account.settings, settings, journal).await?;
         journal.begin(Stage::Ehlo);
         let name = ClientId::Domain(settings.hello_name.clone());
@@ -91,7 +106,9 @@ impl Session {
             used: Instant::now(),
             condition: Condition::Clean,
         };
-        if let Some(login) = &account.settings.login {
+        if let Some((bearer, held)) = token {
+            bearer.log_in(&mut session, held, journal).await?;
+        } else if let Some(Way::Password(login, keyring)) = login {
             journal.begin(Stage::Auth);
             session.log_in(account, login, keyring, journal).await?;
         }
@@ -116,7 +133,8 @@ impl Session {
                 "the server offers neither AUTH PLAIN nor AUTH LOGIN".into(),
             ));
         }
-        let secret = secret::fetch(&account.id, &login.secret, keyring).await;
+        let place = Account::secret_place(&account.id);
+        let secret = secret::fetch(&place, &login.secret, keyring, MOST_PASSWORD).await;
         let secret = secret.map_err(stuck)?;
         let mut hidden = Hidden::default();
         hidden.add(STANDARD.encode(format!("\0{}\0{}", login.username, *secret)));
@@ -130,6 +148,22 @@ impl Session {
         }
         journal.passed(hidden.text_of(&response));
         Ok(())
+    }
+
+    /// Whether the server offers a mechanism of AUTH.
+    pub(super) fn offers(&self, mechanism: Mechanism) -> bool {
+        self.connection.server_info().supports_auth_mechanism(mechanism)
+    }
+
+    /// One line of an AUTH exchange that somebody else conducts, its end included.
+    pub(super) async fn authenticate(
+        &mut self,
+        line: &str,
+        hidden: &Hidden,
+        journal: &Journal,
+    ) -> Result<Response, SendFailure> {
+        let said = self.connection.command(line).await;
+        said.map_err(|error| hidden.failure(&error, journal))
     }
 
     /// MAIL and RCPT.

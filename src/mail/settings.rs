@@ -20,6 +20,9 @@ pub struct MailSettings {
     pub command_timeout: Duration,
     /// For the message and the reply to its final dot.
     pub accept_timeout: Duration,
+    /// For a token endpoint, from resolving its name to the last byte of its answer; resolving, connecting and TLS have
+    /// the limits above within it. Also for the turn to use a refresh token.
+    pub token_timeout: Duration,
     /// For the whole attempt. Must be less than [`crate::store::LEASE`] less 5 s.
     pub attempt_timeout: Duration,
     /// The most bytes of one reply, all lines together.
@@ -41,6 +44,7 @@ impl Default for MailSettings {
             tls_timeout: Duration::from_secs(5),
             command_timeout: Duration::from_secs(5),
             accept_timeout: Duration::from_secs(15),
+            token_timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(20),
             reply_limit: 8 * 1024,
             pool_size: 8,

@@ -12,24 +12,27 @@ use tokio::time::timeout;
 
 use super::{
     MailError, MailSettings, Obstacle, Pass, Rendered, Standing,
+    bearer::Bearer,
     compose::mailbox_address,
     dial::Dialer,
     journal::Journal,
+    oauth::{Grants, Tokens},
     pass::Breakers,
     pool::Pool,
     reply::{Hidden, failure},
-    session::{Envelope, Session},
+    session::{Envelope, Session, Way},
 };
 use crate::{
     domain::{
-        account::Account,
+        account::{Account, Secret},
         address::EmailAddress,
         clock::{Clock, Timestamp},
         delivery::{ConnectionReport, FailureKind, SendFailure, Stage},
+        entropy::Entropy,
         id::AccountId,
         keyring::Keyring,
     },
-    store::Leave,
+    store::{Leave, RefreshTokens},
 };
 
 /// A mail server took a mail.
@@ -76,7 +79,8 @@ impl From<SendFailure> for Unsent {
 #[derive(Debug)]
 pub struct Transports {
     settings: MailSettings,
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
+    tokens: Tokens,
     pool: Pool,
     breakers: Arc<Breakers>,
     keyring: Arc<Keyring>,
@@ -84,14 +88,26 @@ pub struct Transports {
 }
 
 impl Transports {
-    /// With these limits; loads the certificate authorities.
+    /// With these limits; loads the certificate authorities. `refresh_tokens` keeps those that token endpoints replace.
     pub fn new(
         settings: MailSettings,
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        refresh_tokens: Arc<dyn RefreshTokens>,
     ) -> Result<Self, MailError> {
+        let dialer = Arc::new(Dialer::new(&settings)?);
+        let tokens = Tokens::new(Grants::new(
+            Arc::clone(&dialer),
+            settings.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+            entropy,
+            refresh_tokens,
+        ));
         Ok(Self {
-            dialer: Dialer::new(&settings)?,
+            dialer,
+            tokens,
             pool: Pool::new(settings.pool_size, settings.pool_idle),
             breakers: Breakers::new(Arc::clone(&clock)),
             settings,
@@ -242,6 +258,7 @@ impl Transports {
         let wanted: Vec<AccountId> = accounts.into_iter().map(|account| account.id).collect();
         self.pool.retain(|id| wanted.contains(id));
         self.breakers.retain(|id| wanted.contains(id));
+        self.tokens.retain(|id| wanted.contains(id));
     }
 
     async fn attempt(
@@ -303,8 +320,32 @@ impl Transports {
     }
 
     async fn open(&self, account: &Account, journal: &mut Journal) -> Result<Session, SendFailure> {
+        self.open_with(account, false, journal).await
+    }
+
+    /// Connects and logs in. `anew`: with a new access token in any case, where the account takes one.
+    async fn open_with(
+        &self,
+        account: &Account,
+        anew: bool,
+        journal: &mut Journal,
+    ) -> Result<Session, SendFailure> {
         let settings = self.settings.of(&account.settings.link);
-        Session::open(&self.dialer, &settings, account, &self.keyring, journal).await
+        let way = account.settings.login.as_ref().map(|login| match &login.secret {
+            Secret::Oauth(oauth) => {
+                let tokens = &self.tokens;
+                Way::Token(
+                    Bearer {
+                        tokens,
+                        account,
+                        oauth,
+                    },
+                    anew,
+                )
+            }
+            _ => Way::Password(login, &self.keyring),
+        });
+        Session::open(&self.dialer, &settings, account, way, journal).await
     }
 
     async fn probe(
@@ -317,7 +358,8 @@ impl Transports {
         let recipient = mailbox_address(recipient)?;
         let mut hidden = Hidden::default();
         hidden.add(AsRef::<str>::as_ref(&recipient));
-        let mut session = self.open(account, journal).await?;
+        // A test proves the way from end to end.
+        let mut session = self.open_with(account, true, journal).await?;
         let envelope = Envelope {
             sender: &sender,
             recipient: &recipient,

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Office, SavedAccount, Standing,
-    merge::{check_mask, keep_secret_at_home, merge, names},
+    merge::{check_mask, gives_secret, keep_secret_at_home, merge},
 };
 use crate::{
     domain::{
@@ -12,6 +12,7 @@ use crate::{
         caller::Caller,
         delivery::ConnectionReport,
         id::AccountId,
+        oauth::OauthSecret,
         violation::Violations,
     },
     store::{AccountWrite, StoreError},
@@ -24,6 +25,8 @@ pub struct AccountInput {
     pub draft: AccountDraft,
     /// The password itself.
     pub password: Option<Zeroizing<String>>,
+    /// The secrets of OAuth themselves; those in files and variables are in `draft.oauth`.
+    pub oauth: Vec<(OauthSecret, Zeroizing<String>)>,
 }
 
 /// An account, named either way.
@@ -146,8 +149,7 @@ impl Office {
             let current = self.accounts.find(id).await?.ok_or(AccountError::Unknown)?;
             let draft = merge(&current.settings, &input, mask);
             let settings = draft.check("account.", self.settings.local_part)?;
-            let secret_given = input.secret.is_some() && names(mask, "secret");
-            keep_secret_at_home(&current.settings, &settings, secret_given)?;
+            keep_secret_at_home(&current.settings, &settings, gives_secret(&input, mask))?;
             if current.is_default && current.settings.enabled && !settings.enabled {
                 return Err(AccountError::IsDefault);
             }
@@ -235,28 +237,34 @@ impl Office {
 
     /// The draft with its secret checked, and sealed where it is a password.
     fn sealed(&self, id: AccountId, prefix: &str, input: AccountInput) -> Result<AccountDraft, Unsealed> {
-        let AccountInput { mut draft, password } = input;
+        let AccountInput {
+            mut draft,
+            password,
+            oauth,
+        } = input;
+        let mut faults = Violations::new();
+        if let Some(draft) = &mut draft.oauth {
+            self.seal_oauth(id, &format!("{prefix}oauth."), draft, oauth, &mut faults);
+        }
         let secret = match (password, draft.secret.take()) {
-            (None, None) => return Ok(draft),
-            (Some(password), _) => self.seal_password(id, &password),
-            (None, Some(secret)) => self.check_secret(secret),
+            (None, None) => None,
+            (Some(password), _) => Some(self.seal_password(id, &password)),
+            (None, Some(secret)) => Some(self.check_secret(secret)),
         };
-        match secret {
-            Ok(secret) => {
-                draft.secret = Some(secret);
-                Ok(draft)
-            }
-            Err(fault) => {
-                let mut faults = Violations::new();
+        draft.secret = secret.map(|secret| {
+            secret.unwrap_or_else(|fault| {
                 faults.add(format!("{prefix}secret"), fault);
                 // There is one, only no good one: its absence is not another fault.
-                draft.secret = Some(Secret::Environment(String::new()));
-                Err(Unsealed {
-                    draft: Box::new(draft),
-                    faults,
-                })
-            }
+                Secret::Environment(String::new())
+            })
+        });
+        if faults.is_empty() {
+            return Ok(draft);
         }
+        Err(Unsealed {
+            draft: Box::new(draft),
+            faults,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The fields of an account that an update changes.
 
+use super::oauth::{keep_oauth, oauth_of};
 use crate::domain::{
     account::{AccountDraft, AccountSettings},
     preset::Preset,
@@ -7,7 +8,7 @@ use crate::domain::{
 };
 
 /// The fields of an account that an update may change, named as in the protocol.
-pub const UPDATABLE: [&str; 26] = [
+pub const UPDATABLE: [&str; 27] = [
     "name",
     "enabled",
     "host",
@@ -34,6 +35,7 @@ pub const UPDATABLE: [&str; 26] = [
     "timeout",
     "messages_per_minute",
     "messages_per_day",
+    "oauth",
 ];
 
 /// Refuses a mask that names anything else.
@@ -56,6 +58,15 @@ pub(super) fn names(mask: &[String], field: &str) -> bool {
     mask.is_empty() || mask.iter().any(|path| path == field)
 }
 
+/// Whether an update gives something to log in with.
+pub(super) fn gives_secret(new: &AccountDraft, mask: &[String]) -> bool {
+    let oauth = new.oauth.as_ref();
+    let oauth = oauth.is_some_and(|oauth| {
+        oauth.client_secret.is_some() || oauth.private_key.is_some() || oauth.refresh_token.is_some()
+    });
+    (new.secret.is_some() && names(mask, "secret")) || (oauth && names(mask, "oauth"))
+}
+
 /// A secret belongs to one server: whoever names another gives the secret again, so that nobody can have a kept one
 /// carried to a server of theirs.
 pub(super) fn keep_secret_at_home(
@@ -66,7 +77,14 @@ pub(super) fn keep_secret_at_home(
     let moved = !current.server.host.eq_ignore_ascii_case(&new.server.host);
     let mut faults = Violations::new();
     if moved && !secret_given && current.login.is_some() && new.login.is_some() {
-        faults.add("account.secret", "is required again when the host changes");
+        let field = match oauth_of(new) {
+            None => "account.secret",
+            Some(_) => "account.oauth",
+        };
+        faults.add(
+            field,
+            "is required again, secrets included, when the host changes",
+        );
     }
     faults.into_result()
 }
@@ -79,6 +97,19 @@ pub(super) fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[Strin
         if names(mask, field) {
             set(&mut draft, new, field, !mask.is_empty());
         }
+    }
+    let given = (
+        new.secret.is_some() && names(mask, "secret"),
+        new.oauth.is_some() && names(mask, "oauth"),
+    );
+    match given {
+        (true, false) => draft.oauth = None,
+        (false, true) => draft.secret = None,
+        _ => {}
+    }
+    if let Some(oauth) = &mut draft.oauth {
+        oauth.settle(Preset::from_name(&draft.preset).unwrap_or(Preset::OTHER));
+        keep_oauth(oauth, current);
     }
     let named = |name: &str| mask.iter().any(|path| path == name);
     let preset = Preset::from_name(&draft.preset);
@@ -126,6 +157,7 @@ fn set(draft: &mut AccountDraft, new: &AccountDraft, field: &str, meant: bool) {
         "ca_certificates" => draft.ca_certificates.clone_from(&new.ca_certificates),
         "ignore_certificate_errors" => draft.ignore_certificate_errors = new.ignore_certificate_errors,
         "timeout" => draft.timeout = new.timeout,
+        "oauth" => draft.oauth.clone_from(&new.oauth),
         _ => {}
     }
 }

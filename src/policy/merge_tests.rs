@@ -67,11 +67,13 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
         timeout: Some(Duration::from_secs(3)),
         acknowledge_risks: true,
         known_risks: Vec::new(),
+        oauth: None,
     };
     for field in UPDATABLE {
         let change = merged(&new, &[field]).unwrap();
-        // Authentication is on in both: naming it alone changes nothing.
-        assert_eq!(change == settings(), field == "authentication", "{field}");
+        // Authentication is on in both, and OAuth off: naming them alone changes nothing.
+        let same = ["authentication", "oauth"].contains(&field);
+        assert_eq!(change == settings(), same, "{field}");
     }
     assert_eq!(
         merged(&new, &UPDATABLE).unwrap(),

@@ -17,6 +17,7 @@ mod gate;
 mod inbox_merge;
 mod inboxes;
 mod merge;
+mod oauth;
 mod otp_policy;
 mod outbox;
 mod prove;

@@ -52,8 +52,14 @@ impl House {
             .unwrap();
         store.migrate().await.unwrap();
         let keyring = Arc::new(Keyring::new([(KeyId::parse("k").unwrap(), [7; 32])]).unwrap());
-        let transports =
-            Transports::new(MailSettings::default(), Arc::clone(&keyring), Arc::clone(&clock)).unwrap();
+        let transports = Transports::new(
+            MailSettings::default(),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+            Arc::new(SystemEntropy),
+            Arc::new(store.clone()),
+        )
+        .unwrap();
         let (handoff, tray) = handoff(8);
         let office = Office {
             clock,
@@ -129,6 +135,7 @@ fn input(name: &str, password: Option<&str>) -> AccountInput {
             ..AccountDraft::default()
         },
         password: password.map(|password| password.to_owned().into()),
+        oauth: Vec::new(),
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn check(secret: Secret, directories: &[PathBuf]) -> Result<Secret, S
     match &secret {
         Secret::File(path) if !may_read(Path::new(path), directories) => Err(SecretFault::File),
         Secret::Environment(name) if !is_secret_variable(name) => Err(SecretFault::Environment),
-        Secret::Sealed(_) => Err(SecretFault::Sealed),
+        Secret::Sealed(_) | Secret::Oauth(_) => Err(SecretFault::Sealed),
         Secret::File(_) | Secret::Environment(_) => Ok(secret),
     }
 }

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{AccountError, AccountInput, AccountRef, Office};
+use super::{AccountError, AccountInput, AccountRef, Office, oauth::keep_oauth};
 use crate::{
     domain::{
-        account::{Account, Secret},
+        account::{Account, AccountDraft, Secret},
         address::EmailAddress,
         caller::Caller,
         delivery::{ConnectionReport, DeliveryState},
@@ -202,11 +202,17 @@ impl Office {
         if input.draft.name.is_empty() {
             "unsaved".clone_into(&mut input.draft.name);
         }
+        let host = host_of(&input.draft);
+        if let (Some(id), Some(oauth)) = (secret_of, &mut input.draft.oauth) {
+            let saved = self.account(&AccountRef::Id(id)).await?.settings;
+            if saved.server.host.eq_ignore_ascii_case(&host) {
+                oauth.settle(Preset::from_name(&input.draft.preset).unwrap_or(Preset::OTHER));
+                keep_oauth(oauth, &saved);
+            }
+        }
         let kept = match secret_of {
             Some(id) if input.draft.authentication && !has_secret(&input) => {
-                let preset = Preset::from_name(&input.draft.preset).map_or("", Preset::host);
-                let host = Some(input.draft.host.as_str()).filter(|host| !host.is_empty());
-                Some(self.kept_secret(id, host.unwrap_or(preset)).await?)
+                Some(self.kept_secret(id, &host).await?)
             }
             _ => None,
         };
@@ -247,8 +253,15 @@ impl Office {
     }
 }
 
+/// The mail server that a draft names, itself or by its preset.
+fn host_of(draft: &AccountDraft) -> String {
+    let preset = Preset::from_name(&draft.preset).map_or("", Preset::host);
+    let named = Some(draft.host.as_str()).filter(|host| !host.is_empty());
+    named.unwrap_or(preset).to_owned()
+}
+
 fn has_secret(input: &AccountInput) -> bool {
-    input.password.is_some() || input.draft.secret.is_some()
+    input.password.is_some() || input.draft.secret.is_some() || input.draft.oauth.is_some()
 }
 
 fn joined(mut faults: Violations, more: &Violations) -> Violations {

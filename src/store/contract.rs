@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Guess, Inboxes, MailKind, NewEntry, Outbox, Policies,
-    Probe, Reports, Start, Templates,
+    Accounts, Budgets, Callers, Challenges, Charge, Confirmations, Guess, Inboxes, MailKind, NewEntry,
+    Outbox, Policies, Probe, RefreshTokens, Reports, Seals, Start, Templates,
 };
 use crate::domain::{
     budget::{GuessLimits, SendLimits},
@@ -29,6 +29,8 @@ pub(crate) mod inboxes;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
+pub(crate) mod refresh_tokens;
+pub(crate) mod seals;
 pub(crate) mod templates;
 
 /// The contracts of what goes out and comes back.
@@ -38,12 +40,37 @@ impl<T: Templates + Inboxes + Reports> Post for T {}
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
-    Challenges + Budgets + Outbox + Accounts + Callers + Policies + Post + Probe + Clone + 'static
+    Challenges
+    + Budgets
+    + Confirmations
+    + RefreshTokens
+    + Outbox
+    + Accounts
+    + Callers
+    + Policies
+    + Post
+    + Seals
+    + Probe
+    + Clone
+    + 'static
 {
 }
 
-impl<T: Challenges + Budgets + Outbox + Accounts + Callers + Policies + Post + Probe + Clone + 'static> Store
-    for T
+impl<
+    T: Challenges
+        + Budgets
+        + Confirmations
+        + RefreshTokens
+        + Outbox
+        + Accounts
+        + Callers
+        + Policies
+        + Post
+        + Seals
+        + Probe
+        + Clone
+        + 'static,
+> Store for T
 {
 }
 
@@ -68,7 +95,7 @@ macro_rules! keeps_every_contract {
             a_resend_out_of_turn_changes_nothing, of_many_resends_one_is_written,
             wrong_codes_lock_the_user_over_all_challenges, a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, an_administrator_locks_and_unlocks,
-            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten);
+            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
             a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,
@@ -84,6 +111,8 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@policies $place;
             a_policy_is_written_over_the_version_it_was_made_from, a_removed_policy_never_has_its_version_again,
             the_master_switch_stays_where_it_was_put);
+        $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
+            a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@inboxes $place;
             an_inbox_comes_back_whole, an_inbox_is_changed_over_the_version_that_is_named, one_reads_an_inbox_at_a_time,
             failed_checks_are_counted_until_one_succeeds,
@@ -91,6 +120,8 @@ macro_rules! keeps_every_contract {
             a_report_needs_the_whole_message_id_and_changes_nothing_else);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
+        $crate::store::contract::keeps_every_contract!(@seals $place;
+            what_is_sealed_under_other_keys_is_sealed_anew);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {
@@ -175,6 +206,7 @@ pub(crate) fn challenge(user: u8, now: Timestamp) -> Challenge {
         event: "login".into(),
         endpoint: "vpn".into(),
         context: Sealed::from_bytes(vec![1, 2, 3]),
+        confirms: None,
     }
 }
 

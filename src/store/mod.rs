@@ -7,17 +7,19 @@
 //!
 //! In front of the challenges stands [`cached`]: it refuses what can be refused without the database. [`handoff`] gives
 //! a fresh mail to this instance's worker without another query, [`changes`] wakes whoever waits for news of a
-//! challenge, and [`policy_book`] holds the policies in force.
+//! challenge, and [`policy_book`] holds the policies in force, [`account_book`] what a start asks of the mail accounts.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub mod account_book;
 mod accounts;
 pub mod cached;
 mod callers;
 mod challenges;
 pub mod changes;
+mod confirmations;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod handoff;
@@ -26,7 +28,9 @@ mod outbox;
 mod outbox_changes;
 mod policies;
 pub mod policy_book;
+mod refresh_tokens;
 mod reports;
+mod seals;
 pub mod sql;
 mod templates;
 
@@ -35,6 +39,7 @@ pub use callers::{CallerWrite, Callers};
 pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
 };
+pub use confirmations::Confirmations;
 pub use inboxes::{BegunCheck, CheckEnd, InboxWrite, Inboxes, MOST_INBOXES};
 pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
@@ -42,7 +47,9 @@ pub use outbox::{
 };
 pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
+pub use refresh_tokens::{REFRESH_TURN, RefreshTokens, RefreshTurn};
 pub use reports::{MOST_REPORTS, Reported, Reports};
+pub use seals::{SealedKind, SealedValue, Seals};
 pub use templates::{TemplateWrite, Templates};
 
 /// The store did not answer, or not in time, or answered what it never wrote.

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::Mutex,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Policies, SetPolicies, StoreResult};
@@ -21,6 +24,8 @@ pub struct PolicyBook {
     configured: Configured,
     store: Arc<dyn Policies>,
     in_force: RwLock<Arc<InForce>>,
+    /// One reads at a time: what is read later is never overtaken by what was read before it.
+    reading: Mutex<()>,
 }
 
 impl PolicyBook {
@@ -32,6 +37,7 @@ impl PolicyBook {
             configured,
             store,
             in_force: RwLock::new(Arc::new(in_force)),
+            reading: Mutex::new(()),
         }
     }
 
@@ -49,6 +55,7 @@ impl PolicyBook {
 
     /// Reads what is set, and puts it in force.
     pub async fn read(&self) -> StoreResult<SetPolicies> {
+        let _one_at_a_time = self.reading.lock().await;
         let set = self.store.all().await?;
         let drafts = set.by_event.iter();
         let drafts = drafts

@@ -25,7 +25,7 @@ use mailfactor::{
 };
 
 use crate::harness::{
-    CountingEntropy, ManualClock,
+    CountingEntropy, ManualClock, NoRefreshTokens,
     certs::{Authority, Kind},
     in_time, keyring,
     smtp::{Act, At, Options, SmtpServer},
@@ -82,7 +82,14 @@ impl Post {
             version: 1,
             proof: None,
         };
-        let transports = Transports::new(settings, Arc::clone(&keyring), clock.clone()).unwrap();
+        let transports = Transports::new(
+            settings,
+            Arc::clone(&keyring),
+            clock.clone(),
+            Arc::new(CountingEntropy::default()),
+            Arc::new(NoRefreshTokens),
+        )
+        .unwrap();
         Self {
             server,
             transports,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use mailfactor::{domain::caller::Role, pb::v1 as pb};
 use tonic::{Code, Status};
 
-use super::harness::{client::Client, process::Process, service::Home, smtp::SmtpServer};
+use super::harness::{
+    client::Client, in_time, letter, process::Process, scene::refused, service::Home, smtp::SmtpServer,
+};
 
 const PAIRS: usize = 5_000;
 
@@ -212,4 +214,76 @@ fn shuffled(mut users: Vec<&str>) -> Vec<&str> {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
+}
+
+#[tokio::test]
+async fn without_an_account_everybody_is_refused_alike_until_there_is_one() {
+    let home = home();
+    let smtp = SmtpServer::plain().await;
+    let service = home.serve(mailfactor::app::Machine::real()).await;
+    let admin = service.client(&home.caller("ops", Role::Admin).await).await;
+    let laptop = service
+        .client(&home.caller("laptops", Role::Endpoint).await)
+        .await;
+    let none = |result: Result<pb::Challenge, Status>| {
+        assert_eq!(
+            refused(result),
+            (Code::FailedPrecondition, "NO_ACCOUNT".to_owned())
+        );
+    };
+    for user in ["ann", "nobody", "silent", "twin"] {
+        none(laptop.start(user).await);
+        none(admin.start(user).await);
+    }
+    // One that was just added serves at once.
+    let account = admin.mail_through(smtp.address).await;
+    let open = laptop.start("ann").await.unwrap();
+    letter::newest_to(&smtp, "ann@example.com").await;
+    // One that is gone serves no more, seconds later; what was started before still verifies.
+    let delete = pb::DeleteAccountRequest {
+        account: account.account_id,
+        ..pb::DeleteAccountRequest::default()
+    };
+    admin.policy.clone().delete_account(delete).await.unwrap();
+    in_time(async {
+        let mut users = 0..;
+        while let Ok(challenge) = laptop.start(&format!("nobody{}", users.next().unwrap())).await {
+            drop(challenge);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    for user in ["ann", "nobody"] {
+        none(laptop.start(user).await);
+    }
+    let resend = pb::ResendCodeRequest {
+        challenge_id: open.challenge_id,
+        ..pb::ResendCodeRequest::default()
+    };
+    let resent = laptop.challenges.clone().resend_code(resend).await;
+    none(resent.map(|answer| answer.into_inner().challenge.unwrap()));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn invented_addresses_are_in_the_senders_domains_unless_domains_are_configured() {
+    for (configured, domain) in [
+        (Vec::new(), "*****@e*****.org"),
+        (vec!["firm.example"], "*****@f*****.example"),
+    ] {
+        let home = Home::new().with("enumeration.decoy_domains", configured);
+        let smtp = SmtpServer::plain().await;
+        let service = home.serve(mailfactor::app::Machine::real()).await;
+        let admin = service.client(&home.caller("ops", Role::Admin).await).await;
+        // It sends as login@example.org.
+        admin.mail_through(smtp.address).await;
+        let laptop = service
+            .client(&home.caller("laptops", Role::Endpoint).await)
+            .await;
+        for user in ["nobody", "somebody"] {
+            let masked = laptop.start(user).await.unwrap().masked_recipient;
+            assert_eq!(masked, format!("{}{domain}", &user[..1]));
+        }
+        service.stop().await;
+    }
 }

@@ -428,6 +428,8 @@ async fn what_is_out_of_bounds_is_refused_with_its_path_and_the_source() {
     assert!(said("policy.recovery.length").contains("64 bits (NIST SP 800-63B-4, 4.2.1.1)"));
     assert!(said("policy.attempts").contains("between 1 and 10"));
     assert!(said("policy.mask").contains("at most 3"));
+    assert!(said("policy.override_address.mode").contains("`never` or `confirmed`"));
+    assert!(said("policy.override_address.confirmed_for").contains("365 days"));
     for field in [
         "policy.resend.after",
         "policy.resend.codes",
@@ -676,4 +678,47 @@ async fn the_command_line_sets_policies_events_and_the_switch() {
     assert!(run("sending off").1.contains("off"));
     assert!(run("sending show --json").1.contains("\"changed_by\": \"cli\""));
     assert!(run("sending on").0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mask_needs_no_setting_and_cannot_be_switched_off() {
+    let stage = Stage::new(Home::new()).await;
+    let masked = async |event: &str| {
+        start(&stage.idp, "ann", event, |_| {})
+            .await
+            .unwrap()
+            .masked_recipient
+    };
+    assert_eq!(masked("").await, "a*****@e*****.com");
+    for pattern in [
+        "",
+        " ",
+        "none",
+        "{local:3}@{domain:3}.{tld}",
+        "{local:64}***@{domain:1}***.{tld}",
+        "{local}***",
+        "***{address}",
+        "***\n",
+    ] {
+        for event in ["", "vpn"] {
+            if event == "vpn" && pattern.is_empty() {
+                stage.create_event(event).await.unwrap();
+            }
+            let refused = stage
+                .set(event, &["mask"], |policy| policy.mask = pattern.to_owned())
+                .await;
+            assert_eq!(faults(refused)[0].0, "policy.mask", "{pattern:?}");
+        }
+    }
+    assert_eq!(
+        stage.get("").await.unwrap().mask,
+        "{local:1}*****@{domain:1}*****.{tld}"
+    );
+    let own = "{local:2}•••@•••.{tld}";
+    stage
+        .set("vpn", &["mask"], |policy| policy.mask = own.to_owned())
+        .await
+        .unwrap();
+    assert_eq!(masked("vpn").await, "an•••@•••.com");
+    assert_eq!(masked("").await, "a*****@e*****.com");
 }

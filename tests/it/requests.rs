@@ -52,6 +52,7 @@ async fn everything_that_is_wrong_is_named_at_once() {
         client_ip: "256.0.0.1".to_owned(),
         wait_for_mail_server: false,
         request_id: "a b".to_owned(),
+        override_address: "two@signs@example.com".to_owned(),
     };
     assert_eq!(
         named(start(&scene.admin, bad_start).await),
@@ -63,7 +64,8 @@ async fn everything_that_is_wrong_is_named_at_once() {
             "endpoint",
             "locale",
             "client_ip",
-            "request_id"
+            "request_id",
+            "override_address"
         ]
     );
     let verify = pb::VerifyCodeRequest::default();

@@ -205,3 +205,38 @@ async fn only_whose_challenge_it_is_may_ask_for_more() {
     );
     scene.end().await;
 }
+
+#[tokio::test]
+async fn a_further_code_says_where_the_request_comes_from_as_the_first_did() {
+    let scene = Scene::set().await;
+    let request = pb::StartChallengeRequest {
+        event: "payroll".to_owned(),
+        endpoint: "laptop-7".to_owned(),
+        locale: "de-AT".to_owned(),
+        client_ip: "2001:db8::7".to_owned(),
+        ..waiting("ann")
+    };
+    let challenge = start(&scene.idp, request).await.unwrap();
+    assert_eq!(
+        (challenge.event.as_str(), challenge.endpoint.as_str()),
+        ("payroll", "laptop-7")
+    );
+    scene.clock.advance(Duration::from_secs(30));
+    scene.idp.resend(&challenge.challenge_id).await.unwrap();
+    for mail in scene.mails(2).await {
+        assert_eq!(header(&mail, "Content-Language").as_deref(), Some("de"));
+        let (text, html) = (text(&mail), html(&mail));
+        for part in ["payroll", "laptop-7", "2001:db8::7"] {
+            assert!(
+                text.contains(part) && html.contains(part),
+                "{part} is not in:\n{text}"
+            );
+        }
+    }
+    let kept = scene.idp.get(&challenge.challenge_id).await.unwrap();
+    assert_eq!(
+        (kept.event.as_str(), kept.endpoint.as_str()),
+        ("payroll", "laptop-7")
+    );
+    scene.end().await;
+}

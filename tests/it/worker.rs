@@ -92,7 +92,14 @@ impl PostRoom {
         store.migrate().await.unwrap();
         let keyring = Arc::new(keyring());
         let settings = MailSettings::default();
-        let transports = Transports::new(settings, keyring.clone(), clock.clone()).unwrap();
+        let transports = Transports::new(
+            settings,
+            keyring.clone(),
+            clock.clone(),
+            entropy.clone(),
+            Arc::new(store.clone()),
+        )
+        .unwrap();
         let worker = Worker {
             clock: clock.clone(),
             entropy: entropy.clone(),

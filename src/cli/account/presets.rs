@@ -67,6 +67,7 @@ fn value(preset: &pb::Preset) -> serde_json::Value {
         "messages_per_minute": preset.messages_per_minute,
         "messages_per_day": preset.messages_per_day,
         "other_hosts": preset.other_hosts,
+        "oauth_provider": preset.oauth_provider().as_str_name(),
         "help": preset.help,
     })
 }

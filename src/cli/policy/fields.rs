@@ -62,6 +62,10 @@ pub(super) fn rows(policy: &pb::OtpPolicy) -> Vec<(&'static str, String)> {
     rows.push(("repositories", policy.repositories.join(",")));
     rows.push(("account", policy.account.clone()));
     rows.push(("see_users", policy.see_users.to_string()));
+    let other = policy.override_address.clone().unwrap_or_default();
+    rows.push(("override_address.mode", mode(other.mode()).to_owned()));
+    rows.push(("override_address.domains", other.domains.join(",")));
+    rows.push(("override_address.confirmed_for", written(other.confirmed_for)));
     rows
 }
 
@@ -83,6 +87,9 @@ pub(super) fn json(policy: &pb::OtpPolicy) -> Value {
 fn typed(path: &str, value: String, policy: &pb::OtpPolicy) -> Value {
     match path {
         "repositories" => json!(policy.repositories),
+        "override_address.domains" => {
+            json!(policy.override_address.as_ref().map(|other| &other.domains))
+        }
         "code.alphabet" | "recovery.alphabet" | "account" | "mask" => Value::String(value),
         _ => serde_json::from_str(&value).unwrap_or(Value::String(value)),
     }
@@ -113,9 +120,18 @@ pub(super) fn set(policy: &mut pb::OtpPolicy, path: &str, value: &str) -> Result
         "guesses.lock_for_good_after" => {
             policy.guesses.get_or_insert_default().lock_for_good_after = number(value)?;
         }
-        "repositories" => {
-            let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-            policy.repositories = names.map(str::to_owned).collect();
+        "repositories" => policy.repositories = list(value),
+        "override_address.mode" => {
+            let modes = [pb::OverrideMode::Never, pb::OverrideMode::Confirmed];
+            let found = modes.into_iter().find(|known| mode(*known) == value);
+            let found = found.ok_or("must be never or confirmed")?;
+            policy.override_address.get_or_insert_default().set_mode(found);
+        }
+        "override_address.domains" => {
+            policy.override_address.get_or_insert_default().domains = list(value);
+        }
+        "override_address.confirmed_for" => {
+            policy.override_address.get_or_insert_default().confirmed_for = span(value)?;
         }
         "account" => value.clone_into(&mut policy.account),
         "see_users" => policy.see_users = value.parse().map_err(|_| "must be true or false")?,
@@ -140,6 +156,19 @@ fn set_limit(policy: &mut pb::OtpPolicy, group: &str, name: &str, value: &str) -
         _ => return Err("is no field of a policy".to_owned()),
     }
     Ok(())
+}
+
+fn list(value: &str) -> Vec<String> {
+    let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+fn mode(mode: pb::OverrideMode) -> &'static str {
+    match mode {
+        pb::OverrideMode::Unspecified => "",
+        pb::OverrideMode::Never => "never",
+        pb::OverrideMode::Confirmed => "confirmed",
+    }
 }
 
 fn number(value: &str) -> Result<i32, String> {
@@ -170,7 +199,9 @@ mod tests {
             "repositories" => "staff,board",
             "account" | "mask" | "code.alphabet" | "recovery.alphabet" => "some text",
             "see_users" => "true",
-            "resend.after" | "guesses.lock_for" => "90s",
+            "override_address.mode" => "confirmed",
+            "override_address.domains" => "home.example,work.example",
+            "resend.after" | "guesses.lock_for" | "override_address.confirmed_for" => "90s",
             path if path.starts_with("lifetime.") || path.ends_with(".refill") => "90s",
             _ => "7",
         };

@@ -1,15 +1,18 @@
 //! An account as somebody wrote it, and the check that makes settings of it.
 
+mod login;
+
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    AccountSettings, Link, Login, Risk, Secret, Security, Sender, Server, Volume,
+    AccountSettings, Link, Risk, Secret, Security, Sender, Server, Volume,
     texts::{check_authorities, check_host, is_account_name},
 };
 use crate::domain::{
     address::{EmailAddress, LocalPart},
+    oauth::OauthDraft,
     preset::{Fit, Preset},
-    text::{check_line, check_lines, require_line},
+    text::{check_line, check_lines},
     violation::Violations,
 };
 
@@ -43,6 +46,8 @@ pub struct AccountDraft {
     pub username: String,
     /// See [`Login::secret`].
     pub secret: Option<Secret>,
+    /// How to get access tokens, in place of a secret.
+    pub oauth: Option<OauthDraft>,
     /// See [`Sender::address`].
     pub sender: String,
     /// See [`Sender::display_name`].
@@ -225,7 +230,14 @@ impl Check<'_> {
         if let Some(Fit::Refused(why)) = address.as_ref().map(|address| preset.judge(address)) {
             self.fault("sender", why);
         }
-        self.field("display_name", check_line(&draft.display_name, 128));
+        if self
+            .field("display_name", check_line(&draft.display_name, 128))
+            .is_some()
+            && draft.display_name.contains("=?")
+        {
+            // RFC 2047, 2: some read on as if it were encoded, even within quotes.
+            self.fault("display_name", "must not have `=?`, which begins an encoded word");
+        }
         let footnote = draft.footnote.replace("\r\n", "\n");
         self.field("footnote", check_lines(&footnote, 2_000));
         let reply_to = self.address("reply_to", &draft.reply_to);
@@ -275,30 +287,6 @@ impl Check<'_> {
             timeout: timeout?,
         })
     }
-
-    fn login(&mut self, draft: AccountDraft, preset: &Preset) -> Option<Login> {
-        if !draft.authentication {
-            if preset.authentication {
-                self.fault(
-                    "authentication",
-                    format_args!("must be on: {} takes no mail without", preset.title),
-                );
-            }
-            return None;
-        }
-        self.field("username", require_line(&draft.username, 256));
-        let secret = draft.secret.ok_or_else(|| {
-            format!(
-                "is required when authentication is on: the {} of the account",
-                preset.secret
-            )
-        });
-        let secret = self.field("secret", secret)?;
-        Some(Login {
-            username: draft.username,
-            secret,
-        })
-    }
 }
 
 impl From<&AccountSettings> for AccountDraft {
@@ -321,6 +309,10 @@ impl From<&AccountSettings> for AccountDraft {
                 .map(|address| address.as_str().to_owned())
                 .unwrap_or_default()
         };
+        let (secret, oauth) = match login.as_ref().map(|login| &login.secret) {
+            Some(Secret::Oauth(oauth)) => (None, Some(OauthDraft::from(&**oauth))),
+            secret => (secret.cloned(), None),
+        };
         Self {
             name: name.clone(),
             enabled: *enabled,
@@ -334,7 +326,8 @@ impl From<&AccountSettings> for AccountDraft {
                 .as_ref()
                 .map(|login| login.username.clone())
                 .unwrap_or_default(),
-            secret: login.as_ref().map(|login| login.secret.clone()),
+            secret,
+            oauth,
             sender: sender.address.as_str().to_owned(),
             display_name: sender.display_name.clone(),
             reply_to: text(&sender.reply_to),

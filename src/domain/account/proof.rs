@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Account, AccountSettings, Link, Login, Secret, Sender, Server};
+use super::{Account, AccountSettings, Link, Login, Secret, Sender, Server, proof_oauth};
 use crate::domain::{
     address::EmailAddress,
     clock::Timestamp,
@@ -96,12 +96,14 @@ impl Account {
         let (kind, text) = match secret {
             Secret::Sealed(sealed) => {
                 let opened = Zeroizing::new(keyring.open(&Self::secret_place(&self.id), sealed)?);
-                ("password", String::from_utf8_lossy(&opened).into_owned())
+                let password = String::from_utf8_lossy(&opened).into_owned();
+                ("password", Zeroizing::new(password))
             }
-            Secret::File(path) => ("file", path.clone()),
-            Secret::Environment(name) => ("environment", name.clone()),
+            Secret::File(path) => ("file", Zeroizing::new(path.clone())),
+            Secret::Environment(name) => ("environment", Zeroizing::new(name.clone())),
+            Secret::Oauth(oauth) => ("oauth", proof_oauth::whole(oauth, &self.id, keyring)?),
         };
-        Ok((username, kind, Zeroizing::new(text)))
+        Ok((username, kind, text))
     }
 }
 

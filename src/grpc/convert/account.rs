@@ -91,9 +91,12 @@ pub(in crate::grpc) fn named_account(text: &str) -> Result<AccountRef, Violation
 pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Account {
     let settings = account.settings;
     let warnings = settings.warnings();
-    let (authentication, username, secret) = match settings.login {
-        None => (false, String::new(), None),
-        Some(login) => (true, login.username, Some(secret_of(login.secret))),
+    let (authentication, username, secret, oauth) = match settings.login {
+        None => (false, String::new(), None, None),
+        Some(login) => {
+            let (secret, oauth) = secret_of(login.secret);
+            (true, login.username, secret, oauth)
+        }
     };
     let security = super::preset::security(settings.server.security);
     let (sender, link) = (settings.sender, settings.link);
@@ -138,6 +141,7 @@ pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Acco
         messages_per_day: super::count(settings.volume.per_day),
         standing: Some(shown_standing(standing)),
         tested_at: account.proof.map(|proof| moment(proof.at)),
+        oauth,
     }
 }
 
@@ -171,9 +175,12 @@ pub(super) fn whole(
     let prefix = format!("{prefix}.");
     let input = input(account, &prefix, &[], faults);
     let mut draft = input.draft.clone();
-    if draft.secret.is_none() && (saved || input.password.is_some()) {
+    if draft.secret.is_none() && (saved && draft.oauth.is_none() || input.password.is_some()) {
         // Stands for the secret that is sealed, or looked up, only later.
         draft.secret = Some(Secret::File(String::new()));
+    }
+    if let Some(oauth) = &mut draft.oauth {
+        super::oauth::stand_in(oauth, &input.oauth, saved);
     }
     if let Err(more) = draft.check(&prefix, rules) {
         for fault in more.as_slice() {
@@ -215,8 +222,13 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
     let (secret, password) = to
         .check(&format!("{prefix}secret"), read_secret(secret))
         .unwrap_or_default();
+    let oauth = account.oauth.filter(|_| counts("oauth"));
+    let oauth = oauth.map(|oauth| super::oauth::draft(oauth, &format!("{prefix}oauth."), faults));
+    let (oauth, values) = oauth.unzip();
     AccountInput {
+        oauth: values.unwrap_or_default(),
         draft: AccountDraft {
+            oauth,
             name: account.name,
             enabled: account.enabled,
             host: account.host,
@@ -304,14 +316,17 @@ pub(super) fn security(number: i32) -> Result<Option<Security>, &'static str> {
     }
 }
 
-pub(super) fn secret_of(secret: Secret) -> pb::AccountSecret {
+/// The secret, or how to get access tokens, whichever it is.
+pub(super) fn secret_of(secret: Secret) -> (Option<pb::AccountSecret>, Option<pb::Oauth>) {
     use pb::account_secret::Source;
     let source = match secret {
+        Secret::Oauth(oauth) => return (None, Some(super::oauth::oauth(&oauth))),
         Secret::Sealed(_) => Source::Sealed(true),
         Secret::File(path) => Source::File(path),
         Secret::Environment(name) => Source::Environment(name),
     };
-    pb::AccountSecret { source: Some(source) }
+    let secret = pb::AccountSecret { source: Some(source) };
+    (Some(secret), None)
 }
 
 pub(super) fn parse_etag(text: &str) -> Result<Option<i64>, &'static str> {

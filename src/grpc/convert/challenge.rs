@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{count, field, moment};
 use crate::{
     domain::{
+        address::{EmailAddress, LocalPart},
         challenge::{Challenge, Purpose, Standing, Verdict},
         id::ChallengeId,
         text::check_line,
@@ -15,7 +16,10 @@ use crate::{
 };
 
 /// A request to start a challenge.
-pub(in crate::grpc) fn start(request: pb::StartChallengeRequest) -> Result<StartRequest, Violations> {
+pub(in crate::grpc) fn start(
+    request: pb::StartChallengeRequest,
+    local_part: LocalPart,
+) -> Result<StartRequest, Violations> {
     let mut faults = Violations::new();
     let user = faults.check("user", UserName::parse(&request.user));
     faults.check("repository", check_line(&request.repository, 64));
@@ -25,6 +29,9 @@ pub(in crate::grpc) fn start(request: pb::StartChallengeRequest) -> Result<Start
     let locale = faults.check("locale", field::locale(&request.locale));
     let client_ip = faults.check("client_ip", field::address(&request.client_ip));
     let request_id = faults.check("request_id", field::request_id(&request.request_id));
+    let other = Some(&request.override_address).filter(|address| !address.is_empty());
+    let other = other.map(|address| EmailAddress::parse(address, local_part));
+    let override_address = other.and_then(|address| faults.check("override_address", address));
     match (user, purpose, locale, client_ip, request_id) {
         (Some(user), Some(purpose), Some(locale), Some(client_ip), Some(request_id)) if faults.is_empty() => {
             Ok(StartRequest {
@@ -37,6 +44,7 @@ pub(in crate::grpc) fn start(request: pb::StartChallengeRequest) -> Result<Start
                 client_ip,
                 wait: request.wait_for_mail_server,
                 request_id,
+                override_address,
             })
         }
         _ => Err(faults),

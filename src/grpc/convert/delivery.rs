@@ -149,6 +149,7 @@ pub(super) fn filtered_state(number: i32) -> Result<DeliveryState, &'static str>
 pub(super) fn stage(stage: Stage) -> pb::Stage {
     match stage {
         Stage::Render => pb::Stage::Render,
+        Stage::Token => pb::Stage::Token,
         Stage::Resolve => pb::Stage::Resolve,
         Stage::Connect => pb::Stage::Connect,
         Stage::Tls => pb::Stage::Tls,

@@ -130,7 +130,7 @@ pub(in crate::grpc) fn inbox(inbox: Inbox) -> pb::Inbox {
         port: settings.server.port.into(),
         security: super::preset::security(settings.server.security).into(),
         username: settings.login.username,
-        secret: Some(account::secret_of(settings.login.secret)),
+        secret: account::secret_of(settings.login.secret).0,
         server_name: settings.link.server_name.unwrap_or_default(),
         ca_certificates: settings.link.authorities.unwrap_or_default(),
         ignore_certificate_errors: settings.link.any_certificate,

@@ -12,6 +12,7 @@ mod delivery;
 mod entry;
 mod field;
 mod inbox;
+mod oauth;
 mod otp_policy;
 mod page;
 mod preset;

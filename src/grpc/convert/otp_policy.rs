@@ -9,6 +9,7 @@ use crate::{
     domain::{
         budget::SendLimits,
         otp_policy::{OtpPolicy, is_event_name},
+        override_address::{OverrideMode, OverridePolicy},
         policy_draft::PolicyDraft,
         violation::Violations,
     },
@@ -115,6 +116,7 @@ pub(in crate::grpc) fn policy(view: PolicyView) -> pb::OtpPolicy {
         repositories,
         account,
         see_users,
+        override_address,
     } = view.policy;
     pb::OtpPolicy {
         event: view.event,
@@ -151,6 +153,7 @@ pub(in crate::grpc) fn policy(view: PolicyView) -> pb::OtpPolicy {
         repositories,
         account: account.unwrap_or_default(),
         see_users,
+        override_address: Some(overriding(override_address)),
         overridden: view.overridden.into_iter().map(str::to_owned).collect(),
         updated_at: view.updated_at.map(moment),
         etag: format!("v{}", view.version),
@@ -218,6 +221,7 @@ fn read(policy: &pb::OtpPolicy, path: &str, draft: &mut PolicyDraft) -> Result<(
     let code = policy.code.clone().unwrap_or_default();
     let recovery = policy.recovery.clone().unwrap_or_default();
     let lifetime = policy.lifetime.unwrap_or_default();
+    let overriding = policy.override_address.clone().unwrap_or_default();
     let resend = policy.resend.unwrap_or_default();
     let guesses = policy.guesses.unwrap_or_default();
     let sends = policy.sends.unwrap_or_default();
@@ -262,10 +266,37 @@ fn read(policy: &pb::OtpPolicy, path: &str, draft: &mut PolicyDraft) -> Result<(
         "repositories" => draft.repositories = Some(policy.repositories.clone()),
         "account" => draft.account = Some(policy.account.clone()),
         "see_users" => draft.see_users = Some(policy.see_users),
+        "override_address.mode" => draft.override_mode = Some(mode(overriding.mode)),
+        "override_address.domains" => draft.override_domains = Some(overriding.domains),
+        "override_address.confirmed_for" => {
+            draft.override_confirmed_for = Some(time(overriding.confirmed_for)?);
+        }
         // A test reads every path there is.
         _ => return Err("cannot be set"),
     }
     Ok(())
+}
+
+/// Its name; none, which its bounds refuse, where there is no such mode.
+fn mode(number: i32) -> String {
+    let mode = match pb::OverrideMode::try_from(number) {
+        Ok(pb::OverrideMode::Never) => Some(OverrideMode::Never),
+        Ok(pb::OverrideMode::Confirmed) => Some(OverrideMode::Confirmed),
+        Ok(pb::OverrideMode::Unspecified) | Err(_) => None,
+    };
+    mode.map_or_else(String::new, |mode| mode.name().to_owned())
+}
+
+fn overriding(policy: OverridePolicy) -> pb::OverrideAddressPolicy {
+    let mode = match policy.mode {
+        OverrideMode::Never => pb::OverrideMode::Never,
+        OverrideMode::Confirmed => pb::OverrideMode::Confirmed,
+    };
+    pb::OverrideAddressPolicy {
+        mode: mode.into(),
+        domains: policy.domains,
+        confirmed_for: Some(span(policy.confirmed_for)),
+    }
 }
 
 fn number(number: i32) -> Result<u32, &'static str> {

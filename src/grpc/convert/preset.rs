@@ -39,6 +39,7 @@ fn preset(preset: &Preset) -> pb::Preset {
         messages_per_day: count(preset.per_day),
         help: preset.help.to_owned(),
         other_hosts: preset.hosts.iter().skip(1).map(|&host| host.to_owned()).collect(),
+        oauth_provider: super::oauth::provider(preset.oauth).into(),
     }
 }
 

@@ -4,7 +4,7 @@ use tonic::{Code, Status};
 
 use super::{exhausted_until, fault, invalid_field, log, refuse, sending_disabled, store};
 use crate::{
-    domain::{budget::Lock, clock::Timestamp},
+    domain::{budget::Lock, clock::Timestamp, override_address::OverrideRefusal},
     factor::{CancelError, GetError, ResendError, StartError, VerifyError},
 };
 
@@ -26,6 +26,7 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
             "repository",
             "is not the name of a repository that is searched for this event",
         ),
+        StartError::Override(refusal) => override_refused(*refusal),
         StartError::Repository(cause) => {
             log(cause);
             refuse(
@@ -35,6 +36,7 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
             )
         }
         StartError::SendingDisabled => sending_disabled(),
+        StartError::NoAccount => no_account(),
         StartError::WaitNotAllowed => wait_not_allowed(),
         StartError::RequestReused => refuse(
             Code::AlreadyExists,
@@ -53,6 +55,7 @@ pub(in crate::grpc) fn resend(error: &ResendError, now: Timestamp) -> Status {
     match error {
         ResendError::Unknown => challenge_unknown(),
         ResendError::SendingDisabled => sending_disabled(),
+        ResendError::NoAccount => no_account(),
         ResendError::Closed(_) => challenge_closed(),
         ResendError::TooEarly(until) => exhausted_until(
             "RESEND_TOO_EARLY",
@@ -102,6 +105,14 @@ pub(in crate::grpc) fn get(error: &GetError) -> Status {
     }
 }
 
+fn no_account() -> Status {
+    refuse(
+        Code::FailedPrecondition,
+        "NO_ACCOUNT",
+        "no mail account is enabled, so no mail can go out",
+    )
+}
+
 fn challenge_unknown() -> Status {
     refuse(Code::NotFound, "CHALLENGE_UNKNOWN", "no such challenge")
 }
@@ -120,6 +131,27 @@ fn wait_not_allowed() -> Status {
         "WAIT_NOT_ALLOWED",
         "this caller may not wait for the mail server",
     )
+}
+
+fn override_refused(refusal: OverrideRefusal) -> Status {
+    match refusal {
+        OverrideRefusal::Caller => refuse(
+            Code::PermissionDenied,
+            "OVERRIDE_NOT_ALLOWED",
+            "a caller of this role may not name an address",
+        ),
+        OverrideRefusal::Disabled => refuse(
+            Code::FailedPrecondition,
+            "OVERRIDE_DISABLED",
+            "the event's policy allows no other address than the one on file; see override_address.mode",
+        ),
+        OverrideRefusal::Unconfirmed => refuse(
+            Code::FailedPrecondition,
+            "OVERRIDE_UNCONFIRMED",
+            "the address is not confirmed; start a PURPOSE_ADDRESS_CONFIRMATION with it first",
+        ),
+        OverrideRefusal::Purpose | OverrideRefusal::Domain => invalid_field("override_address", refusal),
+    }
 }
 
 fn over_budget(until: Timestamp, now: Timestamp) -> Status {

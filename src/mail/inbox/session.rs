@@ -109,7 +109,13 @@ impl Session {
         let mut talk = dial(collector, inbox, journal).await?;
         journal.begin(Stage::Auth);
         let place = Inbox::secret_place(&inbox.id);
-        let secret = secret::fetch_from(&place, &settings.login.secret, &collector.keyring).await;
+        let secret = secret::fetch(
+            &place,
+            &settings.login.secret,
+            &collector.keyring,
+            secret::MOST_PASSWORD,
+        )
+        .await;
         let secret = secret.and_then(|secret| {
             // It stands in a line of its own; nobody writes a second one with it.
             let whole = !secret.chars().any(char::is_control);

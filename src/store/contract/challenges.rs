@@ -503,3 +503,46 @@ pub(crate) async fn old_challenges_are_forgotten(place: &impl Place) {
         Started::Opened
     ));
 }
+
+pub(crate) async fn a_right_code_confirms_an_address(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let confirming = |user: u8, address: u8, now| Challenge {
+        confirms: Some(subject(address)),
+        ..challenge(user, now)
+    };
+    let first = confirming(1, 50, clock.now());
+    store.start(start(&first)).await.unwrap();
+    verdict(&store, first.id, 0, clock.now()).await;
+    assert_eq!(store.confirmed_at(subject(1), subject(50)).await.unwrap(), None);
+    clock.pass(SECOND);
+    let then = clock.now();
+    verdict(&store, first.id, 1, then).await;
+    assert_eq!(
+        store.confirmed_at(subject(1), subject(50)).await.unwrap(),
+        Some(then)
+    );
+    // Of this user and this address alone.
+    assert_eq!(store.confirmed_at(subject(2), subject(50)).await.unwrap(), None);
+    assert_eq!(store.confirmed_at(subject(1), subject(51)).await.unwrap(), None);
+    // A later one renews it, another address stands beside it, and a login confirms nothing.
+    clock.pass(MINUTE);
+    let now = clock.now();
+    for challenge in [confirming(1, 50, now), confirming(1, 51, now), challenge(1, now)] {
+        store.start(start(&challenge)).await.unwrap();
+        verdict(&store, challenge.id, 1, now).await;
+    }
+    assert_eq!(
+        store.confirmed_at(subject(1), subject(50)).await.unwrap(),
+        Some(now)
+    );
+    assert_eq!(store.confirmed(subject(1)).await.unwrap(), 2);
+    // Kept for a year and forgotten with what is old, or when an administrator says so.
+    Challenges::purge(&store, now, 10).await.unwrap();
+    assert_eq!(store.confirmed(subject(1)).await.unwrap(), 2);
+    Challenges::purge(&store, now.plus(24 * 367 * 60 * MINUTE), 1)
+        .await
+        .unwrap();
+    assert_eq!(store.confirmed(subject(1)).await.unwrap(), 1);
+    assert_eq!(store.forget_confirmed(subject(1)).await.unwrap(), 1);
+    assert_eq!(store.forget_confirmed(subject(1)).await.unwrap(), 0);
+}

@@ -9,6 +9,7 @@ use crate::{
         address::{EmailAddress, LocalPart},
         caller::{Caller, CertificateDigest, KeyDigest, Role},
         id::AccountId,
+        oauth::{Algorithm, GrantKind, Mechanism, OauthDraft},
         preset::Preset,
     },
     store::{AccountWrite, CallerWrite},
@@ -19,7 +20,7 @@ async fn open(place: &impl Place) -> (impl Store, Arc<ManualClock>) {
     (place.open(Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
 }
 
-fn settings(name: &str) -> AccountSettings {
+pub(crate) fn settings(name: &str) -> AccountSettings {
     let address = |text| EmailAddress::parse(text, LocalPart::Utf8).unwrap();
     AccountSettings {
         name: name.into(),
@@ -175,12 +176,30 @@ pub(crate) async fn a_passed_test_stays_noted(place: &impl Place) {
     store.note_test(id(), proof(3)).await.unwrap();
 }
 
+/// Settings with all that may be set, and a secret of each kind.
+fn oauth() -> OauthDraft {
+    OauthDraft {
+        token_endpoint: "https://login.example.com/token?x=1".into(),
+        scopes: vec!["smtp".into(), "offline_access".into()],
+        grant: GrantKind::RefreshToken,
+        client_id: "client".into(),
+        private_key: Some(Secret::File("/run/secrets/key".into())),
+        refresh_token: Some(Secret::Sealed(Sealed::from_bytes(vec![0, 255, 2]))),
+        algorithm: Some(Algorithm::Ps256),
+        key_id: "kid".into(),
+        audience: "https://login.example.com".into(),
+        mechanism: Mechanism::OauthBearer,
+        ..OauthDraft::default()
+    }
+}
+
 pub(crate) async fn every_secret_comes_back(place: &impl Place) {
     let (store, clock) = open(place).await;
     let secrets = [
         Secret::Sealed(Sealed::from_bytes(vec![0, 255, 1])),
         Secret::File("/run/secrets/smtp".into()),
         Secret::Environment("MAILFACTOR_SECRET_SMTP".into()),
+        Secret::Oauth(Box::new(oauth().check("").unwrap())),
     ];
     for (index, secret) in secrets.into_iter().enumerate() {
         let mut settings = settings(&format!("account {index}"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Failure,
     dialect::{Connection, FOR_UPDATE, Row},
-    flag,
+    flag, oauth_rows,
     rows::Columns,
 };
 use crate::{
@@ -150,6 +150,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         volume,
     } = &account.settings;
     let secret = login.as_ref().map(|login| secret_columns(&login.secret));
+    let (kind, secret) = secret.unzip();
     sqlx::query(statement)
         .bind(account.id.as_bytes().as_slice())
         .bind(name)
@@ -158,8 +159,8 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         .bind(i64::from(server.port))
         .bind(server.security.name())
         .bind(login.as_ref().map(|login| login.username.as_str()))
-        .bind(secret.map(|(kind, _)| kind))
-        .bind(secret.map(|(_, bytes)| bytes))
+        .bind(kind)
+        .bind(secret)
         .bind(sender.address.as_str())
         .bind(&sender.display_name)
         .bind(sender.reply_to.as_ref().map(EmailAddress::as_str))
@@ -188,6 +189,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
 const SEALED: &str = "sealed";
 const FILE: &str = "file";
 const ENVIRONMENT: &str = "environment";
+const OAUTH: &str = "oauth";
 
 fn saved(rows: u64) -> Saved {
     if rows == 1 { Saved::Yes } else { Saved::NameTaken }
@@ -258,11 +260,12 @@ fn link(columns: &Columns<'_>) -> StoreResult<Link> {
 }
 
 /// A secret's columns, `secret_kind` and `secret`.
-pub(super) fn secret_columns(secret: &Secret) -> (&'static str, &[u8]) {
+pub(super) fn secret_columns(secret: &Secret) -> (&'static str, Vec<u8>) {
     match secret {
-        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes()),
-        Secret::File(path) => (FILE, path.as_bytes()),
-        Secret::Environment(name) => (ENVIRONMENT, name.as_bytes()),
+        Secret::Sealed(sealed) => (SEALED, sealed.as_bytes().to_vec()),
+        Secret::File(path) => (FILE, path.clone().into_bytes()),
+        Secret::Environment(name) => (ENVIRONMENT, name.clone().into_bytes()),
+        Secret::Oauth(oauth) => (OAUTH, oauth_rows::to_bytes(oauth)),
     }
 }
 
@@ -277,6 +280,7 @@ pub(super) fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
         SEALED => Secret::Sealed(Sealed::from_bytes(bytes)),
         FILE => Secret::File(text(bytes)?),
         ENVIRONMENT => Secret::Environment(text(bytes)?),
+        OAUTH => Secret::Oauth(Box::new(columns.known(oauth_rows::from_bytes(&bytes))?)),
         _ => return Err(columns.corrupt()),
     };
     Ok(Some(Login { username, secret }))

@@ -13,7 +13,7 @@ use crate::{
         clock::Timestamp,
         code::CodeSpec,
         id::ChallengeId,
-        keyring::{KeyId, Sealed},
+        keyring::{KeyId, Sealed, Subject},
     },
     store::{RequestKey, Resend, Started, StoreError},
 };
@@ -76,9 +76,9 @@ pub(super) async fn insert(
     let inserted = sqlx::query(
         "INSERT INTO challenges (id, caller, purpose, alphabet, code_length, code_key, user_hash, address_hash, \
          decoy, state, code_number, most_codes, codes_before, attempts, most_attempts, created_at, expires_at, \
-         resend_at, verified_at, masked_recipient, event, endpoint, context, request_id, request_contents) \
+         resend_at, verified_at, masked_recipient, event, endpoint, context, request_id, request_contents, confirms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25) ON CONFLICT (request_id) DO NOTHING",
+         $22, $23, $24, $25, $26) ON CONFLICT (request_id) DO NOTHING",
     )
     .bind(challenge.id.as_bytes().as_slice())
     .bind(challenge.caller.to_string())
@@ -105,6 +105,7 @@ pub(super) async fn insert(
     .bind(challenge.context.as_bytes())
     .bind(request.as_ref().map(|request| request.id.as_bytes().as_slice()))
     .bind(request.as_ref().map(|request| request.contents.as_bytes().as_slice()))
+    .bind(challenge.confirms.as_ref().map(|address| address.as_bytes().as_slice()))
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected() == 1)
@@ -209,5 +210,6 @@ fn challenge(row: &Row) -> Result<Challenge, Failure> {
         event: columns.text("event")?,
         endpoint: columns.text("endpoint")?,
         context: Sealed::from_bytes(columns.blob("context")?),
+        confirms: columns.bytes_if_any("confirms")?.map(Subject::from_bytes),
     })
 }

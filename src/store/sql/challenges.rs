@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use super::{Failure, SqlStore, Write, budgets, challenge_rows as rows, outbox};
+use super::{Failure, SqlStore, Write, budgets, challenge_rows as rows, confirmations, outbox};
 use crate::{
     domain::{
         budget::Lock,
@@ -54,6 +54,7 @@ impl Challenges for SqlStore {
             let mut write = self.write().await?;
             let purged = rows::purge(&mut write, expired_before, limit).await?;
             budgets::forget_refilled(&mut write, expired_before, limit).await?;
+            confirmations::purge(&mut write, expired_before, limit).await?;
             write.commit().await?;
             Ok(purged)
         })
@@ -135,6 +136,9 @@ impl SqlStore {
         let right = challenge.accepts(guess.numbers);
         let changed = if right {
             budgets::clear(&mut write, challenge.user).await?;
+            if let Some(address) = challenge.confirms {
+                confirmations::remember(&mut write, challenge.user, address, guess.now).await?;
+            }
             rows::close(&mut write, guess.id, State::Verified, guess.now).await?
         } else {
             budgets::fail(&mut write, challenge.user, &guess.limits, guess.now).await?;

@@ -45,6 +45,16 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0005_policies.sql"),
     },
     Migration {
+        version: 6,
+        name: "refresh_tokens",
+        script: include_str!("schema/0006_refresh_tokens.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "confirmations",
+        script: include_str!("schema/0007_confirmations.sql"),
+    },
+    Migration {
         version: 10,
         name: "tests",
         script: include_str!("schema/0010_tests.sql"),

@@ -26,10 +26,12 @@ mod budgets;
 mod callers;
 mod challenge_rows;
 mod challenges;
+mod confirmations;
 mod dialect;
 mod inbox_rows;
 mod inboxes;
 mod migrations;
+mod oauth_rows;
 mod outbox;
 mod outbox_changes;
 mod outbox_pages;
@@ -38,8 +40,10 @@ mod outbox_requeue;
 mod outbox_work;
 mod policies;
 mod probe;
+mod refresh_tokens;
 mod reports;
 mod rows;
+mod seals;
 mod templates;
 
 /// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.

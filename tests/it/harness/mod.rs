@@ -2,13 +2,16 @@
 
 #![expect(unreachable_pub, reason = "as in any other module that others use")]
 
+pub mod bearers;
 pub mod certs;
 pub mod client;
 pub mod clients;
 pub mod command;
+pub mod dovecot;
 pub mod ground;
 pub mod letter;
 pub mod mailbox;
+pub mod oauth;
 pub mod postfix;
 pub mod process;
 pub mod proxy;
@@ -22,10 +25,14 @@ use std::{
     time::Duration,
 };
 
-use mailfactor::domain::{
-    clock::{Clock, Timestamp},
-    entropy::Entropy,
-    keyring::{KeyId, Keyring},
+use mailfactor::{
+    domain::{
+        clock::{Clock, Timestamp},
+        entropy::Entropy,
+        id::LeaseId,
+        keyring::{KeyId, Keyring, Sealed, Subject},
+    },
+    store::{RefreshTokens, RefreshTurn, StoreResult},
 };
 
 /// A clock that stands until it is moved.
@@ -63,6 +70,20 @@ impl Entropy for CountingEntropy {
             let bytes = count.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
             chunk.copy_from_slice(&bytes[..chunk.len()]);
         }
+    }
+}
+
+/// Keeps no refresh tokens: for those who use none.
+pub struct NoRefreshTokens;
+
+#[async_trait::async_trait]
+impl RefreshTokens for NoRefreshTokens {
+    async fn take_turn(&self, _: Subject, _: LeaseId) -> StoreResult<RefreshTurn> {
+        Ok(RefreshTurn::Yours(None))
+    }
+
+    async fn end_turn(&self, _: Subject, _: LeaseId, _: Option<Sealed>) -> StoreResult<bool> {
+        Ok(true)
     }
 }
 

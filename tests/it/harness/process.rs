@@ -108,6 +108,13 @@ impl Process {
             .unwrap_or_else(|_| panic!("the process does not end:\n{}", self.log()))
     }
 
+    /// Tells it to end and waits for that.
+    pub async fn stop(mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.ended().await;
+        assert!(status.success(), "{status}:\n{}", self.log());
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         read(&self.log)

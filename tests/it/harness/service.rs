@@ -110,11 +110,16 @@ impl Home {
 
     /// Adds a caller to the database and gives its API key. The service may be running.
     pub async fn caller(&self, name: &str, role: Role) -> String {
+        self.caller_who(name, role, None).await
+    }
+
+    /// The same, with its own word on whether it sees users.
+    pub async fn caller_who(&self, name: &str, role: Role, see_users: Option<bool>) -> String {
         let local = Local::open(&self.config(), &Machine::real()).await.unwrap();
         let new = NewCaller {
             name: name.to_owned(),
             role,
-            see_users: None,
+            see_users,
             certificate: None,
         };
         let (_, key) = local.add_caller(new).await.unwrap();

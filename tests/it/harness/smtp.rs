@@ -20,6 +20,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use super::bearers::{Bearers, CHALLENGE};
+
 /// Where in a dialogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum At {
@@ -95,6 +97,8 @@ pub struct Options {
     pub offer_starttls: bool,
     /// The mechanisms it offers, and the only user and password it takes.
     pub login: Option<(&'static str, &'static str, &'static str)>,
+    /// Takes access tokens, by XOAUTH2 and OAUTHBEARER, in place of that.
+    pub bearers: Option<Bearers>,
 }
 
 impl Default for Options {
@@ -105,6 +109,7 @@ impl Default for Options {
             keywords: vec!["8BITMIME", "SMTPUTF8"],
             offer_starttls: true,
             login: None,
+            bearers: None,
         }
     }
 }
@@ -337,7 +342,9 @@ impl Dialogue {
             lines.push("STARTTLS".into());
         }
         lines.extend(options.keywords.iter().map(|&keyword| keyword.to_owned()));
-        if let Some((mechanisms, ..)) = options.login {
+        if options.bearers.is_some() {
+            lines.push("AUTH XOAUTH2 OAUTHBEARER".into());
+        } else if let Some((mechanisms, ..)) = options.login {
             lines.push(format!("AUTH {mechanisms}"));
         }
         let last = lines.pop().unwrap();
@@ -362,6 +369,9 @@ impl Dialogue {
     }
 
     async fn log_in(&mut self, line: &str) -> io::Result<()> {
+        if let Some(bearers) = self.shared.options.bearers.clone() {
+            return self.log_in_with_token(line, &bearers).await;
+        }
         let Some((_, user, password)) = self.shared.options.login else {
             return self.say("503 5.5.1 no\r\n").await;
         };
@@ -384,6 +394,29 @@ impl Dialogue {
             "535 5.7.8 authentication failed"
         };
         self.play(At::Auth, usual).await?;
+        Ok(())
+    }
+
+    /// A token that is refused is told why first, in a challenge that wants an answer.
+    async fn log_in_with_token(&mut self, line: &str, bearers: &Bearers) -> io::Result<()> {
+        let mut words = line.split(' ').skip(1);
+        let mechanism = words.next().unwrap_or_default().to_owned();
+        let response = if let Some(response) = words.next() {
+            response.to_owned()
+        } else {
+            self.say("334 \r\n").await?;
+            self.line().await?.unwrap_or_default()
+        };
+        if bearers.judge(&mechanism, &response) {
+            self.play(At::Auth, "235 2.7.0 welcome").await?;
+            return Ok(());
+        }
+        self.say(&format!("334 {}\r\n", STANDARD.encode(CHALLENGE)))
+            .await?;
+        let heard = self.line().await?.unwrap_or_default();
+        let expected = if mechanism == "XOAUTH2" { "" } else { "AQ==" };
+        assert_eq!(heard, expected);
+        self.play(At::Auth, "535 5.7.8 authentication failed").await?;
         Ok(())
     }
 
