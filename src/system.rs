@@ -1,4 +1,4 @@
-//! The machine's own time and randomness: the only place that reads them.
+//! The machine's own time and randomness, and who runs on it: the only place that reads them.
 
 use std::{
     sync::Mutex,
@@ -104,9 +104,37 @@ impl Entropy for SystemEntropy {
     }
 }
 
+/// The user that this process runs as: number and login. The login is the one in `/etc/passwd`, or the number where it has
+/// none there.
+#[must_use]
+pub fn local_user() -> (u32, String) {
+    let uid = rustix::process::getuid().as_raw();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let login = login_of(&users, uid).unwrap_or_else(|| uid.to_string());
+    (uid, login)
+}
+
+/// The login of a number in a file of users (passwd(5)).
+fn login_of(users: &str, uid: u32) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let login = fields.next()?;
+        let number = fields.nth(1)?;
+        (number.parse() == Ok(uid) && !login.is_empty()).then(|| login.to_owned())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_found_by_its_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert_eq!(login_of(users, 1000).as_deref(), Some("ann"));
+        assert_eq!(login_of(users, 0).as_deref(), Some("root"));
+        assert_eq!(login_of(users, 7), None);
+    }
 
     const SECOND: i64 = 1_000_000;
 

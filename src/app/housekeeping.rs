@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Retention,
     domain::clock::Clock,
-    store::{Challenges, Outbox, StoreError},
+    store::{Audit, Challenges, Outbox, StoreError},
 };
 
 /// How often what is past its retention is looked for.
@@ -22,6 +22,7 @@ pub(super) struct Housekeeping {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) challenges: Arc<dyn Challenges>,
     pub(super) outbox: Arc<dyn Outbox>,
+    pub(super) audit: Arc<dyn Audit>,
     pub(super) retention: Retention,
 }
 
@@ -45,6 +46,8 @@ impl Housekeeping {
         while self.outbox.purge(mails, BATCH).await? >= u64::from(BATCH) {}
         let challenges = now.minus(self.retention.challenges);
         while self.challenges.purge(challenges, BATCH).await? >= u64::from(BATCH) {}
+        let audit = now.minus(self.retention.audit);
+        while self.audit.purge(audit, BATCH).await? >= u64::from(BATCH) {}
         Ok(())
     }
 }

@@ -7,13 +7,17 @@ use super::{BuildError, Machine, archive, parts};
 use crate::{
     config::Config,
     domain::{
+        address::{EmailAddress, LocalPart},
+        audit::{Action, Actor, Note},
         budget::Lock,
         caller::{ApiKey, Caller, CallerId, CertificateDigest, Role, is_caller_name},
+        id::AuditId,
         keyring::{Keyring, Subject, SubjectKind},
         mask::Mask,
     },
     repository::{Directory, Found, Pace, RepositoryError, UserName},
     store::{Budgets, CallerWrite, Callers, Confirmations, StoreError, sql::SqlStore},
+    system::local_user,
 };
 
 /// The database, opened on the machine itself.
@@ -120,7 +124,11 @@ impl Local {
             certificate: new.certificate,
             created_at: self.machine.clock.now(),
         };
-        match self.store.add(caller.clone()).await? {
+        match self
+            .store
+            .add(caller.clone(), &self.note(Action::CallerAdd))
+            .await?
+        {
             CallerWrite::Saved => Ok((caller, key)),
             CallerWrite::Taken | CallerWrite::Unknown => Err(LocalError::CallerTaken),
         }
@@ -136,7 +144,8 @@ impl Local {
         let caller = self.caller(name).await?;
         let key = ApiKey::random(caller.id, &*self.machine.entropy);
         let now = self.machine.clock.now();
-        match self.store.rotate(caller.id, key.digest(), now).await? {
+        let note = self.note(Action::CallerRotate);
+        match self.store.rotate(caller.id, key.digest(), now, &note).await? {
             CallerWrite::Saved => Ok(key),
             CallerWrite::Taken | CallerWrite::Unknown => Err(LocalError::CallerUnknown),
         }
@@ -145,7 +154,11 @@ impl Local {
     /// Removes a caller with all its keys.
     pub async fn remove_caller(&self, name: &str) -> Result<(), LocalError> {
         let caller = self.caller(name).await?;
-        match self.store.remove(caller.id).await? {
+        match self
+            .store
+            .remove(caller.id, &self.note(Action::CallerRemove))
+            .await?
+        {
             CallerWrite::Saved => Ok(()),
             CallerWrite::Taken | CallerWrite::Unknown => Err(LocalError::CallerUnknown),
         }
@@ -169,20 +182,48 @@ impl Local {
 
     /// Lifts a user's lock and forgets the failures. `false`: there were none.
     pub async fn unlock_user(&self, repository: Option<&str>, name: &str) -> Result<bool, LocalError> {
-        let (subject, _) = self.find(repository, name).await?;
-        Ok(self.store.unlock(subject).await?)
+        let (subject, state) = self.find(repository, name).await?;
+        let note = self.note(Action::UserUnlock);
+        let shown = self.shown(&state, name);
+        Ok(self.store.unlock(subject, &shown, &note).await?)
     }
 
     /// Locks a user until unlocked.
     pub async fn lock_user(&self, repository: Option<&str>, name: &str) -> Result<(), LocalError> {
-        let (subject, _) = self.find(repository, name).await?;
-        Ok(self.store.lock(subject).await?)
+        let (subject, state) = self.find(repository, name).await?;
+        let note = self.note(Action::UserLock);
+        let shown = self.shown(&state, name);
+        Ok(self.store.lock(subject, &shown, &note).await?)
+    }
+
+    /// What goes along with a change: it is this machine's user who makes it.
+    fn note(&self, action: Action) -> Note {
+        let (uid, login) = local_user();
+        Note {
+            id: AuditId::random(&*self.machine.entropy),
+            action,
+            actor: Actor::local(uid, &login),
+            peer: String::new(),
+            request_id: String::new(),
+        }
+    }
+
+    /// A user as the audit calls it: some are known by their addresses.
+    fn shown(&self, state: &UserState, name: &str) -> String {
+        let name = match EmailAddress::parse(name, LocalPart::Utf8) {
+            Ok(address) => self.mask.apply(&address),
+            Err(_) if name.contains('@') => "*****".to_owned(),
+            Err(_) => name.to_owned(),
+        };
+        format!("{}/{name}", state.repository)
     }
 
     /// Forgets the other addresses that a user has confirmed; says how many.
     pub async fn forget_confirmed(&self, repository: Option<&str>, name: &str) -> Result<u64, LocalError> {
-        let (subject, _) = self.find(repository, name).await?;
-        Ok(self.store.forget_confirmed(subject).await?)
+        let (subject, state) = self.find(repository, name).await?;
+        let note = self.note(Action::UserForgetAddresses);
+        let shown = self.shown(&state, name);
+        Ok(self.store.forget_confirmed(subject, &shown, &note).await?)
     }
 
     /// The user's budget, found as a start finds it: through the directory.

@@ -174,6 +174,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
             clock: machine.clock,
             challenges: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
+            audit: Arc::new(store.clone()),
             retention: config.retention,
         },
         store,

@@ -110,13 +110,7 @@ pub(super) fn assemble(
         handoff: handoff.clone(),
         accounts: accounts.clone(),
         changes,
-        settings: DeskSettings {
-            default_locale: config.delivery.default_locale.clone(),
-            message_id_domain: message_id_domain.clone(),
-            decoy_domains: config.decoy_domains.clone(),
-            wait: config.delivery.wait,
-            poll: WATCH_POLL,
-        },
+        settings: desk_settings(config, message_id_domain.clone()),
     };
     let office = Office {
         clock,
@@ -124,6 +118,7 @@ pub(super) fn assemble(
         keyring,
         accounts: shared.clone(),
         outbox: shared.clone(),
+        audit: shared.clone(),
         set_policies: shared.clone(),
         policies: policies.clone(),
         transports: transports.clone(),
@@ -250,6 +245,16 @@ fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
         pool_idle: delivery.pool_idle,
         extra_roots: delivery.extra_ca.clone(),
         ..MailSettings::default()
+    }
+}
+
+fn desk_settings(config: &Config, message_id_domain: String) -> DeskSettings {
+    DeskSettings {
+        default_locale: config.delivery.default_locale.clone(),
+        message_id_domain,
+        decoy_domains: config.decoy_domains.clone(),
+        wait: config.delivery.wait,
+        poll: WATCH_POLL,
     }
 }
 

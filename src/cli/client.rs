@@ -16,8 +16,9 @@ use tonic::{
 
 use super::{Failure, secret};
 use crate::pb::v1::{
-    email_otp_authenticator_client::EmailOtpAuthenticatorClient, mail_inbox_client::MailInboxClient,
-    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
+    email_otp_authenticator_client::EmailOtpAuthenticatorClient, mail_audit_client::MailAuditClient,
+    mail_inbox_client::MailInboxClient, mail_outbox_client::MailOutboxClient,
+    mail_sender_policy_client::MailSenderPolicyClient,
 };
 
 /// Where a server is unless told otherwise.
@@ -114,6 +115,7 @@ pub(super) struct Client {
     pub(super) challenges: EmailOtpAuthenticatorClient<Called>,
     pub(super) policy: MailSenderPolicyClient<Called>,
     pub(super) outbox: MailOutboxClient<Called>,
+    pub(super) audit: MailAuditClient<Called>,
     pub(super) inbox: MailInboxClient<Called>,
 }
 
@@ -125,6 +127,7 @@ impl Client {
             challenges: EmailOtpAuthenticatorClient::with_interceptor(channel(), credentials()),
             policy: MailSenderPolicyClient::with_interceptor(channel(), credentials()),
             outbox: MailOutboxClient::with_interceptor(channel(), credentials()),
+            audit: MailAuditClient::with_interceptor(channel(), credentials()),
             inbox: MailInboxClient::with_interceptor(channel(), credentials()),
         }
     }

@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
 //! `serve`, `check`, `migrate`, `caller` and `user` read the configuration and work on this machine; `account`, `policy`,
-//! `event`, `sending`, `outbox`, `challenge` and `health` are clients and speak gRPC to a server, wherever it is. `demo` is both at once.
+//! `event`, `sending`, `outbox`, `audit`, `challenge` and `health` are clients and speak gRPC to a server, wherever it is. `demo` is both at once.
 //! Results go to standard output, everything else to standard error.
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod account;
+mod audit;
 mod caller;
 mod challenge;
 mod check;
@@ -104,6 +105,9 @@ enum Command {
     /// The mails of a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Outbox(outbox::Command),
+    /// Who changed what on a server. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// The mailboxes that a server reads for bounces and read receipts. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Inbox(Box<inbox::Command>),
@@ -197,6 +201,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Outbox(command) => command.run().await,
         Command::Inbox(command) => command.run().await,
         Command::Template(command) => command.run().await,
+        Command::Audit(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
         Command::Completions(completions) => {
             completions.run(&mut Arguments::command());

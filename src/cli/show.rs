@@ -22,6 +22,12 @@ fn rfc3339(seconds: i64) -> String {
         .unwrap_or_default()
 }
 
+/// Reads a moment that somebody typed.
+pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "must be a moment such as 2026-01-31 or 2026-01-31T08:30:00Z".to_owned())
+}
+
 pub(super) fn time_value(moment: Option<&Timestamp>) -> Value {
     moment.map_or(Value::Null, |moment| rfc3339(moment.seconds).into())
 }
@@ -307,4 +313,19 @@ pub(super) fn attempt(attempt: &pb::Attempt) -> Value {
         "reply_code": attempt.reply_code,
         "outcome": attempt.outcome().as_str_name(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_dates_or_dates_with_a_time() {
+        assert_eq!(
+            parse_moment("2026-01-31").unwrap(),
+            parse_moment("2026-01-31T00:00:00Z").unwrap()
+        );
+        assert_eq!(parse_moment("1970-01-01T00:00:01Z").unwrap().seconds, 1);
+        assert!(parse_moment("yesterday").is_err());
+    }
 }

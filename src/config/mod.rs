@@ -56,7 +56,7 @@ pub struct Config {
     pub delivery: Delivery,
     /// The directories in which files with accounts' secrets may lie.
     pub secret_directories: Vec<PathBuf>,
-    /// Section `[retention]`.
+    /// Sections `[retention]` and `[audit]`.
     pub retention: Retention,
     /// How long the end may take.
     pub shutdown_deadline: Duration,
@@ -102,7 +102,7 @@ impl Config {
             decoy_domains: delivery::decoy_domains(&section("enumeration")),
             delivery: Delivery::read(&section("delivery")),
             secret_directories: delivery::secret_directories(&section("secrets")),
-            retention: Retention::read(&section("retention")),
+            retention: Retention::read(&section("retention"), &section("audit")),
             shutdown_deadline: server::shutdown(&section("shutdown")),
         };
         policy::check_repositories(&config.policies, &config.users, &mut faults.borrow_mut());

@@ -1,4 +1,4 @@
-//! Sections `[store]`, `[keys]` and `[retention]`: what is kept, where, for how long.
+//! Sections `[store]`, `[keys]`, `[retention]` and `[audit]`: what is kept, where, for how long.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,13 +30,15 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Section `[retention]`.
+/// Sections `[retention]` and `[audit]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     /// How long challenges are kept after they expired.
     pub challenges: Duration,
     /// How long closed outbox entries are kept.
     pub outbox: Duration,
+    /// How long audit events are kept.
+    pub audit: Duration,
 }
 
 impl Store {
@@ -86,11 +88,15 @@ pub(super) fn key_file(section: &Reader<'_>, store: &Store) -> PathBuf {
 }
 
 impl Retention {
-    pub(super) fn read(section: &Reader<'_>) -> Self {
+    pub(super) fn read(section: &Reader<'_>, audit: &Reader<'_>) -> Self {
         let bounds = || Duration::from_hours(1)..=Duration::from_hours(10 * 365 * 24);
         Self {
             challenges: section.duration("challenges", bounds()),
             outbox: section.duration("outbox", bounds()),
+            audit: audit.duration(
+                "keep",
+                Duration::from_hours(24)..=Duration::from_hours(10 * 365 * 24),
+            ),
         }
     }
 }

@@ -84,6 +84,10 @@ random_id!(
     AccountId
 );
 random_id!(
+    /// Names an audit event.
+    AuditId
+);
+random_id!(
     /// Names an inbox.
     InboxId
 );

@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod address;
+pub mod audit;
 pub mod backoff;
 pub mod budget;
 pub mod caller;
@@ -34,3 +35,4 @@ pub mod report;
 pub mod template;
 pub mod text;
 pub mod violation;
+pub mod visitor;

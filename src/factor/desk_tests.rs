@@ -23,7 +23,7 @@ use crate::{
     repository::file::FileRepository,
     store::{
         Accounts, Claimed, NewEntry, Policies,
-        contract::people,
+        contract::{self, people},
         handoff::{Tray, handoff},
         sql::{SqlSettings, SqlStore},
     },
@@ -82,7 +82,10 @@ impl House {
         let store = Arc::new(store);
         let account = people::settings("work");
         let id = AccountId::from_bytes([1; 16]);
-        store.create(id, account, clock.now()).await.unwrap();
+        store
+            .create(id, account, clock.now(), &contract::note())
+            .await
+            .unwrap();
         let (handoff, tray) = handoff(8);
         let desk = Desk {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

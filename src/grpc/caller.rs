@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use tonic::{Code, Request, Status};
 
 use super::{
@@ -14,9 +14,14 @@ use super::{
     status,
 };
 use crate::{
-    domain::caller::{ApiKey, Caller},
+    domain::{
+        caller::{ApiKey, Caller},
+        visitor::Visitor,
+    },
     policy::Gate,
 };
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Lets the caller of a method in: `None` where everybody may call it.
 pub(super) async fn admit(
@@ -41,10 +46,27 @@ pub(super) async fn admit(
     }
 }
 
+/// The caller that was let in, on this call.
+pub(super) fn visitor(caller: Arc<Caller>, headers: &HeaderMap, peer: &Peer) -> Arc<Visitor> {
+    Arc::new(Visitor {
+        caller,
+        peer: peer.address,
+        request_id: request_id(headers),
+    })
+}
+
 /// The caller that was let in with a request.
-pub(super) fn of<T>(request: &Request<T>) -> Result<Arc<Caller>, Status> {
-    let caller = request.extensions().get::<Arc<Caller>>();
-    caller.map(Arc::clone).ok_or_else(unknown)
+pub(super) fn of<T>(request: &Request<T>) -> Result<Arc<Visitor>, Status> {
+    let visitor = request.extensions().get::<Arc<Visitor>>();
+    visitor.map(Arc::clone).ok_or_else(unknown)
+}
+
+/// What the caller names the call in `x-request-id`: 1 to 128 visible characters of ASCII. Anything else is none.
+fn request_id(headers: &HeaderMap) -> String {
+    let text = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let fits =
+        |text: &&str| (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    text.filter(fits).unwrap_or_default().to_owned()
 }
 
 async fn recognise(gate: &Gate, headers: &HeaderMap, peer: &Peer) -> Result<Arc<Caller>, Status> {
@@ -92,6 +114,19 @@ mod tests {
             .iter()
             .map(|value| (AUTHORIZATION, HeaderValue::from_str(value).unwrap()));
         values.collect()
+    }
+
+    #[test]
+    fn a_request_id_is_taken_as_far_as_it_can_be_read_again() {
+        let of = |text: &'static str| {
+            let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            request_id(&HeaderMap::from_iter([(REQUEST_ID, value)]))
+        };
+        assert_eq!(of("change-4711"), "change-4711");
+        for none in ["", "two words", "tab\there", "\u{e4}"] {
+            assert_eq!(of(none), "", "{none}");
+        }
+        assert_eq!(request_id(&HeaderMap::new()), "");
     }
 
     #[test]

@@ -172,10 +172,11 @@ fn told(status: ServingStatus) -> HealthCheckResponse {
 }
 
 /// The names of our services.
-const OURS: [&str; 3] = [
+const OURS: [&str; 4] = [
     <pb::email_otp_authenticator_server::EmailOtpAuthenticatorServer<()> as NamedService>::NAME,
     <pb::mail_sender_policy_server::MailSenderPolicyServer<()> as NamedService>::NAME,
     <pb::mail_outbox_server::MailOutboxServer<()> as NamedService>::NAME,
+    <pb::mail_audit_server::MailAuditServer<()> as NamedService>::NAME,
 ];
 
 #[cfg(test)]

@@ -93,6 +93,7 @@ static METHODS: &[Method] = &[
     call("/mailfactor.v1.MailInbox/TestInbox", ADMINS),
     call("/mailfactor.v1.MailInbox/CheckInbox", ADMINS),
     method("/mailfactor.v1.MailOutbox/WatchEntries", READERS, Kind::Watch),
+    call("/mailfactor.v1.MailAudit/ListAuditEvents", READERS),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),
     method("/grpc.health.v1.Health/Watch", Access::Public, Kind::Watch),
 ];

@@ -4,7 +4,7 @@
 //! A connection passes `accept` (TLS, the whole preface, in time) and is served by `connection` until it ends or the
 //! process does. A request passes `porch`, step by step: its headers (`request`), its method (`methods`), room for it
 //! (`load`), its caller (`caller`), its one message. Then tonic decodes it, and one of the services (`authenticator`,
-//! `policy`, `outbox`, `inbox`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
+//! `policy`, `outbox`, `audit`, `inbox`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod accept;
+mod audit;
 mod authenticator;
 mod caller;
 mod connection;
@@ -156,8 +157,9 @@ impl Door {
         soft: &CancellationToken,
     ) -> Result<Routes, DoorError> {
         use pb::{
-            email_otp_authenticator_server::EmailOtpAuthenticatorServer, mail_inbox_server::MailInboxServer,
-            mail_outbox_server::MailOutboxServer, mail_sender_policy_server::MailSenderPolicyServer,
+            email_otp_authenticator_server::EmailOtpAuthenticatorServer, mail_audit_server::MailAuditServer,
+            mail_inbox_server::MailInboxServer, mail_outbox_server::MailOutboxServer,
+            mail_sender_policy_server::MailSenderPolicyServer,
         };
         let limit = self.settings.message_limit;
         let authenticator = authenticator::Authenticator {
@@ -174,6 +176,9 @@ impl Door {
             inboxes: Arc::clone(&self.inboxes),
             soft: soft.clone(),
         };
+        let audit = audit::Audit {
+            office: Arc::clone(&self.office),
+        };
         let inbox = inbox::Inbox {
             inboxes: Arc::clone(&self.inboxes),
         };
@@ -181,6 +186,7 @@ impl Door {
             Routes::new(EmailOtpAuthenticatorServer::new(authenticator).max_decoding_message_size(limit))
                 .add_service(MailSenderPolicyServer::new(policy).max_decoding_message_size(limit))
                 .add_service(MailOutboxServer::new(outbox).max_decoding_message_size(limit))
+                .add_service(MailAuditServer::new(audit).max_decoding_message_size(limit))
                 .add_service(MailInboxServer::new(inbox).max_decoding_message_size(limit))
                 .add_service(health::service(health.clone(), soft.clone()));
         if self.settings.reflection {

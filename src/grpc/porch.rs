@@ -100,7 +100,8 @@ impl Porch {
         // The key has done its work; nobody behind the door has a use for it.
         parts.headers.remove(header::AUTHORIZATION);
         if let Some(caller) = caller {
-            parts.extensions.insert(caller);
+            let visitor = caller::visitor(caller, &parts.headers, peer);
+            parts.extensions.insert(visitor);
         }
         let body = if method.kind == Kind::Dialogue {
             Body::new(Ending::new(body, self.soft.clone()))

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Note,
         caller::{ApiKey, Caller, CallerId, CertificateDigest, KeyDigest, Role},
         clock::Timestamp,
     },
@@ -191,15 +192,15 @@ struct Known(Vec<Caller>);
 
 #[async_trait]
 impl Callers for Known {
-    async fn add(&self, _: Caller) -> StoreResult<CallerWrite> {
+    async fn add(&self, _: Caller, _: &Note) -> StoreResult<CallerWrite> {
         Ok(CallerWrite::Taken)
     }
 
-    async fn rotate(&self, _: CallerId, _: KeyDigest, _: Timestamp) -> StoreResult<CallerWrite> {
+    async fn rotate(&self, _: CallerId, _: KeyDigest, _: Timestamp, _: &Note) -> StoreResult<CallerWrite> {
         Ok(CallerWrite::Unknown)
     }
 
-    async fn remove(&self, _: CallerId) -> StoreResult<CallerWrite> {
+    async fn remove(&self, _: CallerId, _: &Note) -> StoreResult<CallerWrite> {
         Ok(CallerWrite::Unknown)
     }
 

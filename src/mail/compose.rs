@@ -81,19 +81,20 @@ fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
     let name = Some(parts.sender.display_name.trim()).filter(|name| !name.is_empty());
     let from = Mailbox::new(name.map(str::to_owned), mailbox_address(&parts.sender.address)?);
     let seconds = u64::try_from(parts.date.as_micros()).unwrap_or(0) / 1_000_000;
-    let mut builder = Message::builder()
+    let builder = Message::builder()
         .from(from)
-        .to(Mailbox::new(None, mailbox_address(parts.recipient)?))
+        .to(Mailbox::new(None, mailbox_address(parts.recipient)?));
+    let mut builder = match encoded_word::subject(parts.subject) {
+        Some(header) => builder.raw_header(header),
+        None => builder.subject(parts.subject),
+    };
+    builder = builder
         .date(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)))
         .message_id(Some(bracketed(parts.message_id)))
         // RFC 3834, 5: no out-of-office notice answers it. The second one tells Exchange.
         .raw_header(plain_header("Auto-Submitted", "auto-generated"))
         .raw_header(plain_header("X-Auto-Response-Suppress", "All"))
         .raw_header(plain_header("Content-Language", parts.language));
-    builder = match encoded_word::subject(parts.subject) {
-        Some(header) => builder.raw_header(header),
-        None => builder.subject(parts.subject),
-    };
     if let Some(reply_to) = &parts.sender.reply_to {
         builder = builder.reply_to(Mailbox::new(None, mailbox_address(reply_to)?));
     }

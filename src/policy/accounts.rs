@@ -9,11 +9,12 @@ use super::{
 use crate::{
     domain::{
         account::{Account, AccountDraft, AccountSettings, Secret},
-        caller::Caller,
+        audit::Action,
         delivery::ConnectionReport,
         id::AccountId,
         oauth::OauthSecret,
         violation::Violations,
+        visitor::Visitor,
     },
     store::{AccountWrite, StoreError},
 };
@@ -76,7 +77,7 @@ impl Office {
     #[tracing::instrument(name = "policy.create_account", skip_all)]
     pub async fn create_account(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         input: AccountInput,
     ) -> Result<SavedAccount, AccountError> {
         let id = AccountId::random(&*self.entropy);
@@ -88,7 +89,12 @@ impl Office {
         let trial = self.try_out(&imagined).await;
         imagined.settings.enabled &= trial.passed();
         let settings = imagined.settings;
-        let mut account = written(self.accounts.create(id, settings, self.clock.now()).await?)?;
+        let note = self.note(caller, Action::AccountCreate);
+        let write = self
+            .accounts
+            .create(id, settings, self.clock.now(), &note)
+            .await?;
+        let mut account = written(write)?;
         self.note_proof(&mut account, trial.proof).await?;
         tell(caller, &account, "account created");
         Ok(SavedAccount {
@@ -135,7 +141,7 @@ impl Office {
     #[tracing::instrument(name = "policy.update_account", skip_all, fields(account.id = %id))]
     pub async fn update_account(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         id: AccountId,
         input: AccountInput,
         mask: &[String],
@@ -144,6 +150,7 @@ impl Office {
         check_mask(mask)?;
         // Sealed once: a password leaves this function only sealed.
         let input = self.sealed(id, "account.", input)?;
+        let note = self.note(caller, Action::AccountUpdate);
         let (mut passed, mut report) = (None, None);
         for _ in 0..TRIES {
             let current = self.accounts.find(id).await?.ok_or(AccountError::Unknown)?;
@@ -170,7 +177,7 @@ impl Office {
             report = trial.report.or(report);
             let write = self
                 .accounts
-                .update(id, settings, Some(based_on), self.clock.now())
+                .update(id, settings, Some(based_on), self.clock.now(), &note)
                 .await?;
             match written(write) {
                 Err(AccountError::Stale) if version.is_none() => {}
@@ -190,12 +197,13 @@ impl Office {
     #[tracing::instrument(name = "policy.delete_account", skip_all)]
     pub async fn delete_account(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         account: &AccountRef,
         version: Option<i64>,
     ) -> Result<(), AccountError> {
         let id = self.account(account).await?.id;
-        let account = written(self.accounts.delete(id, version).await?)?;
+        let note = self.note(caller, Action::AccountDelete);
+        let account = written(self.accounts.delete(id, version, &note).await?)?;
         tell(caller, &account, "account deleted");
         Ok(())
     }
@@ -204,11 +212,13 @@ impl Office {
     #[tracing::instrument(name = "policy.set_default_account", skip_all)]
     pub async fn set_default_account(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         account: &AccountRef,
     ) -> Result<Account, AccountError> {
         let id = self.account(account).await?.id;
-        let account = written(self.accounts.set_default(id, self.clock.now()).await?)?;
+        let note = self.note(caller, Action::AccountSetDefault);
+        let write = self.accounts.set_default(id, self.clock.now(), &note).await?;
+        let account = written(write)?;
         tell(caller, &account, "default account set");
         Ok(self.judged(account))
     }
@@ -293,7 +303,7 @@ fn written(write: AccountWrite) -> Result<Account, AccountError> {
 }
 
 /// For the record of who changed what.
-fn tell(caller: &Caller, account: &Account, what: &'static str) {
+fn tell(caller: &Visitor, account: &Account, what: &'static str) {
     tracing::info!(
         caller.name = %caller.name,
         account.name = %account.settings.name,

@@ -8,10 +8,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     domain::{address::LocalPart, clock::Clock, entropy::Entropy, keyring::Keyring},
     mail::{Library, Transports},
-    store::{Accounts, Outbox, Policies, Templates, handoff::Handoff, policy_book::PolicyBook},
+    store::{Accounts, Audit, Outbox, Policies, Templates, handoff::Handoff, policy_book::PolicyBook},
 };
 
 mod accounts;
+mod audit;
 mod export;
 mod gate;
 mod inbox_merge;
@@ -33,6 +34,7 @@ pub use crate::{
     store::Sending,
 };
 pub use accounts::{AccountError, AccountInput, AccountRef};
+pub use audit::{Action, ActorKind, AuditEvent, AuditFilter, AuditKey, AuditPage};
 pub use gate::Gate;
 pub use inbox_merge::UPDATABLE_INBOX;
 pub use inboxes::{InboxError, InboxInput, InboxOffice, InboxRef, InboxTarget};
@@ -61,6 +63,8 @@ pub struct Office {
     pub accounts: Arc<dyn Accounts>,
     /// Mails owed.
     pub outbox: Arc<dyn Outbox>,
+    /// What was done.
+    pub audit: Arc<dyn Audit>,
     /// Policies as they are set at run time.
     pub set_policies: Arc<dyn Policies>,
     /// The policies in force.

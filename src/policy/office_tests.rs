@@ -15,6 +15,7 @@ use crate::{
         keyring::KeyId,
         message::Mail,
         otp_policy::Configured,
+        visitor::Visitor,
     },
     mail::MailSettings,
     store::{
@@ -39,7 +40,7 @@ pub(super) struct House {
     store: SqlStore,
     pub(super) office: Office,
     tray: Tray,
-    admin: Caller,
+    admin: Visitor,
 }
 
 impl House {
@@ -67,6 +68,7 @@ impl House {
             keyring,
             accounts: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
+            audit: Arc::new(store.clone()),
             set_policies: Arc::new(store.clone()),
             policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             transports: Arc::new(transports),
@@ -89,7 +91,7 @@ impl House {
             store,
             office,
             tray,
-            admin: caller(1),
+            admin: visitor(caller(1)),
         }
     }
 
@@ -107,6 +109,14 @@ impl House {
         };
         let place = Account::secret_place(&account.id);
         self.office.keyring.open(&place, sealed).unwrap()
+    }
+}
+
+fn visitor(caller: Caller) -> Visitor {
+    Visitor {
+        caller: Arc::new(caller),
+        peer: "192.0.2.7:4711".parse().unwrap(),
+        request_id: "change-1".into(),
     }
 }
 
@@ -425,7 +435,11 @@ async fn the_gate_knows_keys_and_forgets_callers_in_time() {
     let key = ApiKey::random(known.id, &SystemEntropy);
     known.keys = vec![key.digest()];
     let store = Arc::new(house.store.clone());
-    house.store.add(known.clone()).await.unwrap();
+    house
+        .store
+        .add(known.clone(), &crate::store::contract::note())
+        .await
+        .unwrap();
     let gate = Gate::new(store, Duration::from_hours(1));
     assert_eq!(
         gate.by_key(&key).await.unwrap().map(|caller| caller.id),
@@ -441,13 +455,20 @@ async fn the_gate_knows_keys_and_forgets_callers_in_time() {
     let early = ApiKey::random(stranger.id, &SystemEntropy);
     assert!(gate.by_key(&early).await.unwrap().is_none());
     // What was asked is kept: the removal and the addition are seen once that is over.
-    house.store.remove(known.id).await.unwrap();
     house
         .store
-        .add(Caller {
-            keys: vec![early.digest()],
-            ..stranger
-        })
+        .remove(known.id, &crate::store::contract::note())
+        .await
+        .unwrap();
+    house
+        .store
+        .add(
+            Caller {
+                keys: vec![early.digest()],
+                ..stranger
+            },
+            &crate::store::contract::note(),
+        )
         .await
         .unwrap();
     assert!(gate.by_key(&key).await.unwrap().is_some());

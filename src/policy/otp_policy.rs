@@ -4,11 +4,12 @@
 use super::Office;
 use crate::{
     domain::{
-        caller::Caller,
+        audit::{Action, Note},
         clock::Timestamp,
         otp_policy::{OtpPolicy, Policies, is_event_name},
         policy_draft::PolicyDraft,
         violation::Violations,
+        visitor::Visitor,
     },
     store::{Sending, SetPolicies, SetPolicy, StoreError},
 };
@@ -84,7 +85,7 @@ impl Office {
     #[tracing::instrument(name = "policy.update_otp_policy", skip_all)]
     pub async fn update_otp_policy(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         event: &str,
         draft: PolicyDraft,
         paths: &[&'static str],
@@ -96,7 +97,8 @@ impl Office {
                 now.copy(path, &draft);
             }
         };
-        let view = self.change(event, version, change).await?;
+        let note = self.note(caller, Action::PolicyUpdate);
+        let view = self.change(event, version, &note, change).await?;
         tell(caller, &view, "policy set");
         Ok(view)
     }
@@ -105,7 +107,7 @@ impl Office {
     #[tracing::instrument(name = "policy.reset_otp_policy", skip_all)]
     pub async fn reset_otp_policy(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         event: &str,
         paths: &[&'static str],
         version: Option<i64>,
@@ -116,14 +118,15 @@ impl Office {
                 now.copy(path, &nothing);
             }
         };
-        let view = self.change(event, version, change).await?;
+        let note = self.note(caller, Action::PolicyReset);
+        let view = self.change(event, version, &note, change).await?;
         tell(caller, &view, "policy reset");
         Ok(view)
     }
 
     /// Makes an event; its policy is the default until something is set.
     #[tracing::instrument(name = "policy.create_event", skip_all)]
-    pub async fn create_event(&self, caller: &Caller, event: &str) -> Result<PolicyView, PolicyError> {
+    pub async fn create_event(&self, caller: &Visitor, event: &str) -> Result<PolicyView, PolicyError> {
         if !is_event_name(event) {
             let mut faults = Violations::new();
             faults.add("event", "must be 1 to 64 of: letters, digits, `.`, `_`, `-`");
@@ -137,9 +140,10 @@ impl Office {
             return Err(PolicyError::TooManyEvents);
         }
         let nothing = PolicyDraft::default();
+        let note = self.note(caller, Action::EventCreate);
         let written = self
             .set_policies
-            .put(event, &nothing, 0, self.clock.now())
+            .put(event, &nothing, 0, self.clock.now(), &note)
             .await?;
         if written.is_none() {
             return Err(PolicyError::EventExists);
@@ -153,13 +157,14 @@ impl Office {
     #[tracing::instrument(name = "policy.delete_event", skip_all)]
     pub async fn delete_event(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         event: &str,
         version: Option<i64>,
     ) -> Result<(), PolicyError> {
         if self.policies.configured().events.contains_key(event) {
             return Err(PolicyError::EventConfigured);
         }
+        let note = self.note(caller, Action::EventDelete);
         for _ in 0..TRIES {
             let set = self.set_policies.all().await?;
             let view = self.view(&set, event).filter(|view| !view.event.is_empty());
@@ -167,7 +172,7 @@ impl Office {
             if version.is_some_and(|version| version != view.version) {
                 return Err(PolicyError::Stale);
             }
-            if self.set_policies.forget(event, view.version).await? {
+            if self.set_policies.forget(event, view.version, &note).await? {
                 self.policies.read().await?;
                 tell(caller, &view, "event deleted");
                 return Ok(());
@@ -184,13 +189,14 @@ impl Office {
 
     /// Moves the master switch.
     #[tracing::instrument(name = "policy.set_sending", skip_all)]
-    pub async fn set_sending(&self, caller: &Caller, enabled: bool) -> Result<Sending, StoreError> {
+    pub async fn set_sending(&self, caller: &Visitor, enabled: bool) -> Result<Sending, StoreError> {
         let sending = Sending {
             enabled,
             changed_by: caller.name.clone(),
             changed_at: Some(self.clock.now()),
         };
-        self.set_policies.set_sending(sending.clone()).await?;
+        let note = self.note(caller, Action::SendingSet);
+        self.set_policies.set_sending(sending.clone(), &note).await?;
         self.policies.read().await?;
         tracing::warn!(caller.name = %caller.name, enabled, "the master switch of sending was set");
         Ok(sending)
@@ -201,6 +207,7 @@ impl Office {
         &self,
         event: &str,
         version: Option<i64>,
+        note: &Note,
         change: impl Fn(&mut PolicyDraft) + Send + Sync,
     ) -> Result<PolicyView, PolicyError> {
         for _ in 0..TRIES {
@@ -223,7 +230,10 @@ impl Office {
             };
             set.by_event.insert(event.to_owned(), tried);
             self.check_all(&set, event)?;
-            let written = self.set_policies.put(event, &draft, current.version, now).await?;
+            let written = self
+                .set_policies
+                .put(event, &draft, current.version, now, note)
+                .await?;
             if written.is_some() {
                 let set = self.policies.read().await?;
                 return self.view(&set, event).ok_or(PolicyError::EventUnknown);
@@ -301,7 +311,7 @@ impl Office {
 }
 
 /// For the record of who changed what.
-fn tell(caller: &Caller, view: &PolicyView, what: &'static str) {
+fn tell(caller: &Visitor, view: &PolicyView, what: &'static str) {
     tracing::info!(
         caller.name = %caller.name,
         policy.event = %view.event,

@@ -2,7 +2,7 @@
 
 use super::{Entry, Office, OutboxError};
 use crate::{
-    domain::{caller::Caller, delivery::DeliveryState, id::EntryId},
+    domain::{audit::Action, delivery::DeliveryState, id::EntryId, visitor::Visitor},
     store::{Requeued, StoreError},
 };
 
@@ -29,8 +29,9 @@ impl From<StoreError> for RequeueError {
 impl Office {
     /// Makes a failed entry due at once.
     #[tracing::instrument(name = "policy.requeue_entry", skip_all, fields(entry.id = %id))]
-    pub async fn requeue_entry(&self, caller: &Caller, id: EntryId) -> Result<Entry, RequeueError> {
-        match self.outbox.requeue(id, self.clock.now()).await? {
+    pub async fn requeue_entry(&self, caller: &Visitor, id: EntryId) -> Result<Entry, RequeueError> {
+        let note = self.note(caller, Action::OutboxRequeue);
+        match self.outbox.requeue(id, self.clock.now(), &note).await? {
             Requeued::Unknown => Err(OutboxError::Unknown.into()),
             Requeued::NotFailed => Err(RequeueError::NotFailed),
             Requeued::Expired => Err(RequeueError::Expired),

@@ -4,9 +4,10 @@ use super::{Office, StoreError};
 pub use crate::mail::{Layer as Shown, Sample};
 use crate::{
     domain::{
-        caller::Caller,
+        audit::Action,
         template::{Template, TemplateKey, TemplateParts},
         violation::Violations,
+        visitor::Visitor,
     },
     mail::check_template,
     store::TemplateWrite,
@@ -49,7 +50,7 @@ impl Office {
     #[tracing::instrument(name = "policy.update_template", skip_all)]
     pub async fn update_template(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         key: TemplateKey,
         parts: TemplateParts,
         version: Option<i64>,
@@ -59,7 +60,9 @@ impl Office {
             subject: parts.subject.trim().to_owned(),
             ..parts
         };
-        let write = self.templates.save(key, parts, version, self.clock.now()).await?;
+        let note = self.note(caller, Action::TemplateUpdate);
+        let now = self.clock.now();
+        let write = self.templates.save(key, parts, version, now, &note).await?;
         self.library.forget().await;
         let template = written(write)?;
         tell(caller, &template, "template changed");
@@ -70,11 +73,12 @@ impl Office {
     #[tracing::instrument(name = "policy.reset_template", skip_all)]
     pub async fn reset_template(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         key: TemplateKey,
         version: Option<i64>,
     ) -> Result<Shown, TemplateError> {
-        let write = self.templates.reset(key.clone(), version).await?;
+        let note = self.note(caller, Action::TemplateReset);
+        let write = self.templates.reset(key.clone(), version, &note).await?;
         self.library.forget().await;
         tell(caller, &written(write)?, "template reset");
         self.template(&key).await
@@ -113,7 +117,7 @@ fn written(write: TemplateWrite) -> Result<Template, TemplateError> {
 }
 
 /// For the record of who changed what.
-fn tell(caller: &Caller, template: &Template, what: &'static str) {
+fn tell(caller: &Visitor, template: &Template, what: &'static str) {
     tracing::info!(
         caller.name = %caller.name,
         template.purpose = template.key.purpose.name(),

@@ -9,13 +9,13 @@ use crate::{
     domain::{
         account::{Account, AccountDraft, Secret},
         address::EmailAddress,
-        caller::Caller,
         delivery::{ConnectionReport, DeliveryState},
         id::{AccountId, EntryId},
         message::{Mail, TestMail, message_id},
         preset::Preset,
         text::{check_line, check_lines},
         violation::Violations,
+        visitor::Visitor,
     },
     store::{Entry, MailKind, NewEntry, StoreError},
 };
@@ -80,7 +80,7 @@ impl Office {
     #[tracing::instrument(name = "policy.test_connection", skip_all, fields(caller.name = %caller.name))]
     pub async fn test_connection(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         target: TestTarget,
         recipient: &str,
     ) -> Result<ConnectionReport, TestError> {
@@ -112,7 +112,11 @@ impl Office {
 
     /// Sends a test message through the outbox and the worker.
     #[tracing::instrument(name = "policy.send_test_message", skip_all, fields(caller.name = %caller.name))]
-    pub async fn send_test_message(&self, caller: &Caller, message: TestMessage) -> Result<Entry, TestError> {
+    pub async fn send_test_message(
+        &self,
+        caller: &Visitor,
+        message: TestMessage,
+    ) -> Result<Entry, TestError> {
         if !self.policies.current().sending {
             return Err(TestError::SendingDisabled);
         }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::StoreResult;
 use crate::domain::{
     account::{Account, AccountSettings, Proof},
+    audit::Note,
     clock::Timestamp,
     id::AccountId,
 };
@@ -35,6 +36,7 @@ pub trait Accounts: Send + Sync {
         id: AccountId,
         settings: AccountSettings,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<AccountWrite>;
 
     /// Changes one, from the version that is named, if one is.
@@ -44,13 +46,14 @@ pub trait Accounts: Send + Sync {
         settings: AccountSettings,
         version: Option<i64>,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<AccountWrite>;
 
     /// Deletes one; the default only as the last. Answers with what was there.
-    async fn delete(&self, id: AccountId, version: Option<i64>) -> StoreResult<AccountWrite>;
+    async fn delete(&self, id: AccountId, version: Option<i64>, note: &Note) -> StoreResult<AccountWrite>;
 
     /// Makes an enabled account the default.
-    async fn set_default(&self, id: AccountId, now: Timestamp) -> StoreResult<AccountWrite>;
+    async fn set_default(&self, id: AccountId, now: Timestamp, note: &Note) -> StoreResult<AccountWrite>;
 
     /// Notes the connection test that was passed last. No change: the version stays. Of an account that is gone, nothing.
     async fn note_test(&self, id: AccountId, proof: Proof) -> StoreResult<()>;

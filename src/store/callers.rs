@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::StoreResult;
 use crate::domain::{
+    audit::Note,
     caller::{Caller, CallerId, CertificateDigest, KeyDigest},
     clock::Timestamp,
 };
@@ -23,13 +24,19 @@ pub enum CallerWrite {
 #[async_trait]
 pub trait Callers: Send + Sync {
     /// Adds one.
-    async fn add(&self, caller: Caller) -> StoreResult<CallerWrite>;
+    async fn add(&self, caller: Caller, note: &Note) -> StoreResult<CallerWrite>;
 
     /// Adds a key; of the older ones only the newest stays live.
-    async fn rotate(&self, id: CallerId, key: KeyDigest, now: Timestamp) -> StoreResult<CallerWrite>;
+    async fn rotate(
+        &self,
+        id: CallerId,
+        key: KeyDigest,
+        now: Timestamp,
+        note: &Note,
+    ) -> StoreResult<CallerWrite>;
 
     /// Removes one with all its keys.
-    async fn remove(&self, id: CallerId) -> StoreResult<CallerWrite>;
+    async fn remove(&self, id: CallerId, note: &Note) -> StoreResult<CallerWrite>;
 
     /// Looks one up.
     async fn find(&self, id: CallerId) -> StoreResult<Option<Caller>>;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{NewEntry, StoreResult};
 use crate::domain::{
+    audit::Note,
     budget::{GuessLimits, Lock, SendLimits},
     challenge::{Challenge, Verdict},
     clock::Timestamp,
@@ -144,9 +145,10 @@ pub trait Budgets: Send + Sync {
     /// The lock that holds for a user at `now`, and the failures counted.
     async fn guesses(&self, user: Subject, now: Timestamp) -> StoreResult<(u32, Option<Lock>)>;
 
-    /// Lifts a user's lock and forgets the failures. `false`: there were none.
-    async fn unlock(&self, user: Subject) -> StoreResult<bool>;
+    /// Lifts a user's lock and forgets the failures. `false`: there were none. The audit calls the user
+    /// by `name`: no whole address.
+    async fn unlock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<bool>;
 
     /// Locks a user until unlocked.
-    async fn lock(&self, user: Subject) -> StoreResult<()>;
+    async fn lock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<()>;
 }

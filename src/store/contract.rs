@@ -11,19 +11,21 @@ use std::{
 };
 
 use super::{
-    Accounts, Budgets, Callers, Challenges, Charge, Confirmations, Guess, Inboxes, MailKind, NewEntry,
+    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, Guess, Inboxes, MailKind, NewEntry,
     Outbox, Policies, Probe, RefreshTokens, Reports, Seals, Start, Templates,
 };
 use crate::domain::{
+    audit::{Action, Actor, Note},
     budget::{GuessLimits, SendLimits},
     caller::CallerId,
     challenge::{Challenge, Purpose, State},
     clock::{Clock, Timestamp},
     code::{CodeKey, CodeNumbers, CodeSpec},
-    id::{ChallengeId, EntryId, LeaseId},
+    id::{AuditId, ChallengeId, EntryId, LeaseId},
     keyring::{KeyId, Sealed, Subject},
 };
 
+pub(crate) mod audit;
 pub(crate) mod challenges;
 pub(crate) mod inboxes;
 pub(crate) mod outbox;
@@ -46,6 +48,7 @@ pub(crate) trait Store:
     + RefreshTokens
     + Outbox
     + Accounts
+    + Audit
     + Callers
     + Policies
     + Post
@@ -63,6 +66,7 @@ impl<
         + RefreshTokens
         + Outbox
         + Accounts
+        + Audit
         + Callers
         + Policies
         + Post
@@ -113,6 +117,9 @@ macro_rules! keeps_every_contract {
             the_master_switch_stays_where_it_was_put);
         $crate::store::contract::keeps_every_contract!(@refresh_tokens $place;
             a_token_is_used_by_one_at_a_time, a_late_turn_changes_nothing, unused_tokens_are_forgotten);
+        $crate::store::contract::keeps_every_contract!(@audit $place;
+            every_change_leaves_one_event, what_is_refused_leaves_none, events_are_paged_and_filtered,
+            old_events_are_forgotten);
         $crate::store::contract::keeps_every_contract!(@inboxes $place;
             an_inbox_comes_back_whole, an_inbox_is_changed_over_the_version_that_is_named, one_reads_an_inbox_at_a_time,
             failed_checks_are_counted_until_one_succeeds,
@@ -171,6 +178,22 @@ pub(crate) const SENDS: SendLimits = SendLimits {
     refill: Duration::from_mins(10),
     per_day: 20,
 };
+
+/// What goes along with a change that nobody looks at.
+pub(crate) fn note() -> Note {
+    note_of(Action::AccountUpdate)
+}
+
+/// What goes along with a change.
+pub(crate) fn note_of(action: Action) -> Note {
+    Note {
+        id: AuditId::from_bytes(unique()),
+        action,
+        actor: Actor::caller(CallerId::parse("00000000000000aa").unwrap(), "ops"),
+        peer: "192.0.2.7:4711".into(),
+        request_id: "change-1".into(),
+    }
+}
 
 /// Sixteen bytes that no other call gives.
 pub(crate) fn unique() -> [u8; 16] {

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 
 pub mod account_book;
 mod accounts;
+mod audit;
 pub mod cached;
 mod callers;
 mod challenges;
@@ -35,6 +36,7 @@ pub mod sql;
 mod templates;
 
 pub use accounts::{AccountWrite, Accounts};
+pub use audit::{Audit, AuditFilter, AuditKey};
 pub use callers::{CallerWrite, Callers};
 pub use challenges::{
     Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{ChangeKey, Changed, Charge, StoreResult};
 use crate::domain::{
+    audit::Note,
     clock::Timestamp,
     delivery::{DeliveryState, SendFailure, Stage},
     id::{ChallengeId, EntryId, LeaseId},
@@ -310,7 +311,7 @@ pub trait Outbox: Send + Sync {
     async fn withdraw(&self, challenge: ChallengeId) -> StoreResult<()>;
 
     /// Makes a failed mail due at once, if its code still lives at `now`.
-    async fn requeue(&self, id: EntryId, now: Timestamp) -> StoreResult<Requeued>;
+    async fn requeue(&self, id: EntryId, now: Timestamp, note: &Note) -> StoreResult<Requeued>;
 
     /// The newest mail of a challenge.
     async fn newest(&self, challenge: ChallengeId) -> StoreResult<Option<Entry>>;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::StoreResult;
-use crate::domain::{clock::Timestamp, policy_draft::PolicyDraft};
+use crate::domain::{audit::Note, clock::Timestamp, policy_draft::PolicyDraft};
 
 /// What is set for an event, or for the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,11 +61,12 @@ pub trait Policies: Send + Sync {
         draft: &PolicyDraft,
         based_on: i64,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<Option<SetPolicy>>;
 
     /// Removes what is set for an event, if its version is still `based_on`. `false`: it is not.
-    async fn forget(&self, event: &str, based_on: i64) -> StoreResult<bool>;
+    async fn forget(&self, event: &str, based_on: i64, note: &Note) -> StoreResult<bool>;
 
     /// Moves the master switch.
-    async fn set_sending(&self, sending: Sending) -> StoreResult<()>;
+    async fn set_sending(&self, sending: Sending, note: &Note) -> StoreResult<()>;
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::StoreResult;
 use crate::domain::{
+    audit::Note,
     clock::Timestamp,
     template::{Template, TemplateKey, TemplateParts},
 };
@@ -31,10 +32,11 @@ pub trait Templates: Send + Sync {
         parts: TemplateParts,
         version: Option<i64>,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<TemplateWrite>;
 
     /// Removes one, so that the built-in one counts again.
-    async fn reset(&self, key: TemplateKey, version: Option<i64>) -> StoreResult<TemplateWrite>;
+    async fn reset(&self, key: TemplateKey, version: Option<i64>, note: &Note) -> StoreResult<TemplateWrite>;
 
     /// Looks one up.
     async fn find(&self, key: TemplateKey) -> StoreResult<Option<Template>>;

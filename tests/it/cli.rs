@@ -60,6 +60,7 @@ async fn every_command_explains_itself() {
             "account show",
             "account test",
             "account update",
+            "audit list",
             "caller add",
             "caller list",
             "caller remove",

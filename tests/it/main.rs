@@ -18,6 +18,7 @@ mod harness;
 
 mod access;
 mod accounts;
+mod audit;
 mod canary;
 mod cancel;
 mod cli;

@@ -17,7 +17,7 @@ use tonic_types::StatusExt as _;
 
 use super::harness::{
     client::Client,
-    in_time, letter,
+    in_time, letter, note,
     service::{Home, Service, metrics_page},
     smtp::{Act, At, SmtpServer},
 };
@@ -572,7 +572,7 @@ async fn what_another_process_sets_is_in_force_within_seconds() {
         ..PolicyDraft::default()
     };
     let now = Timestamp::from_micros(1);
-    store.put("", &draft, 0, now).await.unwrap().unwrap();
+    store.put("", &draft, 0, now, &note()).await.unwrap().unwrap();
     in_time(async {
         // Each start is of a user that does not exist, for a caller that is not told: no budget of ann's is spent.
         let mut users = 0..;

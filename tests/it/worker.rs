@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    CountingEntropy, ManualClock, in_time, keyring,
+    CountingEntropy, ManualClock, in_time, keyring, note,
     smtp::{Act, At, SmtpServer},
 };
 
@@ -74,7 +74,10 @@ impl PostRoom {
             volume: Volume::default(),
         };
         let id = AccountId::from_bytes([1; 16]);
-        room.store.create(id, settings, room.clock.now()).await.unwrap();
+        room.store
+            .create(id, settings, room.clock.now(), &note())
+            .await
+            .unwrap();
         room
     }
 
@@ -427,7 +430,9 @@ async fn a_template_that_breaks_gives_way_to_the_built_in_one_and_the_attempt_sa
         };
         let key = TemplateKey::new(Purpose::Login, "", "en");
         let now = room.clock.now();
-        Templates::save(&room.store, key, parts, None, now).await.unwrap();
+        Templates::save(&room.store, key, parts, None, now, &note())
+            .await
+            .unwrap();
         room.worker.library.forget().await;
         let id = room.owe().await;
         assert_eq!(room.step().await, states(DeliveryState::Sent));

@@ -3,6 +3,7 @@
 use clap::Args;
 use prost_types::Timestamp;
 
+use super::super::show;
 use crate::pb::v1 as pb;
 
 /// Filters; all that are given must hold.
@@ -25,10 +26,10 @@ pub(super) struct Filters {
     #[arg(long, default_value = "", hide_default_value = true)]
     text: String,
     /// Submitted at or after this moment (UTC), such as 2026-01-31 or 2026-01-31T08:30:00Z.
-    #[arg(long, value_parser = moment, value_name = "WHEN")]
+    #[arg(long, value_parser = show::parse_moment, value_name = "WHEN")]
     from: Option<Timestamp>,
     /// Submitted before this moment (UTC).
-    #[arg(long, value_parser = moment, value_name = "WHEN")]
+    #[arg(long, value_parser = show::parse_moment, value_name = "WHEN")]
     until: Option<Timestamp>,
 }
 
@@ -58,25 +59,5 @@ fn kind(text: &str) -> Result<pb::MailKind, String> {
         "code" => Ok(pb::MailKind::Code),
         "test" => Ok(pb::MailKind::Test),
         _ => Err("must be code or test".to_owned()),
-    }
-}
-
-fn moment(text: &str) -> Result<Timestamp, String> {
-    text.parse()
-        .map_err(|_| "must be a moment such as 2026-01-31 or 2026-01-31T08:30:00Z".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_dates_or_dates_with_a_time() {
-        assert_eq!(
-            moment("2026-01-31").unwrap(),
-            moment("2026-01-31T00:00:00Z").unwrap()
-        );
-        assert_eq!(moment("1970-01-01T00:00:01Z").unwrap().seconds, 1);
-        assert!(moment("yesterday").is_err());
     }
 }

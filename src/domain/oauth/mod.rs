@@ -5,6 +5,7 @@
 
 mod draft;
 mod endpoint;
+mod proof;
 mod written;
 
 pub use draft::{MOST_SECRET, OauthDraft};

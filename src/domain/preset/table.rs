@@ -28,7 +28,7 @@ pub(super) const PRESETS: &[Preset] = &[
         ports: &[(587, StartTls)],
         authentication: true,
         secret: "password",
-        oauth: Provider::Other,
+        oauth: Provider::Microsoft365,
         senders: Senders::Any,
         per_minute: 30,
         per_day: 10_000,

@@ -2,13 +2,10 @@
 
 use super::{count, delivery, field, moment, page, reply, span};
 use crate::{
-    domain::{text::check_line, violation::Violations},
+    domain::{clock::Timestamp, id::EntryId, text::check_line, violation::Violations},
     pb::v1 as pb,
     policy::{AttemptRecord, Entry, EntryFilter, EntryNews, EntryOrder, EntrySearch, MailKind, PageKey},
 };
-
-/// How many entries a page has unless the request says, and at the most.
-const PAGE: (u32, i32) = (50, 500);
 
 /// A checked request for a page.
 #[derive(Debug)]
@@ -24,15 +21,22 @@ pub(in crate::grpc) struct Listing {
 /// A request for a page.
 pub(in crate::grpc) fn list_entries(request: pb::ListEntriesRequest) -> Result<Listing, Violations> {
     let mut faults = Violations::new();
-    let size = faults.check("page_size", page_size(request.page_size));
+    let size = faults.check("page_size", page::size(request.page_size));
     let page_token = request.page_token.clone();
     let search = search(request, &mut faults);
     let after = match page_token.as_str() {
         "" => None,
-        token => faults.check("page_token", page::open(token, &search)),
+        token => faults.check("page_token", page::open(token, &filters(&search))),
     };
     match size {
-        Some(size) if faults.is_empty() => Ok(Listing { search, after, size }),
+        Some(size) if faults.is_empty() => Ok(Listing {
+            search,
+            after: after.map(|(submitted_at, id)| PageKey {
+                submitted_at,
+                id: EntryId::from_bytes(id),
+            }),
+            size,
+        }),
         _ => Err(faults),
     }
 }
@@ -120,7 +124,26 @@ fn order(number: i32) -> Result<EntryOrder, &'static str> {
 
 /// The token of the next page; empty where there is none.
 pub(in crate::grpc) fn page_token(next: Option<PageKey>, search: &EntrySearch) -> String {
-    next.map(|key| page::token(key, search)).unwrap_or_default()
+    next.map(|key| page::token(key.submitted_at, key.id.as_bytes(), &filters(search)))
+        .unwrap_or_default()
+}
+
+fn filters(search: &EntrySearch) -> String {
+    let filter = &search.filter;
+    let mut states: Vec<i64> = filter.states.iter().map(|state| state.tag()).collect();
+    states.sort_unstable();
+    let moment = |moment: Option<Timestamp>| moment.map(Timestamp::as_micros);
+    // Debug output separates the fields beyond confusion.
+    format!(
+        "{states:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        filter.account,
+        filter.kind,
+        moment(filter.from),
+        moment(filter.until),
+        filter.order,
+        search.recipient,
+        search.text
+    )
 }
 
 /// An outbox entry.
@@ -159,13 +182,5 @@ pub(in crate::grpc) fn attempt(record: AttemptRecord) -> pb::Attempt {
         reply: reply(record.reply),
         reply_code: record.reply_code.map_or(0, i32::from),
         outcome: delivery::state(record.outcome).into(),
-    }
-}
-
-fn page_size(size: i32) -> Result<u32, &'static str> {
-    match size {
-        0 => Ok(PAGE.0),
-        size if size > PAGE.1 => Err("must be between 0 and 500"),
-        size => u32::try_from(size).map_err(|_| "must be between 0 and 500"),
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::domain::{clock::Timestamp, id::IdError, violation::Violations};
 
 mod account;
+mod audit;
 mod challenge;
 mod csv;
 mod delivery;
@@ -23,6 +24,7 @@ pub(super) use self::inbox::{
     test_inbox, update_inbox,
 };
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
+pub(super) use audit::{audit_event, audit_page_token, list_audit_events};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};
 pub(super) use csv::{csv, csv_headings};
 pub(super) use delivery::{NOT_CONNECTED, report, test_connection, test_message};

@@ -96,7 +96,9 @@ pub(crate) async fn a_repeated_request_is_answered_with_what_it_started(place: &
         Started::Opened
     ));
     // Before locks and budgets: neither refuses what was granted already.
-    Budgets::lock(&store, first.user).await.unwrap();
+    Budgets::lock(&store, first.user, "staff/ann", &note())
+        .await
+        .unwrap();
     for _ in 0..5 {
         let started = store.start(with(&challenge(1, clock.now()), 51)).await.unwrap();
         assert!(
@@ -139,7 +141,9 @@ pub(crate) async fn a_refused_start_writes_nothing(place: &impl Place) {
     let (store, clock) = open(place).await;
     let now = clock.now();
     let locked = challenge(1, now);
-    Budgets::lock(&store, locked.user).await.unwrap();
+    Budgets::lock(&store, locked.user, "staff/ann", &note())
+        .await
+        .unwrap();
     let refused = store.start(start(&locked)).await.unwrap();
     assert!(matches!(refused, Started::UserLocked(Lock::ForGood)));
     // The second budget is spent: the first must not be charged either.
@@ -327,7 +331,9 @@ pub(crate) async fn a_resend_out_of_turn_changes_nothing(place: &impl Place) {
         store.resend(spent).await.unwrap(),
         Some(Resent::OverBudget(_))
     ));
-    Budgets::lock(&store, first.user).await.unwrap();
+    Budgets::lock(&store, first.user, "staff/ann", &note())
+        .await
+        .unwrap();
     let locked = store.resend(resend(&first, 2, due)).await.unwrap();
     assert!(matches!(locked, Some(Resent::UserLocked(Lock::ForGood))));
     assert!(store.newest(first.id).await.unwrap().unwrap().state.is_open());
@@ -404,7 +410,7 @@ pub(crate) async fn a_hundred_wrong_codes_lock_for_good(place: &impl Place) {
         store.guesses(subject(1), clock.now()).await.unwrap(),
         (100, Some(Lock::ForGood))
     );
-    assert!(store.unlock(subject(1)).await.unwrap());
+    assert!(store.unlock(subject(1), "staff/ann", &note()).await.unwrap());
     opened(&store, 1, clock.now()).await;
 }
 
@@ -424,14 +430,16 @@ pub(crate) async fn a_right_code_clears_the_failures(place: &impl Place) {
 
 pub(crate) async fn an_administrator_locks_and_unlocks(place: &impl Place) {
     let (store, clock) = open(place).await;
-    assert!(!store.unlock(subject(1)).await.unwrap());
+    assert!(!store.unlock(subject(1), "staff/ann", &note()).await.unwrap());
     fail(&store, 1, 3, clock.now()).await;
-    Budgets::lock(&store, subject(1)).await.unwrap();
+    Budgets::lock(&store, subject(1), "staff/ann", &note())
+        .await
+        .unwrap();
     assert_eq!(
         store.guesses(subject(1), clock.now()).await.unwrap(),
         (3, Some(Lock::ForGood))
     );
-    assert!(store.unlock(subject(1)).await.unwrap());
+    assert!(store.unlock(subject(1), "staff/ann", &note()).await.unwrap());
     assert_eq!(store.guesses(subject(1), clock.now()).await.unwrap(), (0, None));
 }
 
@@ -543,6 +551,18 @@ pub(crate) async fn a_right_code_confirms_an_address(place: &impl Place) {
         .await
         .unwrap();
     assert_eq!(store.confirmed(subject(1)).await.unwrap(), 1);
-    assert_eq!(store.forget_confirmed(subject(1)).await.unwrap(), 1);
-    assert_eq!(store.forget_confirmed(subject(1)).await.unwrap(), 0);
+    assert_eq!(
+        store
+            .forget_confirmed(subject(1), "staff/ann", &note())
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        store
+            .forget_confirmed(subject(1), "staff/ann", &note())
+            .await
+            .unwrap(),
+        0
+    );
 }

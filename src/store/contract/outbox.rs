@@ -619,7 +619,7 @@ pub(crate) async fn a_failed_mail_is_tried_again_while_its_code_lives(place: &im
     start.entry.lease = Some(lease);
     let id = start.entry.id;
     store.start(start).await.unwrap();
-    let requeue = async |id| store.requeue(id, clock.now()).await.unwrap();
+    let requeue = async |id| store.requeue(id, clock.now(), &note()).await.unwrap();
     assert!(matches!(requeue(id).await, Requeued::NotFailed));
     assert!(matches!(
         requeue(EntryId::from_bytes(unique())).await,

@@ -58,7 +58,7 @@ pub(crate) fn settings(name: &str) -> AccountSettings {
     }
 }
 
-fn id() -> AccountId {
+pub(crate) fn id() -> AccountId {
     AccountId::from_bytes(unique())
 }
 
@@ -78,8 +78,8 @@ async fn default_of(store: &impl Store) -> Vec<String> {
 pub(crate) async fn exactly_one_account_is_the_default(place: &impl Place) {
     let (store, clock) = open(place).await;
     let now = clock.now();
-    let first = saved(store.create(id(), settings("b"), now).await.unwrap());
-    let second = saved(store.create(id(), settings("a"), now).await.unwrap());
+    let first = saved(store.create(id(), settings("b"), now, &note()).await.unwrap());
+    let second = saved(store.create(id(), settings("a"), now, &note()).await.unwrap());
     assert!(first.is_default && !second.is_default);
     let names: Vec<String> = Accounts::list(&store)
         .await
@@ -89,43 +89,65 @@ pub(crate) async fn exactly_one_account_is_the_default(place: &impl Place) {
         .collect();
     assert_eq!(names, ["a", "b"]);
     assert!(matches!(
-        Accounts::delete(&store, first.id, None).await.unwrap(),
+        Accounts::delete(&store, first.id, None, &note()).await.unwrap(),
         AccountWrite::IsDefault
     ));
     let mut disabled = settings("b");
     disabled.enabled = false;
-    let refused = store.update(first.id, disabled.clone(), None, now).await.unwrap();
+    let refused = store
+        .update(first.id, disabled.clone(), None, now, &note())
+        .await
+        .unwrap();
     assert!(matches!(refused, AccountWrite::IsDefault));
-    let moved = saved(store.set_default(second.id, now.plus(SECOND)).await.unwrap());
+    let moved = saved(
+        store
+            .set_default(second.id, now.plus(SECOND), &note())
+            .await
+            .unwrap(),
+    );
     assert_eq!(
         Some(&moved),
         Accounts::find(&store, second.id).await.unwrap().as_ref()
     );
     assert!(moved.is_default && moved.version > second.version);
     assert_eq!(default_of(&store).await, ["a"]);
-    saved(store.update(first.id, disabled, None, now).await.unwrap());
+    saved(
+        store
+            .update(first.id, disabled, None, now, &note())
+            .await
+            .unwrap(),
+    );
     assert!(matches!(
-        store.set_default(first.id, now).await.unwrap(),
+        store.set_default(first.id, now, &note()).await.unwrap(),
         AccountWrite::Disabled
     ));
     assert!(matches!(
-        store.set_default(id(), now).await.unwrap(),
+        store.set_default(id(), now, &note()).await.unwrap(),
         AccountWrite::Unknown
     ));
-    saved(Accounts::delete(&store, first.id, None).await.unwrap());
+    saved(Accounts::delete(&store, first.id, None, &note()).await.unwrap());
     assert_eq!(default_of(&store).await, ["a"]);
-    saved(Accounts::delete(&store, second.id, None).await.unwrap());
+    saved(Accounts::delete(&store, second.id, None, &note()).await.unwrap());
     assert!(Accounts::list(&store).await.unwrap().is_empty());
-    assert!(saved(store.create(id(), settings("c"), now).await.unwrap()).is_default);
+    assert!(saved(store.create(id(), settings("c"), now, &note()).await.unwrap()).is_default);
 }
 
 pub(crate) async fn an_update_names_its_version(place: &impl Place) {
     let (store, clock) = open(place).await;
-    let account = saved(store.create(id(), settings("a"), clock.now()).await.unwrap());
+    let account = saved(
+        store
+            .create(id(), settings("a"), clock.now(), &note())
+            .await
+            .unwrap(),
+    );
     let later = clock.now().plus(SECOND);
     let mut other = settings("a");
     other.server.port = 465;
-    let update = |version| store.update(account.id, other.clone(), version, later);
+    let update = async |version| {
+        store
+            .update(account.id, other.clone(), version, later, &note())
+            .await
+    };
     let changed = saved(update(Some(account.version)).await.unwrap());
     assert!(changed.version > account.version);
     assert_eq!(
@@ -138,22 +160,30 @@ pub(crate) async fn an_update_names_its_version(place: &impl Place) {
     );
     let stale = update(Some(account.version)).await.unwrap();
     assert!(matches!(stale, AccountWrite::Stale));
-    let stale = Accounts::delete(&store, account.id, Some(account.version))
+    let stale = Accounts::delete(&store, account.id, Some(account.version), &note())
         .await
         .unwrap();
     assert!(matches!(stale, AccountWrite::Stale));
     saved(update(None).await.unwrap());
-    let unknown = store.update(id(), settings("x"), None, later).await.unwrap();
+    let unknown = store
+        .update(id(), settings("x"), None, later, &note())
+        .await
+        .unwrap();
     assert!(matches!(unknown, AccountWrite::Unknown));
     assert!(matches!(
-        Accounts::delete(&store, id(), None).await.unwrap(),
+        Accounts::delete(&store, id(), None, &note()).await.unwrap(),
         AccountWrite::Unknown
     ));
 }
 
 pub(crate) async fn a_passed_test_stays_noted(place: &impl Place) {
     let (store, clock) = open(place).await;
-    let account = saved(store.create(id(), settings("a"), clock.now()).await.unwrap());
+    let account = saved(
+        store
+            .create(id(), settings("a"), clock.now(), &note())
+            .await
+            .unwrap(),
+    );
     assert_eq!(account.proof, None);
     let proof = |byte: u8| Proof {
         settings: Subject::from_bytes([byte; 32]),
@@ -167,7 +197,7 @@ pub(crate) async fn a_passed_test_stays_noted(place: &impl Place) {
     assert_eq!(found().await.version, account.version);
     saved(
         store
-            .update(account.id, settings("b"), None, clock.now())
+            .update(account.id, settings("b"), None, clock.now(), &note())
             .await
             .unwrap(),
     );
@@ -207,7 +237,12 @@ pub(crate) async fn every_secret_comes_back(place: &impl Place) {
             username: "robot".into(),
             secret,
         });
-        let account = saved(store.create(id(), settings.clone(), clock.now()).await.unwrap());
+        let account = saved(
+            store
+                .create(id(), settings.clone(), clock.now(), &note())
+                .await
+                .unwrap(),
+        );
         assert_eq!(account.settings, settings);
         assert_eq!(Accounts::find(&store, account.id).await.unwrap(), Some(account));
     }
@@ -216,11 +251,14 @@ pub(crate) async fn every_secret_comes_back(place: &impl Place) {
 pub(crate) async fn names_of_accounts_are_unique(place: &impl Place) {
     let (store, clock) = open(place).await;
     let now = clock.now();
-    saved(store.create(id(), settings("a"), now).await.unwrap());
-    let second = saved(store.create(id(), settings("b"), now).await.unwrap());
-    let taken = store.create(id(), settings("a"), now).await.unwrap();
+    saved(store.create(id(), settings("a"), now, &note()).await.unwrap());
+    let second = saved(store.create(id(), settings("b"), now, &note()).await.unwrap());
+    let taken = store.create(id(), settings("a"), now, &note()).await.unwrap();
     assert!(matches!(taken, AccountWrite::NameTaken));
-    let taken = store.update(second.id, settings("a"), None, now).await.unwrap();
+    let taken = store
+        .update(second.id, settings("a"), None, now, &note())
+        .await
+        .unwrap();
     assert!(matches!(taken, AccountWrite::NameTaken));
     assert_eq!(Accounts::find(&store, second.id).await.unwrap(), Some(second));
     assert_eq!(Accounts::list(&store).await.unwrap().len(), 2);
@@ -241,11 +279,14 @@ fn caller(number: u8, name: &str, now: Timestamp) -> Caller {
 pub(crate) async fn two_keys_are_live(place: &impl Place) {
     let (store, clock) = open(place).await;
     let caller = caller(1, "idp", clock.now());
-    assert_eq!(store.add(caller.clone()).await.unwrap(), CallerWrite::Saved);
+    assert_eq!(
+        store.add(caller.clone(), &note()).await.unwrap(),
+        CallerWrite::Saved
+    );
     for number in [2, 3] {
         let key = KeyDigest([number; 32]);
         assert_eq!(
-            store.rotate(caller.id, key, clock.now()).await.unwrap(),
+            store.rotate(caller.id, key, clock.now(), &note()).await.unwrap(),
             CallerWrite::Saved
         );
     }
@@ -254,7 +295,7 @@ pub(crate) async fn two_keys_are_live(place: &impl Place) {
     let unknown = CallerId::parse("00000000000000ff").unwrap();
     assert_eq!(
         store
-            .rotate(unknown, KeyDigest([9; 32]), clock.now())
+            .rotate(unknown, KeyDigest([9; 32]), clock.now(), &note())
             .await
             .unwrap(),
         CallerWrite::Unknown
@@ -271,7 +312,10 @@ pub(crate) async fn callers_are_found_and_unique(place: &impl Place) {
     second.see_users = false;
     second.keys = Vec::new();
     for caller in [&first, &second] {
-        assert_eq!(store.add(caller.clone()).await.unwrap(), CallerWrite::Saved);
+        assert_eq!(
+            store.add(caller.clone(), &note()).await.unwrap(),
+            CallerWrite::Saved
+        );
         assert_eq!(
             Callers::find(&store, caller.id).await.unwrap().as_ref(),
             Some(caller)
@@ -284,14 +328,17 @@ pub(crate) async fn callers_are_found_and_unique(place: &impl Place) {
     let mut same_certificate = caller(3, "third", clock.now());
     same_certificate.certificate = Some(digest);
     for taken in [caller(3, "idp", clock.now()), same_certificate] {
-        assert_eq!(store.add(taken).await.unwrap(), CallerWrite::Taken);
+        assert_eq!(store.add(taken, &note()).await.unwrap(), CallerWrite::Taken);
     }
     assert_eq!(
         Callers::list(&store).await.unwrap(),
         [second.clone(), first.clone()]
     );
-    assert_eq!(store.remove(first.id).await.unwrap(), CallerWrite::Saved);
-    assert_eq!(store.remove(first.id).await.unwrap(), CallerWrite::Unknown);
+    assert_eq!(store.remove(first.id, &note()).await.unwrap(), CallerWrite::Saved);
+    assert_eq!(
+        store.remove(first.id, &note()).await.unwrap(),
+        CallerWrite::Unknown
+    );
     assert_eq!(Callers::find(&store, first.id).await.unwrap(), None);
     assert_eq!(store.find_by_certificate(digest).await.unwrap(), None);
     assert_eq!(Callers::list(&store).await.unwrap(), [second]);

@@ -25,24 +25,34 @@ pub(crate) async fn a_policy_is_written_over_the_version_it_was_made_from(place:
     let (store, clock) = open(place).await;
     assert_eq!(store.all().await.unwrap(), SetPolicies::default());
     let now = clock.now();
-    let first = store.put("vpn", &draft(3), 0, now).await.unwrap().unwrap();
-    assert!(store.put("vpn", &draft(4), 0, now).await.unwrap().is_none());
+    let first = store
+        .put("vpn", &draft(3), 0, now, &note())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(
         store
-            .put("vpn", &draft(4), first.version + 1, now)
+            .put("vpn", &draft(4), 0, now, &note())
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .put("vpn", &draft(4), first.version + 1, now, &note())
             .await
             .unwrap()
             .is_none()
     );
     let second = store
-        .put("vpn", &draft(4), first.version, now)
+        .put("vpn", &draft(4), first.version, now, &note())
         .await
         .unwrap()
         .unwrap();
     assert!(second.version > first.version);
     assert!(
         store
-            .put("vpn", &draft(5), first.version, now)
+            .put("vpn", &draft(5), first.version, now, &note())
             .await
             .unwrap()
             .is_none()
@@ -54,16 +64,16 @@ pub(crate) async fn a_policy_is_written_over_the_version_it_was_made_from(place:
 pub(crate) async fn a_removed_policy_never_has_its_version_again(place: &impl Place) {
     let (store, clock) = open(place).await;
     let first = store
-        .put("vpn", &draft(3), 0, clock.now())
+        .put("vpn", &draft(3), 0, clock.now(), &note())
         .await
         .unwrap()
         .unwrap();
-    assert!(!store.forget("vpn", first.version + 1).await.unwrap());
-    assert!(store.forget("vpn", first.version).await.unwrap());
-    assert!(!store.forget("vpn", first.version).await.unwrap());
+    assert!(!store.forget("vpn", first.version + 1, &note()).await.unwrap());
+    assert!(store.forget("vpn", first.version, &note()).await.unwrap());
+    assert!(!store.forget("vpn", first.version, &note()).await.unwrap());
     clock.pass(SECOND);
     let again = store
-        .put("vpn", &draft(3), 0, clock.now())
+        .put("vpn", &draft(3), 0, clock.now(), &note())
         .await
         .unwrap()
         .unwrap();
@@ -79,7 +89,7 @@ pub(crate) async fn the_master_switch_stays_where_it_was_put(place: &impl Place)
             changed_by: "ops".into(),
             changed_at: Some(clock.now()),
         };
-        store.set_sending(sending.clone()).await.unwrap();
+        store.set_sending(sending.clone(), &note()).await.unwrap();
         assert_eq!(store.all().await.unwrap().sending, sending);
     }
 }

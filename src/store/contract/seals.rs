@@ -32,7 +32,7 @@ async fn account(store: &impl Store, secret: Secret, now: Timestamp) -> AccountI
         ..AccountDraft::default()
     };
     let settings = draft.check("", LocalPart::Ascii).unwrap();
-    store.create(id, settings, now).await.unwrap();
+    store.create(id, settings, now, &note()).await.unwrap();
     id
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn what_is_sealed_under_other_keys_is_sealed_anew(place: &impl 
     let mut settings = Accounts::find(&store, changed).await.unwrap().unwrap().settings;
     let theirs = Secret::Sealed(sealed("k1", b"theirs"));
     settings.login.as_mut().unwrap().secret = theirs.clone();
-    store.update(changed, settings, None, now).await.unwrap();
+    store.update(changed, settings, None, now, &note()).await.unwrap();
     let versions = Accounts::find(&store, alike).await.unwrap().unwrap().version;
     let fresh = found
         .iter()

@@ -34,7 +34,7 @@ pub(crate) async fn a_template_is_written_changed_and_removed(place: &impl Place
     let other = TemplateKey::new(Purpose::Login, "", "");
     let first = saved(
         store
-            .save(key.clone(), parts("a"), None, clock.now())
+            .save(key.clone(), parts("a"), None, clock.now(), &note())
             .await
             .unwrap(),
     );
@@ -45,14 +45,14 @@ pub(crate) async fn a_template_is_written_changed_and_removed(place: &impl Place
     assert_eq!(Templates::find(&store, other.clone()).await.unwrap(), None);
     let second = saved(
         store
-            .save(key.clone(), parts("b"), None, clock.now())
+            .save(key.clone(), parts("b"), None, clock.now(), &note())
             .await
             .unwrap(),
     );
     assert!(second.version > first.version);
     saved(
         store
-            .save(other.clone(), parts("c"), None, clock.now())
+            .save(other.clone(), parts("c"), None, clock.now(), &note())
             .await
             .unwrap(),
     );
@@ -64,8 +64,14 @@ pub(crate) async fn a_template_is_written_changed_and_removed(place: &impl Place
         .map(|(key, _)| key)
         .collect();
     assert_eq!(keys, [other, key.clone()]);
-    assert_eq!(saved(store.reset(key.clone(), None).await.unwrap()), second);
-    assert_eq!(store.reset(key, None).await.unwrap(), TemplateWrite::Unknown);
+    assert_eq!(
+        saved(store.reset(key.clone(), None, &note()).await.unwrap()),
+        second
+    );
+    assert_eq!(
+        store.reset(key, None, &note()).await.unwrap(),
+        TemplateWrite::Unknown
+    );
 }
 
 pub(crate) async fn a_template_is_not_overwritten_unseen(place: &impl Place) {
@@ -73,15 +79,34 @@ pub(crate) async fn a_template_is_not_overwritten_unseen(place: &impl Place) {
     let key = TemplateKey::new(Purpose::Recovery, "", "fr");
     let now = clock.now();
     assert_eq!(
-        store.save(key.clone(), parts("a"), Some(1), now).await.unwrap(),
+        store
+            .save(key.clone(), parts("a"), Some(1), now, &note())
+            .await
+            .unwrap(),
         TemplateWrite::Stale
     );
-    let first = saved(store.save(key.clone(), parts("a"), None, now).await.unwrap());
+    let first = saved(
+        store
+            .save(key.clone(), parts("a"), None, now, &note())
+            .await
+            .unwrap(),
+    );
     let seen = Some(first.version);
-    saved(store.save(key.clone(), parts("b"), seen, now).await.unwrap());
+    saved(
+        store
+            .save(key.clone(), parts("b"), seen, now, &note())
+            .await
+            .unwrap(),
+    );
     assert_eq!(
-        store.save(key.clone(), parts("c"), seen, now).await.unwrap(),
+        store
+            .save(key.clone(), parts("c"), seen, now, &note())
+            .await
+            .unwrap(),
         TemplateWrite::Stale
     );
-    assert_eq!(store.reset(key, seen).await.unwrap(), TemplateWrite::Stale);
+    assert_eq!(
+        store.reset(key, seen, &note()).await.unwrap(),
+        TemplateWrite::Stale
+    );
 }

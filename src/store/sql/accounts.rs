@@ -3,12 +3,14 @@
 use async_trait::async_trait;
 
 use super::{
-    SqlStore,
+    Failure, SqlStore, Write,
     account_rows::{self as rows, Saved},
+    audit,
 };
 use crate::{
     domain::{
         account::{Account, AccountSettings, Proof},
+        audit::{Fields, Note, Object},
         clock::Timestamp,
         id::AccountId,
     },
@@ -22,6 +24,7 @@ impl Accounts for SqlStore {
         id: AccountId,
         settings: AccountSettings,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<AccountWrite> {
         self.operation("accounts.create", async {
             let mut write = self.write().await?;
@@ -37,7 +40,7 @@ impl Accounts for SqlStore {
             if rows::insert(&mut write, &account).await? == Saved::NameTaken {
                 return Ok(AccountWrite::NameTaken);
             }
-            write.commit().await?;
+            commit(self, write, note, None, Some(&account)).await?;
             Ok(saved(account))
         })
         .await
@@ -49,6 +52,7 @@ impl Accounts for SqlStore {
         settings: AccountSettings,
         version: Option<i64>,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<AccountWrite> {
         self.operation("accounts.update", async {
             let mut write = self.write().await?;
@@ -63,18 +67,18 @@ impl Accounts for SqlStore {
                 settings,
                 updated_at: now,
                 version: before.version + 1,
-                ..before
+                ..before.clone()
             };
             if rows::update(&mut write, &account).await? == Saved::NameTaken {
                 return Ok(AccountWrite::NameTaken);
             }
-            write.commit().await?;
+            commit(self, write, note, Some(&before), Some(&account)).await?;
             Ok(saved(account))
         })
         .await
     }
 
-    async fn delete(&self, id: AccountId, version: Option<i64>) -> StoreResult<AccountWrite> {
+    async fn delete(&self, id: AccountId, version: Option<i64>, note: &Note) -> StoreResult<AccountWrite> {
         self.operation("accounts.delete", async {
             let mut write = self.write().await?;
             let account = match current(rows::find_for_update(&mut write, id).await?, version) {
@@ -85,13 +89,13 @@ impl Accounts for SqlStore {
                 return Ok(AccountWrite::IsDefault);
             }
             rows::delete(&mut write, id).await?;
-            write.commit().await?;
+            commit(self, write, note, Some(&account), None).await?;
             Ok(saved(account))
         })
         .await
     }
 
-    async fn set_default(&self, id: AccountId, now: Timestamp) -> StoreResult<AccountWrite> {
+    async fn set_default(&self, id: AccountId, now: Timestamp, note: &Note) -> StoreResult<AccountWrite> {
         self.operation("accounts.set_default", async {
             let mut write = self.write().await?;
             let before = match current(rows::find_for_update(&mut write, id).await?, None) {
@@ -105,13 +109,14 @@ impl Accounts for SqlStore {
                 return Ok(saved(before));
             }
             rows::move_default(&mut write, id, now).await?;
-            write.commit().await?;
-            Ok(saved(Account {
+            let account = Account {
                 is_default: true,
                 updated_at: now,
                 version: before.version + 1,
-                ..before
-            }))
+                ..before.clone()
+            };
+            commit(self, write, note, Some(&before), Some(&account)).await?;
+            Ok(saved(account))
         })
         .await
     }
@@ -139,6 +144,26 @@ impl Accounts for SqlStore {
         })
         .await
     }
+}
+
+/// Ends a transaction with what it made of an account.
+async fn commit(
+    store: &SqlStore,
+    write: Write,
+    note: &Note,
+    before: Option<&Account>,
+    after: Option<&Account>,
+) -> Result<(), Failure> {
+    let object = after.or(before).map(Object::account).unwrap_or_default();
+    let fields = |account: Option<&Account>| account.map(Fields::from).unwrap_or_default();
+    audit::commit(
+        store,
+        write,
+        note,
+        object,
+        Fields::change(&fields(before), &fields(after)),
+    )
+    .await
 }
 
 fn saved(account: Account) -> AccountWrite {

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{Failure, SqlStore, dialect::Connection, rows::Columns};
+use super::{Failure, SqlStore, audit, dialect::Connection, rows::Columns};
 use crate::{
     domain::{
+        audit::{Fields, Note, Object},
         budget::{GuessBudget, GuessLimits, Lock, SendBudget},
         clock::Timestamp,
         keyring::Subject,
@@ -28,17 +29,21 @@ impl Budgets for SqlStore {
         .await
     }
 
-    async fn unlock(&self, user: Subject) -> StoreResult<bool> {
+    async fn unlock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<bool> {
         self.operation("budgets.unlock", async {
             let mut write = self.write().await?;
+            let before = read(&mut write, user).await?;
             let cleared = clear(&mut write, user).await?;
-            write.commit().await?;
+            if cleared {
+                let change = Fields::change(&(&before).into(), &(&GuessBudget::default()).into());
+                audit::commit(self, write, note, Object::user(&user, name), change).await?;
+            }
             Ok(cleared)
         })
         .await
     }
 
-    async fn lock(&self, user: Subject) -> StoreResult<()> {
+    async fn lock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<()> {
         self.operation("budgets.lock", async {
             let mut write = self.write().await?;
             let budget = touch(&mut write, user).await?;
@@ -47,8 +52,8 @@ impl Budgets for SqlStore {
                 ..budget
             };
             save(&mut write, user, locked).await?;
-            write.commit().await?;
-            Ok(())
+            let change = Fields::change(&(&budget).into(), &(&locked).into());
+            audit::commit(self, write, note, Object::user(&user, name), change).await
         })
         .await
     }

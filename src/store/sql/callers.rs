@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore,
+    Failure, SqlStore, audit,
     dialect::{Connection, Row},
     flag,
     rows::Columns,
 };
 use crate::{
     domain::{
+        audit::{Fields, Note, Object},
         caller::{Caller, CallerId, CertificateDigest, KeyDigest, Role},
         clock::Timestamp,
     },
@@ -18,24 +19,32 @@ use crate::{
 
 #[async_trait]
 impl Callers for SqlStore {
-    async fn add(&self, caller: Caller) -> StoreResult<CallerWrite> {
+    async fn add(&self, caller: Caller, note: &Note) -> StoreResult<CallerWrite> {
         self.operation("callers.add", async {
             let mut write = self.write().await?;
-            let added = insert(&mut write, &caller).await?;
-            write.commit().await?;
-            Ok(if added {
-                CallerWrite::Saved
-            } else {
-                CallerWrite::Taken
-            })
+            if !insert(&mut write, &caller).await? {
+                return Ok(CallerWrite::Taken);
+            }
+            let change = Fields::change(&Fields::new(), &(&caller).into());
+            audit::commit(self, write, note, Object::caller(&caller), change).await?;
+            Ok(CallerWrite::Saved)
         })
         .await
     }
 
-    async fn rotate(&self, id: CallerId, key: KeyDigest, now: Timestamp) -> StoreResult<CallerWrite> {
+    async fn rotate(
+        &self,
+        id: CallerId,
+        key: KeyDigest,
+        now: Timestamp,
+        note: &Note,
+    ) -> StoreResult<CallerWrite> {
         self.operation("callers.rotate", async {
             let mut write = self.write().await?;
-            let rotated = sqlx::query(
+            let Some(before) = find(&mut write, id).await? else {
+                return Ok(CallerWrite::Unknown);
+            };
+            sqlx::query(
                 "UPDATE callers SET key_before = key_newest, key_newest = $2, rotated_at = $3 WHERE id = $1",
             )
             .bind(id.to_string())
@@ -43,33 +52,41 @@ impl Callers for SqlStore {
             .bind(now.as_micros())
             .execute(&mut *write)
             .await?;
-            write.commit().await?;
-            Ok(known(rotated.rows_affected()))
+            let keys = std::iter::once(key)
+                .chain(before.keys.iter().copied())
+                .take(2)
+                .collect();
+            let after = Caller {
+                keys,
+                ..before.clone()
+            };
+            let change = Fields::change(&(&before).into(), &(&after).into());
+            audit::commit(self, write, note, Object::caller(&before), change).await?;
+            Ok(CallerWrite::Saved)
         })
         .await
     }
 
-    async fn remove(&self, id: CallerId) -> StoreResult<CallerWrite> {
+    async fn remove(&self, id: CallerId, note: &Note) -> StoreResult<CallerWrite> {
         self.operation("callers.remove", async {
             let mut write = self.write().await?;
-            let removed = sqlx::query("DELETE FROM callers WHERE id = $1")
+            let Some(before) = find(&mut write, id).await? else {
+                return Ok(CallerWrite::Unknown);
+            };
+            sqlx::query("DELETE FROM callers WHERE id = $1")
                 .bind(id.to_string())
                 .execute(&mut *write)
                 .await?;
-            write.commit().await?;
-            Ok(known(removed.rows_affected()))
+            let change = Fields::change(&(&before).into(), &Fields::new());
+            audit::commit(self, write, note, Object::caller(&before), change).await?;
+            Ok(CallerWrite::Saved)
         })
         .await
     }
 
     async fn find(&self, id: CallerId) -> StoreResult<Option<Caller>> {
         self.operation("callers.find", async {
-            let mut reader = self.reader().await?;
-            let row = sqlx::query("SELECT * FROM callers WHERE id = $1")
-                .bind(id.to_string())
-                .fetch_optional(&mut *reader)
-                .await?;
-            Ok(row.as_ref().map(caller).transpose()?)
+            find(&mut *self.reader().await?, id).await
         })
         .await
     }
@@ -119,12 +136,12 @@ async fn insert(connection: &mut Connection, caller: &Caller) -> Result<bool, Fa
     Ok(inserted.rows_affected() == 1)
 }
 
-fn known(rows: u64) -> CallerWrite {
-    if rows == 1 {
-        CallerWrite::Saved
-    } else {
-        CallerWrite::Unknown
-    }
+async fn find(connection: &mut Connection, id: CallerId) -> Result<Option<Caller>, Failure> {
+    let row = sqlx::query("SELECT * FROM callers WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.as_ref().map(caller).transpose()?)
 }
 
 fn caller(row: &Row) -> StoreResult<Caller> {

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Failure, SqlStore, dialect::Connection, rows::Columns};
+use super::{Failure, SqlStore, audit, dialect::Connection, rows::Columns};
 use crate::{
-    domain::{clock::Timestamp, keyring::Subject},
+    domain::{
+        audit::{Fields, Note, Object},
+        clock::Timestamp,
+        keyring::Subject,
+    },
     store::{Confirmations, StoreResult},
 };
 
@@ -43,15 +47,20 @@ impl Confirmations for SqlStore {
         .await
     }
 
-    async fn forget_confirmed(&self, user: Subject) -> StoreResult<u64> {
+    async fn forget_confirmed(&self, user: Subject, name: &str, note: &Note) -> StoreResult<u64> {
         self.operation("confirmations.forget_confirmed", async {
             let mut write = self.write().await?;
             let forgotten = sqlx::query("DELETE FROM confirmations WHERE user_hash = $1")
                 .bind(user.as_bytes().as_slice())
                 .execute(&mut *write)
-                .await?;
-            write.commit().await?;
-            Ok(forgotten.rows_affected())
+                .await?
+                .rows_affected();
+            if forgotten > 0 {
+                let before = Fields::new().with("confirmed_addresses", forgotten);
+                let change = Fields::change(&before, &Fields::new());
+                audit::commit(self, write, note, Object::user(&user, name), change).await?;
+            }
+            Ok(forgotten)
         })
         .await
     }

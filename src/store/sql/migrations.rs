@@ -55,6 +55,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0007_confirmations.sql"),
     },
     Migration {
+        version: 8,
+        name: "audit",
+        script: include_str!("schema/0008_audit.sql"),
+    },
+    Migration {
         version: 10,
         name: "tests",
         script: include_str!("schema/0010_tests.sql"),

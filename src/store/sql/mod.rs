@@ -22,6 +22,8 @@ use crate::domain::clock::{Clock, Timestamp};
 
 mod account_rows;
 mod accounts;
+mod audit;
+mod audit_pages;
 mod budgets;
 mod callers;
 mod challenge_rows;

@@ -4,12 +4,14 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, budgets, dialect::Connection, flag, outbox_changes as changes, outbox_pages as pages,
-    outbox_report as report, outbox_requeue as requeue, outbox_work as work,
+    Failure, SqlStore, audit, budgets, dialect::Connection, flag, outbox_changes as changes,
+    outbox_pages as pages, outbox_report as report, outbox_requeue as requeue, outbox_work as work,
 };
 use crate::{
     domain::{
+        audit::{Fields, Note, Object},
         clock::Timestamp,
+        delivery::DeliveryState,
         id::{ChallengeId, EntryId, LeaseId},
     },
     store::{
@@ -134,12 +136,16 @@ impl Outbox for SqlStore {
         .await
     }
 
-    async fn requeue(&self, id: EntryId, now: Timestamp) -> StoreResult<Requeued> {
+    async fn requeue(&self, id: EntryId, now: Timestamp, note: &Note) -> StoreResult<Requeued> {
         self.operation("outbox.requeue", async {
             let mut write = self.write().await?;
             let changed_at = self.now(&mut write).await?;
             let answer = requeue::requeue(&mut write, id, now, changed_at).await?;
-            write.commit().await?;
+            if let Requeued::Due(entry) = &answer {
+                let change = Fields::change(&DeliveryState::Failed.into(), &entry.state.into());
+                let object = Object::entry(id, &entry.masked_recipient);
+                audit::commit(self, write, note, object, change).await?;
+            }
             Ok(answer)
         })
         .await

@@ -3,13 +3,17 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore,
+    Failure, SqlStore, audit,
     dialect::{Connection, Row},
     flag,
     rows::Columns,
 };
 use crate::{
-    domain::{clock::Timestamp, policy_draft::PolicyDraft},
+    domain::{
+        audit::{Fields, Note, Object},
+        clock::Timestamp,
+        policy_draft::PolicyDraft,
+    },
     store::{Policies, Sending, SetPolicies, SetPolicy, StoreError, StoreResult},
 };
 
@@ -39,12 +43,14 @@ impl Policies for SqlStore {
         draft: &PolicyDraft,
         based_on: i64,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<Option<SetPolicy>> {
         // By the clock, so that an event that is made again does not get a version it had before.
         let version = now.as_micros().max(based_on + 1);
         let text = serde_json::to_string(draft).map_err(|_| StoreError::Corrupt(TABLE))?;
         self.operation("policies.put", async {
             let mut write = self.write().await?;
+            let before = find(&mut write, event).await?;
             let statement = if based_on == 0 {
                 "INSERT INTO policies (event, draft, updated_at, version) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (event) DO NOTHING"
@@ -59,9 +65,12 @@ impl Policies for SqlStore {
             if based_on != 0 {
                 query = query.bind(based_on);
             }
-            let written = query.execute(&mut *write).await?.rows_affected() == 1;
-            write.commit().await?;
-            Ok(written.then(|| SetPolicy {
+            if query.execute(&mut *write).await?.rows_affected() == 0 {
+                return Ok(None);
+            }
+            let change = Fields::change(&fields(before.as_ref()), &draft.into());
+            audit::commit(self, write, note, Object::event(event), change).await?;
+            Ok(Some(SetPolicy {
                 draft: draft.clone(),
                 updated_at: now,
                 version,
@@ -70,38 +79,58 @@ impl Policies for SqlStore {
         .await
     }
 
-    async fn forget(&self, event: &str, based_on: i64) -> StoreResult<bool> {
+    async fn forget(&self, event: &str, based_on: i64, note: &Note) -> StoreResult<bool> {
         self.operation("policies.forget", async {
             let mut write = self.write().await?;
+            let before = find(&mut write, event).await?;
             let removed = sqlx::query("DELETE FROM policies WHERE event = $1 AND version = $2")
                 .bind(event)
                 .bind(based_on)
                 .execute(&mut *write)
                 .await?;
-            write.commit().await?;
-            Ok(removed.rows_affected() == 1)
+            if removed.rows_affected() == 0 {
+                return Ok(false);
+            }
+            let change = Fields::change(&fields(before.as_ref()), &Fields::new());
+            audit::commit(self, write, note, Object::event(event), change).await?;
+            Ok(true)
         })
         .await
     }
 
-    async fn set_sending(&self, sending: Sending) -> StoreResult<()> {
+    async fn set_sending(&self, switch: Sending, note: &Note) -> StoreResult<()> {
         self.operation("policies.set_sending", async {
             let mut write = self.write().await?;
+            let before = sending(&mut write).await?;
             sqlx::query(
                 "INSERT INTO sending (id, enabled, changed_by, changed_at) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (id) DO UPDATE SET enabled = $2, changed_by = $3, changed_at = $4",
             )
             .bind(SWITCH)
-            .bind(flag(sending.enabled))
-            .bind(&sending.changed_by)
-            .bind(sending.changed_at.map_or(0, Timestamp::as_micros))
+            .bind(flag(switch.enabled))
+            .bind(&switch.changed_by)
+            .bind(switch.changed_at.map_or(0, Timestamp::as_micros))
             .execute(&mut *write)
             .await?;
-            write.commit().await?;
-            Ok(())
+            let enabled = |sending: &Sending| Fields::new().with("enabled", sending.enabled);
+            let change = Fields::change(&enabled(&before), &enabled(&switch));
+            audit::commit(self, write, note, Object::named("sending"), change).await
         })
         .await
     }
+}
+
+async fn find(connection: &mut Connection, event: &str) -> Result<Option<SetPolicy>, Failure> {
+    let found = sqlx::query("SELECT event, draft, updated_at, version FROM policies WHERE event = $1")
+        .bind(event)
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.as_ref().map(row).transpose()?.map(|(_, policy)| policy))
+}
+
+/// What the audit shows of what is set.
+fn fields(set: Option<&SetPolicy>) -> Fields {
+    set.map(|set| Fields::from(&set.draft)).unwrap_or_default()
 }
 
 async fn sending(connection: &mut Connection) -> Result<Sending, Failure> {

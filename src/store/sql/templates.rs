@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 
 use super::{
-    Failure, SqlStore,
+    Failure, SqlStore, audit,
     dialect::{Connection, Row},
     rows::Columns,
 };
 use crate::{
     domain::{
+        audit::{Fields, Note, Object},
         challenge::Purpose,
         clock::Timestamp,
         template::{MOST_TEMPLATES, Template, TemplateKey, TemplateParts},
@@ -28,6 +29,7 @@ impl Templates for SqlStore {
         parts: TemplateParts,
         version: Option<i64>,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<TemplateWrite> {
         self.operation("templates.save", async {
             let mut write = self.write().await?;
@@ -38,6 +40,7 @@ impl Templates for SqlStore {
             if before.is_none() && count(&mut write).await? >= i64::from(MOST_TEMPLATES) {
                 return Ok(TemplateWrite::Full);
             }
+            let was = before.as_ref().map(|template| Fields::from(&template.parts));
             let least = before.map_or(1, |template| template.version + 1);
             let template = Template {
                 key,
@@ -62,13 +65,14 @@ impl Templates for SqlStore {
             .bind(template.version)
             .execute(&mut *write)
             .await?;
-            write.commit().await?;
+            let change = Fields::change(&was.unwrap_or_default(), &(&template.parts).into());
+            audit::commit(self, write, note, Object::template(&template.key), change).await?;
             Ok(TemplateWrite::Saved(Box::new(template)))
         })
         .await
     }
 
-    async fn reset(&self, key: TemplateKey, version: Option<i64>) -> StoreResult<TemplateWrite> {
+    async fn reset(&self, key: TemplateKey, version: Option<i64>, note: &Note) -> StoreResult<TemplateWrite> {
         self.operation("templates.reset", async {
             let mut write = self.write().await?;
             let Some(before) = find(&mut write, &key).await? else {
@@ -83,7 +87,8 @@ impl Templates for SqlStore {
                 .bind(key.language.as_str())
                 .execute(&mut *write)
                 .await?;
-            write.commit().await?;
+            let change = Fields::change(&(&before.parts).into(), &Fields::new());
+            audit::commit(self, write, note, Object::template(&key), change).await?;
             Ok(TemplateWrite::Saved(Box::new(before)))
         })
         .await

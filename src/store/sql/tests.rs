@@ -169,7 +169,11 @@ async fn a_locked_file_is_unavailable_and_comes_back() {
     let lock = blocker.write().await.unwrap();
     assert!(is_unavailable(&starts(&store).await));
     assert!(is_unavailable(&store.probe().await));
-    assert!(is_unavailable(&store.lock(Subject::from_bytes([1; 32])).await));
+    assert!(is_unavailable(
+        &store
+            .lock(Subject::from_bytes([1; 32]), "staff/ann", &contract::note())
+            .await
+    ));
     // Reading goes on.
     assert_eq!(store.depth().await.unwrap().waiting, 1);
     lock.rollback().await.unwrap();

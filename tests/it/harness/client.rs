@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use mailfactor::pb::v1::{
     self as pb, email_otp_authenticator_client::EmailOtpAuthenticatorClient,
-    mail_inbox_client::MailInboxClient, mail_outbox_client::MailOutboxClient,
-    mail_sender_policy_client::MailSenderPolicyClient,
+    mail_audit_client::MailAuditClient, mail_inbox_client::MailInboxClient,
+    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
 };
 use tokio::time::timeout;
 use tonic::{
@@ -34,7 +34,7 @@ impl Interceptor for Key {
     }
 }
 
-/// The three services, as one caller.
+/// The four services, as one caller.
 #[derive(Clone)]
 pub struct Client {
     /// Challenges.
@@ -43,6 +43,8 @@ pub struct Client {
     pub policy: MailSenderPolicyClient<Called>,
     /// Mails.
     pub outbox: MailOutboxClient<Called>,
+    /// What was done.
+    pub audit: MailAuditClient<Called>,
     /// Inboxes.
     pub inbox: MailInboxClient<Called>,
 }
@@ -56,6 +58,7 @@ impl Client {
             challenges: EmailOtpAuthenticatorClient::with_interceptor(channel.clone(), key.clone()),
             policy: MailSenderPolicyClient::with_interceptor(channel.clone(), key.clone()),
             outbox: MailOutboxClient::with_interceptor(channel.clone(), key.clone()),
+            audit: MailAuditClient::with_interceptor(channel.clone(), key.clone()),
             inbox: MailInboxClient::with_interceptor(channel, key),
         }
     }

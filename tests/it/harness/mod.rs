@@ -25,11 +25,13 @@ use std::{
     time::Duration,
 };
 
+use mailfactor::system::SystemEntropy;
 use mailfactor::{
     domain::{
+        audit::{Action, Actor, Note},
         clock::{Clock, Timestamp},
         entropy::Entropy,
-        id::LeaseId,
+        id::{AuditId, LeaseId},
         keyring::{KeyId, Keyring, Sealed, Subject},
     },
     store::{RefreshTokens, RefreshTurn, StoreResult},
@@ -90,6 +92,17 @@ impl RefreshTokens for NoRefreshTokens {
 /// One key, always the same.
 pub fn keyring() -> Keyring {
     Keyring::new([(KeyId::parse("k1").unwrap(), [7; 32])]).unwrap()
+}
+
+/// What goes along with a change that a test makes in the store itself.
+pub fn note() -> Note {
+    Note {
+        id: AuditId::random(&SystemEntropy),
+        action: Action::AccountUpdate,
+        actor: Actor::local(0, "root"),
+        peer: String::new(),
+        request_id: String::new(),
+    }
 }
 
 /// Fails a test that hangs. Far longer than anything takes: no measure of speed.
