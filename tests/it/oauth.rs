@@ -415,7 +415,6 @@ async fn two_instances_never_use_the_same_refresh_token() {
             name: "main".into(),
             enabled: true,
             order: 0,
-            volume: Volume::default(),
             preset: Preset::OTHER,
             server: Server {
                 host: "127.0.0.1".into(),
