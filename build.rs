@@ -4,11 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "mailfactor/v1/authenticator.proto",
     "mailfactor/v1/policy.proto",
     "mailfactor/v1/outbox.proto",
     "mailfactor/v1/audit.proto",
+    "mailfactor/v1/inbox.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

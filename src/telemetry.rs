@@ -196,7 +196,7 @@ fn describe() {
     }
 }
 
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 10] = [
     ("mailfactor_rpcs_total", "Calls, by method and status code."),
     (
         "mailfactor_connections_refused_total",
@@ -210,6 +210,11 @@ const COUNTERS: [(&str, &str); 8] = [
     (
         "mailfactor_mails_total",
         "Mails, by how far an attempt came and what became of it.",
+    ),
+    ("mailfactor_inbox_checks_total", "Checks of inboxes, by outcome"),
+    (
+        "mailfactor_inbox_reports_total",
+        "What was told of mails after they were sent, by kind.",
     ),
     (
         "mailfactor_templates_broken_total",

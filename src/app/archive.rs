@@ -7,7 +7,7 @@ use crate::{
     config::{Config, keys},
     domain::keyring::Keyring,
     store::{
-        Outbox as _, StoreError, StoreResult,
+        Inboxes as _, Outbox as _, StoreError, StoreResult,
         sql::{SqlSettings, SqlStore},
     },
 };
@@ -38,6 +38,7 @@ pub(super) async fn connect(config: &Config, machine: &Machine) -> Result<SqlSto
 /// Takes over what a killed process left leased: nobody else uses this database, so nobody else is sending it.
 pub(super) async fn take_over(store: &SqlStore, config: &Config) -> Result<(), BuildError> {
     let released = failed(config, store.release_all().await)?;
+    failed(config, store.release_checks().await)?;
     if released > 0 {
         tracing::info!(
             mails = released,

@@ -4,7 +4,7 @@
 use super::{Machine, archive, parts};
 use crate::{
     config::{Config, keys},
-    store::{Accounts, Callers, Probe as _},
+    store::{Accounts, Callers, Inboxes, Probe as _},
 };
 
 /// One thing that was looked at.
@@ -149,6 +149,11 @@ async fn contents(store: &crate::store::sql::SqlStore) -> Vec<Finding> {
         }
         Err(error) => finding("accounts", Verdict::Bad, chain(&error)),
     };
+    for inbox in Inboxes::list_inboxes(store).await.unwrap_or_default() {
+        let subject = format!("inbox {}", inbox.settings.name);
+        let risks = inbox.settings.risks().into_iter();
+        warnings.extend(risks.map(|risk| finding(subject.clone(), Verdict::Warning, risk.text())));
+    }
     [callers, accounts].into_iter().chain(warnings).collect()
 }
 

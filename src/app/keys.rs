@@ -13,7 +13,8 @@ use crate::{
         account::{Account, Secret},
         audit::{Action, Fields, Object},
         dkim::DkimKey,
-        id::{AccountId, ChallengeId, DkimKeyId, EntryId},
+        id::{AccountId, ChallengeId, DkimKeyId, EntryId, InboxId},
+        inbox::Inbox,
         keyring::{KeyId, Keyring, Sealed, Subject},
         oauth::{OauthDraft, OauthSecret},
     },
@@ -178,6 +179,7 @@ fn place(kind: SealedKind, owner: &[u8]) -> Option<String> {
         SealedKind::Dkim => DkimKey::secret_place(&DkimKeyId::from_bytes(id()?)),
         SealedKind::Mail => NewEntry::place(&EntryId::from_bytes(id()?)),
         SealedKind::Context => context_place(ChallengeId::from_bytes(id()?)),
+        SealedKind::Inbox => Inbox::secret_place(&InboxId::from_bytes(id()?)),
         SealedKind::RefreshToken => refresh_token_place(&Subject::from_bytes(owner.try_into().ok()?)),
     })
 }

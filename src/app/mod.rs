@@ -13,7 +13,7 @@ use crate::{
     domain::{clock::Clock, entropy::Entropy, keyring::Keyring},
     grpc::{Door, DoorError},
     lifecycle::Shutdown,
-    mail::{MailError, Worker},
+    mail::{MailError, Rounds, Worker},
     store::{StoreError, account_book::AccountBook, handoff::Tray, policy_book::PolicyBook, sql::SqlStore},
     system::{SteadyClock, SystemEntropy},
     telemetry::{Metrics, keep_up},
@@ -132,6 +132,7 @@ pub struct App {
     policies: Arc<PolicyBook>,
     accounts: Arc<AccountBook>,
     keyring: Arc<Keyring>,
+    rounds: Rounds,
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
     deadline: Duration,
@@ -167,6 +168,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
         policies: parts.policies,
         accounts: parts.accounts,
         keyring,
+        rounds: parts.rounds,
         metrics_listener,
         housekeeping: Housekeeping {
             clock: machine.clock,
@@ -200,6 +202,7 @@ impl App {
             policies,
             accounts,
             keyring,
+            rounds,
             metrics_listener,
             housekeeping,
             deadline,
@@ -212,6 +215,7 @@ impl App {
         let mut door = shutdown.spawn(door.serve(door_listener, soft.clone()));
         shutdown.spawn(worker.run(tray, after_door.clone()));
         shutdown.spawn(housekeeping.run(soft.clone()));
+        shutdown.spawn(rounds.run(soft.clone()));
         shutdown.spawn(policies.keep_fresh(after_door.clone()));
         shutdown.spawn(accounts.keep_fresh(after_door.clone()));
         shutdown.spawn(fresh_keys::keep_fresh(keyring, after_door.clone()));

@@ -8,15 +8,15 @@ use crate::{
     domain::{address::ascii_domain, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
-    mail::{Library, MailSettings, Renderer, Signer, Transports, Worker, WorkerSettings},
-    policy::{Gate, Office, OfficeSettings, Vitals},
+    mail::{Collector, Library, MailSettings, Renderer, Rounds, Signer, Transports, Worker, WorkerSettings},
+    policy::{Gate, InboxOffice, Office, OfficeSettings, Vitals},
     repository::{
         Directory, SharedRepository,
         file::FileRepository,
         sql::{SqlColumns, SqlRepository, SqlRepositorySettings},
     },
     store::{
-        Accounts,
+        Accounts, Inboxes,
         account_book::AccountBook,
         cached::CachedChallenges,
         changes::Changes,
@@ -48,6 +48,7 @@ pub(super) struct Parts {
     pub(super) tray: Tray,
     pub(super) policies: Arc<PolicyBook>,
     pub(super) accounts: Arc<AccountBook>,
+    pub(super) rounds: Rounds,
 }
 
 /// Puts the parts together.
@@ -94,6 +95,7 @@ pub(super) fn assemble(
             poll: config.delivery.poll,
         },
     };
+    let (inboxes, rounds) = inboxes(config, machine, store, &keyring, &transports, &changes);
     let desk = Desk {
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -141,6 +143,7 @@ pub(super) fn assemble(
     let door = Door {
         desk: Arc::new(desk),
         office: Arc::new(office),
+        inboxes: Arc::new(inboxes),
         gate: Arc::new(Gate::new(shared.clone(), CALLER_TTL)),
         vitals: Arc::new(Vitals::new(shared, transports)),
         settings: door_settings(config),
@@ -151,6 +154,7 @@ pub(super) fn assemble(
         tray,
         policies,
         accounts,
+        rounds,
     })
 }
 
@@ -158,6 +162,34 @@ pub(super) fn assemble(
 fn names(users: &Users) -> Vec<String> {
     let known = users.repositories.iter();
     known.map(|repository| repository.name.clone()).collect()
+}
+
+/// The use cases of inboxes, and the rounds that read them.
+fn inboxes(
+    config: &Config,
+    machine: &Machine,
+    store: &SqlStore,
+    keyring: &Arc<Keyring>,
+    transports: &Arc<Transports>,
+    changes: &Changes,
+) -> (InboxOffice, Rounds) {
+    let store = Arc::new(store.clone());
+    let collector = Collector {
+        clock: machine.clock.clone(),
+        entropy: machine.entropy.clone(),
+        keyring: keyring.clone(),
+        inboxes: store.clone(),
+        reports: store,
+        transports: transports.clone(),
+        changes: changes.clone(),
+    };
+    let (rounds, desk) = collector.clone().rounds();
+    let office = InboxOffice {
+        collector,
+        desk,
+        secret_directories: config.secret_directories.clone(),
+    };
+    (office, rounds)
 }
 
 /// The directory of users.
@@ -285,6 +317,11 @@ pub(super) async fn warn(config: &Config, store: &SqlStore) {
     for account in accounts.iter().filter(|account| account.settings.enabled) {
         for risk in account.settings.risks() {
             tracing::warn!(account.name = %account.settings.name, risk = risk.text(), "the account is risky");
+        }
+    }
+    for inbox in Inboxes::list_inboxes(store).await.unwrap_or_default() {
+        for risk in inbox.settings.risks() {
+            tracing::warn!(inbox.name = %inbox.settings.name, risk = risk.text(), "the inbox is risky");
         }
     }
 }

@@ -10,10 +10,10 @@ use super::{
 use crate::pb::v1 as pb;
 
 mod dkim;
-mod fields;
+pub(super) mod fields;
 pub(super) mod oauth;
 mod presets;
-mod test;
+pub(super) mod test;
 
 use fields::{Fields, Secret};
 

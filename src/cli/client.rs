@@ -17,7 +17,8 @@ use tonic::{
 use super::{Failure, secret};
 use crate::pb::v1::{
     email_otp_authenticator_client::EmailOtpAuthenticatorClient, mail_audit_client::MailAuditClient,
-    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
+    mail_inbox_client::MailInboxClient, mail_outbox_client::MailOutboxClient,
+    mail_sender_policy_client::MailSenderPolicyClient,
 };
 
 /// Where a server is unless told otherwise.
@@ -108,13 +109,14 @@ impl Interceptor for Credentials {
     }
 }
 
-/// A server's four services, as one caller.
+/// A server's services, as one caller.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) challenges: EmailOtpAuthenticatorClient<Called>,
     pub(super) policy: MailSenderPolicyClient<Called>,
     pub(super) outbox: MailOutboxClient<Called>,
     pub(super) audit: MailAuditClient<Called>,
+    pub(super) inbox: MailInboxClient<Called>,
 }
 
 impl Client {
@@ -126,6 +128,7 @@ impl Client {
             policy: MailSenderPolicyClient::with_interceptor(channel(), credentials()),
             outbox: MailOutboxClient::with_interceptor(channel(), credentials()),
             audit: MailAuditClient::with_interceptor(channel(), credentials()),
+            inbox: MailInboxClient::with_interceptor(channel(), credentials()),
         }
     }
 }

@@ -153,6 +153,8 @@ impl From<Status> for Failure {
             (_, Some("ACCOUNT_TEST_FAILED"), _) => {
                 Some("nothing was changed; `--enabled false` keeps the new settings until they work".into())
             }
+            (_, Some("INBOX_UNKNOWN"), _) => Some("see `mailfactor inbox list`".into()),
+            (_, Some("INBOX_DISABLED"), _) => Some("see `mailfactor inbox update --help` for --enabled".into()),
             (_, Some("EVENT_UNKNOWN"), _) => Some("see `mailfactor event list`, or `mailfactor event create`".into()),
             (_, Some("SENDING_DISABLED"), _) => Some("see `mailfactor sending show`".into()),
             (_, Some("DKIM_KEY_UNKNOWN"), _) => Some("see `mailfactor account dkim list`".into()),

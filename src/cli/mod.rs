@@ -26,6 +26,7 @@ mod demo;
 mod event;
 mod failure;
 mod health;
+mod inbox;
 mod keys;
 mod migrate;
 mod out;
@@ -107,6 +108,9 @@ enum Command {
     /// Who changed what on a server. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// The mailboxes that a server reads for bounces and read receipts. A client: see `--server` and `--api-key-file`.
+    #[command(subcommand)]
+    Inbox(Box<inbox::Command>),
     /// Starts and verifies challenges, to try things. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Challenge(challenge::Command),
@@ -195,6 +199,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Event(command) => command.run().await,
         Command::Sending(command) => command.run().await,
         Command::Outbox(command) => command.run().await,
+        Command::Inbox(command) => command.run().await,
         Command::Template(command) => command.run().await,
         Command::Audit(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
@@ -216,7 +221,11 @@ mod tests {
 
     #[test]
     fn no_secret_is_an_argument() {
-        for line in ["account add x --password y", "account update x --password y"] {
+        for line in [
+            "inbox add x --password y",
+            "account add x --password y",
+            "account update x --password y",
+        ] {
             let words = std::iter::once("mailfactor").chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_err(), "{line}");
         }

@@ -151,7 +151,8 @@ impl Show {
         let entry = answer.entry.unwrap_or_default();
         if self.json {
             let attempts: Vec<_> = answer.attempts.iter().map(show::attempt).collect();
-            out::json(&json!({ "entry": show::entry(&entry), "attempts": attempts }));
+            let reports: Vec<_> = answer.reports.iter().map(show::report).collect();
+            out::json(&json!({ "entry": show::entry(&entry), "attempts": attempts, "reports": reports }));
             return Ok(());
         }
         out::pairs(&show::entry_pairs(&entry));
@@ -162,6 +163,11 @@ impl Show {
                 &["no.", "began", "took", "account", "stage", "outcome", "reply"],
                 &rows,
             );
+        }
+        if !answer.reports.is_empty() {
+            out::say("");
+            let rows: Vec<_> = answer.reports.iter().map(report_row).collect();
+            out::table(&["told at", "told", "status", "text"], &rows);
         }
         Ok(())
     }
@@ -180,6 +186,15 @@ fn row(entry: &pb::OutboxEntry) -> Vec<String> {
         entry.account.clone(),
         entry.last_error.clone(),
         entry.entry_id.clone(),
+    ]
+}
+
+fn report_row(report: &pb::DeliveryReport) -> Vec<String> {
+    vec![
+        show::time(report.received_at.as_ref()),
+        show::word(report.kind().as_str_name(), "REPORT_KIND_"),
+        report.status.clone(),
+        report.text.clone(),
     ]
 }
 

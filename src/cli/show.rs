@@ -28,7 +28,7 @@ pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
         .map_err(|_| "must be a moment such as 2026-01-31 or 2026-01-31T08:30:00Z".to_owned())
 }
 
-fn time_value(moment: Option<&Timestamp>) -> Value {
+pub(super) fn time_value(moment: Option<&Timestamp>) -> Value {
     moment.map_or(Value::Null, |moment| rfc3339(moment.seconds).into())
 }
 
@@ -103,6 +103,16 @@ pub(super) fn verdict(answer: &pb::VerifyCodeResponse) -> Value {
     })
 }
 
+/// A report on a mail for scripts.
+pub(super) fn report(report: &pb::DeliveryReport) -> Value {
+    json!({
+        "kind": report.kind().as_str_name(),
+        "status": report.status,
+        "text": report.text,
+        "received_at": time_value(report.received_at.as_ref()),
+    })
+}
+
 /// How an account's connection is protected, as on the command line.
 pub(super) fn security(account: &pb::Account) -> &'static str {
     security_word(account.security())
@@ -118,10 +128,10 @@ pub(super) fn security_word(security: pb::ConnectionSecurity) -> &'static str {
     }
 }
 
-/// Where an account's secret is, in words.
-fn secret(account: &pb::Account) -> String {
+/// Where a secret is, in words.
+pub(super) fn secret(secret: Option<&pb::AccountSecret>) -> String {
     use pb::account_secret::Source;
-    match account.secret.as_ref().and_then(|secret| secret.source.as_ref()) {
+    match secret.and_then(|secret| secret.source.as_ref()) {
         Some(Source::File(path)) => format!("file {path}"),
         Some(Source::Environment(name)) => format!("environment {name}"),
         Some(Source::Sealed(_) | Source::Password(_)) => "set".to_owned(),
@@ -168,7 +178,7 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         ("server", format!("{}:{}", account.host, account.port)),
         ("security", security(account).to_owned()),
         ("login", account.username.clone()),
-        ("secret", secret(account)),
+        ("secret", secret(account.secret.as_ref())),
         ("OAuth 2.0", super::account::oauth::line(account.oauth.as_ref())),
         ("sender", account.sender.clone()),
         ("shown as", account.display_name.clone()),
@@ -216,7 +226,7 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "security": account.security().as_str_name(),
         "authentication": account.authentication,
         "username": account.username,
-        "secret": secret(account),
+        "secret": secret(account.secret.as_ref()),
         "oauth": super::account::oauth::value(account.oauth.as_ref()),
         "sender": account.sender,
         "display_name": account.display_name,

@@ -10,6 +10,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 pub use draft::AccountDraft;
 pub use proof::Proof;
+pub(super) use texts::{check_authorities, check_host, is_account_name};
 pub use volume::Volume;
 
 use super::{
@@ -191,6 +192,20 @@ pub enum Risk {
 }
 
 impl Risk {
+    /// What is risky about talking so to a server.
+    #[must_use]
+    pub(super) fn of(server: &Server, link: &Link) -> Vec<Self> {
+        let plain = server.security == Security::Plain;
+        let mut risks = Vec::new();
+        if plain && !server.is_here() {
+            risks.push(Self::Plain);
+        }
+        if !plain && link.any_certificate {
+            risks.push(Self::AnyCertificate);
+        }
+        risks
+    }
+
     /// In words.
     #[must_use]
     pub const fn text(self) -> &'static str {
@@ -209,15 +224,7 @@ impl AccountSettings {
     /// What is risky about them.
     #[must_use]
     pub fn risks(&self) -> Vec<Risk> {
-        let plain = self.server.security == Security::Plain;
-        let mut risks = Vec::new();
-        if plain && !self.server.is_here() {
-            risks.push(Risk::Plain);
-        }
-        if !plain && self.link.any_certificate {
-            risks.push(Risk::AnyCertificate);
-        }
-        risks
+        Risk::of(&self.server, &self.link)
     }
 
     /// What somebody should look at, in words: the risks, and a sender that its provider may refuse.

@@ -15,6 +15,12 @@ impl Jitter {
     /// None: the bare step.
     pub const NONE: Self = Self(128);
 
+    /// A wait, up to a fifth shorter or longer.
+    #[must_use]
+    pub fn off(self, wait: Duration) -> Duration {
+        wait * 4 / 5 + wait * 2 / 5 * u32::from(self.0) / 256
+    }
+
     /// Some.
     #[must_use]
     pub fn random(entropy: &dyn Entropy) -> Self {

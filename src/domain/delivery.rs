@@ -112,11 +112,13 @@ pub enum Stage {
     Accept,
     /// RSET, the end of a connection test.
     Reset,
+    /// Opening the mailbox of an inbox, the end of its test.
+    Select,
 }
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Render,
         Self::Token,
         Self::Resolve,
@@ -129,6 +131,7 @@ impl Stage {
         Self::Data,
         Self::Accept,
         Self::Reset,
+        Self::Select,
     ];
 
     /// Its name in metrics, logs and the store.
@@ -147,6 +150,7 @@ impl Stage {
             Self::Data => "data",
             Self::Accept => "accept",
             Self::Reset => "reset",
+            Self::Select => "select",
         }
     }
 
@@ -255,7 +259,7 @@ impl ConnectionReport {
     pub fn succeeded(&self) -> bool {
         self.stages
             .last()
-            .is_some_and(|last| last.stage == Stage::Reset && last.passed)
+            .is_some_and(|last| matches!(last.stage, Stage::Reset | Stage::Select) && last.passed)
     }
 }
 

@@ -91,3 +91,7 @@ random_id!(
     /// Names a DKIM key of an account.
     DkimKeyId
 );
+random_id!(
+    /// Names an inbox.
+    InboxId
+);

@@ -146,6 +146,8 @@ pub enum SubjectKind {
     Confirmed,
     /// A refresh token, as an administrator gave it.
     RefreshToken,
+    /// A message in an inbox.
+    Message,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

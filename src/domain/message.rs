@@ -23,6 +23,30 @@ pub fn message_id(entry: &EntryId, domain: &str) -> String {
     id + "@" + domain + ">"
 }
 
+/// The entry whose mail has this Message-ID, if it is shaped like one of ours; angle brackets may be missing.
+#[must_use]
+pub fn entry_of(message_id: &str) -> Option<EntryId> {
+    let bare = message_id.trim().trim_start_matches('<').trim_end_matches('>');
+    let (hexadecimal, _) = bare.split_once('@')?;
+    let digit = |byte: &u8| {
+        char::from(*byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let digits: Vec<u8> = hexadecimal
+        .bytes()
+        .map(|byte| digit(&byte))
+        .collect::<Option<_>>()?;
+    let mut bytes = [0; 16];
+    if digits.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = pair.iter().fold(0, |value, digit| value << 4 | digit);
+    }
+    Some(EntryId::from_bytes(bytes))
+}
+
 /// Whom a code goes to and what the mail says of the request. Sealed wherever it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailContext {

@@ -6,7 +6,7 @@
 //! A challenge from start to end: an [`address`] is found and hidden by a [`mask`]; the [`otp_policy`] says how its
 //! [`code`] looks and the [`budget`] whether it may be sent; the [`challenge`] judges what the user types; the
 //! [`delivery`] rules say when its [`message`] is tried again through which [`account`], and a
-//! [`preset`] what is known of the mail service behind it.
+//! [`preset`] what is known of the mail service behind it. What comes back to an [`inbox`] is a [`report`].
 
 pub mod account;
 pub mod address;
@@ -23,6 +23,7 @@ pub mod delivery;
 pub mod dkim;
 pub mod entropy;
 pub mod id;
+pub mod inbox;
 pub mod keyring;
 pub mod mask;
 pub mod message;
@@ -31,6 +32,7 @@ pub mod otp_policy;
 pub mod override_address;
 pub mod policy_draft;
 pub mod preset;
+pub mod report;
 pub mod template;
 pub mod text;
 pub mod violation;

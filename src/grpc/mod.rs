@@ -4,7 +4,7 @@
 //! A connection passes `accept` (TLS, the whole preface, in time) and is served by `connection` until it ends or the
 //! process does. A request passes `porch`, step by step: its headers (`request`), its method (`methods`), room for it
 //! (`load`), its caller (`caller`), its one message. Then tonic decodes it, and one of the services (`authenticator`,
-//! `policy`, `outbox`, `audit`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
+//! `policy`, `outbox`, `audit`, `inbox`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     domain::address::LocalPart,
     factor::Desk,
     pb::v1 as pb,
-    policy::{Gate, Office, Vitals},
+    policy::{Gate, InboxOffice, Office, Vitals},
 };
 
 mod accept;
@@ -27,6 +27,7 @@ mod caller;
 mod connection;
 mod convert;
 mod health;
+mod inbox;
 mod load;
 mod methods;
 mod observe;
@@ -54,6 +55,8 @@ pub struct Door {
     pub desk: Arc<Desk>,
     /// The use cases of accounts and of the outbox.
     pub office: Arc<Office>,
+    /// The use cases of inboxes.
+    pub inboxes: Arc<InboxOffice>,
     /// Who may call.
     pub gate: Arc<Gate>,
     /// Whether the service could do its work.
@@ -155,7 +158,8 @@ impl Door {
     ) -> Result<Routes, DoorError> {
         use pb::{
             email_otp_authenticator_server::EmailOtpAuthenticatorServer, mail_audit_server::MailAuditServer,
-            mail_outbox_server::MailOutboxServer, mail_sender_policy_server::MailSenderPolicyServer,
+            mail_inbox_server::MailInboxServer, mail_outbox_server::MailOutboxServer,
+            mail_sender_policy_server::MailSenderPolicyServer,
         };
         let limit = self.settings.message_limit;
         let authenticator = authenticator::Authenticator {
@@ -169,16 +173,21 @@ impl Door {
         };
         let outbox = outbox::Outbox {
             office: Arc::clone(&self.office),
+            inboxes: Arc::clone(&self.inboxes),
             soft: soft.clone(),
         };
         let audit = audit::Audit {
             office: Arc::clone(&self.office),
+        };
+        let inbox = inbox::Inbox {
+            inboxes: Arc::clone(&self.inboxes),
         };
         let routes =
             Routes::new(EmailOtpAuthenticatorServer::new(authenticator).max_decoding_message_size(limit))
                 .add_service(MailSenderPolicyServer::new(policy).max_decoding_message_size(limit))
                 .add_service(MailOutboxServer::new(outbox).max_decoding_message_size(limit))
                 .add_service(MailAuditServer::new(audit).max_decoding_message_size(limit))
+                .add_service(MailInboxServer::new(inbox).max_decoding_message_size(limit))
                 .add_service(health::service(health.clone(), soft.clone()));
         if self.settings.reflection {
             reflection::add(routes, limit)

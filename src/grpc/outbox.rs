@@ -7,11 +7,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{BoxStream, caller, convert, status};
-use crate::{pb::v1 as pb, policy::Office};
+use crate::{
+    pb::v1 as pb,
+    policy::{InboxOffice, Office},
+};
 
 /// The service over the office.
 pub(super) struct Outbox {
     pub(super) office: Arc<Office>,
+    pub(super) inboxes: Arc<InboxOffice>,
     pub(super) soft: CancellationToken,
 }
 
@@ -42,9 +46,15 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
             .map_err(|faults| status::invalid(&faults))?;
         let found = self.office.entry(id).await;
         let (entry, attempts) = found.map_err(|error| status::outbox(&error))?;
+        let reports = self
+            .inboxes
+            .reports(id)
+            .await
+            .map_err(|error| status::store(&error))?;
         Ok(Response::new(pb::GetEntryResponse {
             entry: Some(convert::entry(entry)),
             attempts: attempts.into_iter().map(convert::attempt).collect(),
+            reports: reports.into_iter().map(convert::delivery_report).collect(),
         }))
     }
 

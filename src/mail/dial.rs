@@ -73,12 +73,7 @@ impl Dialer {
         journal: &mut Journal,
     ) -> Result<Dialed, SendFailure> {
         let (server, link) = (&account.server, &account.link);
-        journal.begin(Stage::Resolve);
-        let addresses = self.resolve(server, settings).await?;
-        journal.passed(list(&addresses));
-        journal.begin(Stage::Connect);
-        let (stream, peer) = connect(&addresses, settings).await?;
-        journal.passed(peer.to_string());
+        let (stream, peer) = self.open(server, settings, journal).await?;
         if server.security == Security::Plain {
             return Ok(guarded(settings, stream, peer, b""));
         }
@@ -99,6 +94,22 @@ impl Dialer {
         let (stream, head) = within(patience, Stage::Tls, encrypt).await?;
         journal.encrypted(tls::report(stream.get_ref().1));
         Ok(guarded(settings, stream, peer, head))
+    }
+
+    /// Resolves and connects, no more.
+    pub(super) async fn open(
+        &self,
+        server: &Server,
+        settings: &MailSettings,
+        journal: &mut Journal,
+    ) -> Result<(TcpStream, SocketAddr), SendFailure> {
+        journal.begin(Stage::Resolve);
+        let addresses = self.resolve(server, settings).await?;
+        journal.passed(list(&addresses));
+        journal.begin(Stage::Connect);
+        let (stream, peer) = connect(&addresses, settings).await?;
+        journal.passed(peer.to_string());
+        Ok((stream, peer))
     }
 
     async fn resolve(
@@ -159,7 +170,8 @@ impl Dialer {
         ))
     }
 
-    async fn handshake(
+    /// Encrypts, and believes whom `link` says.
+    pub(super) async fn handshake(
         &self,
         stream: TcpStream,
         server: &Server,
@@ -232,7 +244,8 @@ fn guarded<S: Stream + 'static>(
     }
 }
 
-async fn within<T>(
+/// Work with a deadline of its own.
+pub(super) async fn within<T>(
     patience: Duration,
     stage: Stage,
     work: impl Future<Output = Result<T, SendFailure>>,

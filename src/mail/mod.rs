@@ -7,7 +7,7 @@
 //! OAuth 2.0, `oauth` gets its access tokens over the same dialer, and `bearer` shows them to the server.
 //!
 //! `lettre` builds messages and speaks SMTP; what it leaves open (deadlines, bounded replies, the STARTTLS exchange)
-//! is closed here. A connection test and a test message take the very same way.
+//! is closed here. What comes back is read from the letter boxes, each an `inbox`. A connection test and a test message take the very same way.
 
 mod bearer;
 mod breaker;
@@ -20,6 +20,7 @@ mod encoded_word;
 mod exchange;
 mod footnote;
 mod guard;
+mod inbox;
 mod insist;
 mod journal;
 mod library;
@@ -41,6 +42,7 @@ mod worker;
 pub use breaker::{Admission, Breaker};
 pub use dkim::{Signer, SigningKey, SigningKeyError, read_signing_key};
 pub use egress::{IpRange, IpRangeError};
+pub use inbox::{CheckDesk, CheckReport, Checked, Collector, Matched, Rounds};
 pub use library::{Layer, Library};
 pub use oauth::{check_private_key, refresh_token_place};
 pub use own::{Own, Sample, check_template};

@@ -122,6 +122,11 @@ impl Transports {
         &self.settings
     }
 
+    /// What opens connections.
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     /// Whether mail goes out: some account does not fail, or none was tried yet.
     #[must_use]
     pub fn healthy(&self) -> bool {

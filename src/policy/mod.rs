@@ -1,4 +1,4 @@
-//! The office: the use cases of `MailSenderPolicy` and `MailOutbox`.
+//! The office: the use cases of `MailSenderPolicy`, `MailOutbox` and `MailInbox`.
 //!
 //! Accounts are created, changed and tested here, and the outbox is read. A test takes the very path real mail takes: a
 //! connection test uses the worker's dialer, a test message goes through the outbox and the worker.
@@ -18,6 +18,8 @@ mod audit;
 mod dkim;
 mod export;
 mod gate;
+mod inbox_merge;
+mod inboxes;
 mod merge;
 mod oauth;
 mod otp_policy;
@@ -31,13 +33,15 @@ mod vitals;
 mod watch;
 
 pub use crate::{
-    mail::{Obstacle, Standing},
+    mail::{CheckReport, Matched, Obstacle, Standing},
     store::Sending,
 };
 pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use audit::{Action, ActorKind, AuditEvent, AuditFilter, AuditKey, AuditPage};
 pub use dkim::{DkimDraft, DkimError, DkimSource};
 pub use gate::Gate;
+pub use inbox_merge::UPDATABLE_INBOX;
+pub use inboxes::{InboxError, InboxInput, InboxOffice, InboxRef, InboxTarget};
 pub use merge::UPDATABLE;
 pub use otp_policy::{PolicyError, PolicyView};
 pub use outbox::{

@@ -5,7 +5,9 @@ use std::path::{Component, Path, PathBuf};
 use super::Office;
 use crate::domain::{
     account::{Account, ENVIRONMENT_PREFIX, Secret},
+    entropy::Entropy,
     id::AccountId,
+    keyring::Keyring,
 };
 
 /// The longest password, in bytes.
@@ -39,30 +41,42 @@ pub(super) enum SecretFault {
 impl Office {
     /// A password, sealed for its account.
     pub(super) fn seal_password(&self, id: AccountId, password: &str) -> Result<Secret, SecretFault> {
-        if password.is_empty() {
-            return Err(SecretFault::Empty);
-        }
-        if password.len() > MOST_PASSWORD {
-            return Err(SecretFault::TooLong);
-        }
-        if password.chars().any(char::is_control) {
-            return Err(SecretFault::ControlCharacter);
-        }
         let place = Account::secret_place(&id);
-        let sealed = self.keyring.seal(&place, password.as_bytes(), &*self.entropy);
-        Ok(Secret::Sealed(sealed))
+        seal(&self.keyring, &*self.entropy, &place, password)
     }
 
     /// A secret that lies elsewhere, if it lies where this service may look.
     pub(super) fn check_secret(&self, secret: Secret) -> Result<Secret, SecretFault> {
-        match &secret {
-            Secret::File(path) if !may_read(Path::new(path), &self.settings.secret_directories) => {
-                Err(SecretFault::File)
-            }
-            Secret::Environment(name) if !is_secret_variable(name) => Err(SecretFault::Environment),
-            Secret::Sealed(_) | Secret::Oauth(_) => Err(SecretFault::Sealed),
-            Secret::File(_) | Secret::Environment(_) => Ok(secret),
-        }
+        check(secret, &self.settings.secret_directories)
+    }
+}
+
+/// A password, sealed for its place.
+pub(super) fn seal(
+    keyring: &Keyring,
+    entropy: &dyn Entropy,
+    place: &str,
+    password: &str,
+) -> Result<Secret, SecretFault> {
+    if password.is_empty() {
+        return Err(SecretFault::Empty);
+    }
+    if password.len() > MOST_PASSWORD {
+        return Err(SecretFault::TooLong);
+    }
+    if password.chars().any(char::is_control) {
+        return Err(SecretFault::ControlCharacter);
+    }
+    Ok(Secret::Sealed(keyring.seal(place, password.as_bytes(), entropy)))
+}
+
+/// A secret that lies elsewhere, if it lies where this service may look.
+pub(super) fn check(secret: Secret, directories: &[PathBuf]) -> Result<Secret, SecretFault> {
+    match &secret {
+        Secret::File(path) if !may_read(Path::new(path), directories) => Err(SecretFault::File),
+        Secret::Environment(name) if !is_secret_variable(name) => Err(SecretFault::Environment),
+        Secret::Sealed(_) | Secret::Oauth(_) => Err(SecretFault::Sealed),
+        Secret::File(_) | Secret::Environment(_) => Ok(secret),
     }
 }
 

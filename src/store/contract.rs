@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, DkimKeys, Guess, MailKind,
-    NewEntry, Outbox, Policies, Probe, RefreshTokens, Seals, Start, Templates,
+    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, DkimKeys, Guess, Inboxes, MailKind,
+    NewEntry, Outbox, Policies, Probe, RefreshTokens, Reports, Seals, Start, Templates,
 };
 use crate::domain::{
     audit::{Action, Actor, Note},
@@ -28,12 +28,18 @@ use crate::domain::{
 pub(crate) mod audit;
 pub(crate) mod challenges;
 pub(crate) mod dkim;
+pub(crate) mod inboxes;
 pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod refresh_tokens;
 pub(crate) mod seals;
 pub(crate) mod templates;
+
+/// The contracts of what goes out and comes back.
+pub(crate) trait Post: Templates + Inboxes + Reports {}
+
+impl<T: Templates + Inboxes + Reports> Post for T {}
 
 /// A store that keeps every contract.
 pub(crate) trait Store:
@@ -48,6 +54,7 @@ pub(crate) trait Store:
     + Policies
     + Templates
     + DkimKeys
+    + Post
     + Seals
     + Probe
     + Clone
@@ -67,6 +74,7 @@ impl<
         + Policies
         + Templates
         + DkimKeys
+        + Post
         + Seals
         + Probe
         + Clone
@@ -119,6 +127,11 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@audit $place;
             every_change_leaves_one_event, what_is_refused_leaves_none, events_are_paged_and_filtered,
             old_events_are_forgotten);
+        $crate::store::contract::keeps_every_contract!(@inboxes $place;
+            an_inbox_comes_back_whole, an_inbox_is_changed_over_the_version_that_is_named, one_reads_an_inbox_at_a_time,
+            failed_checks_are_counted_until_one_succeeds,
+            a_change_ends_the_lease_and_elsewhere_reading_begins_anew, a_mail_that_comes_back_is_bounced,
+            a_report_needs_the_whole_message_id_and_changes_nothing_else);
         $crate::store::contract::keeps_every_contract!(@templates $place;
             a_template_is_written_changed_and_removed, a_template_is_not_overwritten_unseen);
         $crate::store::contract::keeps_every_contract!(@seals $place;

@@ -25,11 +25,13 @@ mod confirmations;
 pub(crate) mod contract;
 mod dkim;
 pub mod handoff;
+mod inboxes;
 mod outbox;
 mod outbox_changes;
 mod policies;
 pub mod policy_book;
 mod refresh_tokens;
+mod reports;
 mod seals;
 pub mod sql;
 mod templates;
@@ -42,6 +44,7 @@ pub use challenges::{
 };
 pub use confirmations::Confirmations;
 pub use dkim::{DkimKeys, DkimWrite};
+pub use inboxes::{BegunCheck, CheckEnd, InboxWrite, Inboxes, MOST_INBOXES};
 pub use outbox::{
     AttemptRecord, Claimed, Entry, EntryFilter, EntryOrder, LEASE, Leave, MailKind, NewEntry, Outbox,
     Outcome, PageKey, QueueDepth, Requeued, Settlement,
@@ -49,6 +52,7 @@ pub use outbox::{
 pub use outbox_changes::{ChangeKey, Changed};
 pub use policies::{Policies, Sending, SetPolicies, SetPolicy};
 pub use refresh_tokens::{REFRESH_TURN, RefreshTokens, RefreshTurn};
+pub use reports::{MOST_REPORTS, Reported, Reports};
 pub use seals::{SealedKind, SealedValue, Seals};
 pub use templates::{TemplateWrite, Templates};
 

@@ -20,17 +20,20 @@ pub enum SealedKind {
     Mail,
     /// What challenges keep for their next mail.
     Context,
+    /// Secrets of inboxes.
+    Inbox,
     /// Refresh tokens that replaced those that were given.
     RefreshToken,
 }
 
 impl SealedKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Account,
         Self::Dkim,
         Self::Mail,
         Self::Context,
+        Self::Inbox,
         Self::RefreshToken,
     ];
 }

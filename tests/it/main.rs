@@ -32,6 +32,8 @@ mod enumeration;
 mod failover;
 mod get;
 mod hygiene;
+mod inbox;
+mod inbox_faults;
 mod injection;
 mod keys;
 mod kill;

@@ -9,13 +9,23 @@ use crate::pb::v1::{self as pb, account_secret::Source};
 
 /// How the connection is protected.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Security {
+pub(in crate::cli) enum Security {
     /// TLS from the first byte; port 465 by default.
     Tls,
     /// STARTTLS, required; port 587 by default.
     Starttls,
     /// None; port 25 by default.
     None,
+}
+
+impl From<Security> for pb::ConnectionSecurity {
+    fn from(security: Security) -> Self {
+        match security {
+            Security::Tls => Self::ImplicitTls,
+            Security::Starttls => Self::Starttls,
+            Security::None => Self::None,
+        }
+    }
 }
 
 /// What may be set.
@@ -171,11 +181,7 @@ impl Fields {
             paths.push("port");
         }
         if let Some(security) = self.security {
-            account.set_security(match security {
-                Security::Tls => pb::ConnectionSecurity::ImplicitTls,
-                Security::Starttls => pb::ConnectionSecurity::Starttls,
-                Security::None => pb::ConnectionSecurity::None,
-            });
+            account.set_security(security.into());
             paths.push("security");
         }
         Ok(paths)
@@ -185,7 +191,7 @@ impl Fields {
 /// Where the secret comes from.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_field_names, reason = "named as the options are")]
-pub(super) struct Secret {
+pub(in crate::cli) struct Secret {
     /// Reads the password from this file and sends it; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["secret_file", "secret_environment"])]
     password_file: Option<PathBuf>,
@@ -199,12 +205,12 @@ pub(super) struct Secret {
 
 impl Secret {
     /// Whether any was given.
-    pub(super) fn is_given(&self) -> bool {
+    pub(in crate::cli) fn is_given(&self) -> bool {
         self.password_file.is_some() || self.secret_file.is_some() || self.secret_environment.is_some()
     }
 
     /// The secret that was given, if one was.
-    pub(super) fn read(&self) -> Result<Option<pb::AccountSecret>, Failure> {
+    pub(in crate::cli) fn read(&self) -> Result<Option<pb::AccountSecret>, Failure> {
         let source = match (&self.password_file, &self.secret_file, &self.secret_environment) {
             (Some(path), ..) => Source::Password(secret::from_file(path)?.to_string()),
             (None, Some(path), _) => Source::File(path.clone()),
@@ -215,7 +221,7 @@ impl Secret {
     }
 
     /// The secret that was given, or the answer to a question.
-    pub(super) fn read_or_ask(&self, username: &str) -> Result<pb::AccountSecret, Failure> {
+    pub(in crate::cli) fn read_or_ask(&self, username: &str) -> Result<pb::AccountSecret, Failure> {
         if let Some(secret) = self.read()? {
             return Ok(secret);
         }

@@ -51,44 +51,7 @@ impl Test {
         };
         let mut client = self.client.connect().await?;
         let answer = client.policy.test_connection(request).await?.into_inner();
-        if self.json {
-            let stage = |stage: &pb::TestStage| {
-                json!({
-                    "stage": stage.stage().as_str_name(),
-                    "passed": stage.passed,
-                    "reply": stage.reply,
-                    "duration_ms": show::milliseconds(stage.duration.as_ref()),
-                })
-            };
-            out::json(&json!({
-                "succeeded": answer.succeeded,
-                "summary": answer.summary,
-                "tls_version": answer.tls_version,
-                "tls_cipher": answer.tls_cipher,
-                "peer_certificate": answer.peer_certificate.as_ref().map(certificate),
-                "stages": answer.stages.iter().map(stage).collect::<Vec<_>>(),
-            }));
-        } else {
-            let rows: Vec<_> = answer.stages.iter().map(row).collect();
-            out::table(&["stage", "", "took", "reply"], &rows);
-            if let Some(peer) = &answer.peer_certificate {
-                out::say("");
-                out::pairs(&[
-                    ("TLS", format!("{} {}", answer.tls_version, answer.tls_cipher)),
-                    ("certificate", peer.subject.clone()),
-                    ("issuer", peer.issuer.clone()),
-                    ("good until", show::time(peer.not_after.as_ref())),
-                    ("SHA-256", peer.fingerprint.clone()),
-                ]);
-            }
-            out::say("");
-            out::say(&answer.summary);
-        }
-        if answer.succeeded {
-            Ok(())
-        } else {
-            Err(Failure::Told)
-        }
+        tell(&answer, self.json)
     }
 }
 
@@ -117,6 +80,48 @@ impl SendTest {
                 format!("mailfactor outbox show {}", entry.entry_id),
             ))
         }
+    }
+}
+
+/// Tells what a test found; one that failed fails the command.
+pub(in crate::cli) fn tell(answer: &pb::TestConnectionResponse, json: bool) -> Outcome {
+    if json {
+        let stage = |stage: &pb::TestStage| {
+            json!({
+                "stage": stage.stage().as_str_name(),
+                "passed": stage.passed,
+                "reply": stage.reply,
+                "duration_ms": show::milliseconds(stage.duration.as_ref()),
+            })
+        };
+        out::json(&json!({
+            "succeeded": answer.succeeded,
+            "summary": answer.summary,
+            "tls_version": answer.tls_version,
+            "tls_cipher": answer.tls_cipher,
+            "peer_certificate": answer.peer_certificate.as_ref().map(certificate),
+            "stages": answer.stages.iter().map(stage).collect::<Vec<_>>(),
+        }));
+    } else {
+        let rows: Vec<_> = answer.stages.iter().map(row).collect();
+        out::table(&["stage", "", "took", "reply"], &rows);
+        if let Some(peer) = &answer.peer_certificate {
+            out::say("");
+            out::pairs(&[
+                ("TLS", format!("{} {}", answer.tls_version, answer.tls_cipher)),
+                ("certificate", peer.subject.clone()),
+                ("issuer", peer.issuer.clone()),
+                ("good until", show::time(peer.not_after.as_ref())),
+                ("SHA-256", peer.fingerprint.clone()),
+            ]);
+        }
+        out::say("");
+        out::say(&answer.summary);
+    }
+    if answer.succeeded {
+        Ok(())
+    } else {
+        Err(Failure::Told)
     }
 }
 

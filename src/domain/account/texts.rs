@@ -8,7 +8,7 @@ use crate::domain::address::ascii_domain;
 const MOST_AUTHORITIES: usize = 64 * 1024;
 
 /// Certificates in PEM, at least one, and nothing secret.
-pub(super) fn check_authorities(pem: &str) -> Result<String, &'static str> {
+pub(in crate::domain) fn check_authorities(pem: &str) -> Result<String, &'static str> {
     if pem.len() > MOST_AUTHORITIES {
         return Err("is longer than 65,536 bytes");
     }
@@ -23,7 +23,7 @@ pub(super) fn check_authorities(pem: &str) -> Result<String, &'static str> {
 }
 
 /// Whether it is a name for an account.
-pub(super) fn is_account_name(name: &str) -> bool {
+pub(in crate::domain) fn is_account_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.trim() == name
         && name
@@ -32,7 +32,7 @@ pub(super) fn is_account_name(name: &str) -> bool {
 }
 
 /// A host name in ASCII or an IP address.
-pub(super) fn check_host(host: &str) -> Result<String, &'static str> {
+pub(in crate::domain) fn check_host(host: &str) -> Result<String, &'static str> {
     if host.is_empty() {
         return Err("is required");
     }

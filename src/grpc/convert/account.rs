@@ -263,14 +263,14 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
 }
 
 /// A span of time; its bounds are checked with the whole account.
-fn duration(span: prost_types::Duration) -> Result<Duration, &'static str> {
+pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, &'static str> {
     Duration::try_from(span).map_err(|_| "must not be negative")
 }
 
-type Given = (Option<Secret>, Option<Zeroizing<String>>);
+pub(super) type Given = (Option<Secret>, Option<Zeroizing<String>>);
 
 /// Where a secret is, or the password itself. `sealed`, as an account is read, means none given.
-fn read_secret(source: Option<pb::account_secret::Source>) -> Result<Given, String> {
+pub(super) fn read_secret(source: Option<pb::account_secret::Source>) -> Result<Given, String> {
     use pb::account_secret::Source;
     match source {
         None | Some(Source::Sealed(_)) => Ok((None, None)),
@@ -306,7 +306,7 @@ fn read_secret(source: Option<pb::account_secret::Source>) -> Result<Given, Stri
 }
 
 /// Unspecified is left to the check of the whole account, which knows whether one is required.
-fn security(number: i32) -> Result<Option<Security>, &'static str> {
+pub(super) fn security(number: i32) -> Result<Option<Security>, &'static str> {
     match pb::ConnectionSecurity::try_from(number) {
         Ok(pb::ConnectionSecurity::Unspecified) => Ok(None),
         Ok(pb::ConnectionSecurity::ImplicitTls) => Ok(Some(Security::ImplicitTls)),
@@ -317,7 +317,7 @@ fn security(number: i32) -> Result<Option<Security>, &'static str> {
 }
 
 /// The secret, or how to get access tokens, whichever it is.
-fn secret_of(secret: Secret) -> (Option<pb::AccountSecret>, Option<pb::Oauth>) {
+pub(super) fn secret_of(secret: Secret) -> (Option<pb::AccountSecret>, Option<pb::Oauth>) {
     use pb::account_secret::Source;
     let source = match secret {
         Secret::Oauth(oauth) => return (None, Some(super::oauth::oauth(&oauth))),
@@ -329,7 +329,7 @@ fn secret_of(secret: Secret) -> (Option<pb::AccountSecret>, Option<pb::Oauth>) {
     (Some(secret), None)
 }
 
-fn parse_etag(text: &str) -> Result<Option<i64>, &'static str> {
+pub(super) fn parse_etag(text: &str) -> Result<Option<i64>, &'static str> {
     if text.is_empty() {
         return Ok(None);
     }

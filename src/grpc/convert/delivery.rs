@@ -160,5 +160,6 @@ pub(super) fn stage(stage: Stage) -> pb::Stage {
         Stage::Data => pb::Stage::Data,
         Stage::Accept => pb::Stage::Accept,
         Stage::Reset => pb::Stage::Reset,
+        Stage::Select => pb::Stage::Select,
     }
 }

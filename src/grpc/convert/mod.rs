@@ -13,12 +13,17 @@ mod delivery;
 mod dkim;
 mod entry;
 mod field;
+mod inbox;
 mod oauth;
 mod otp_policy;
 mod page;
 mod preset;
 mod template;
 
+pub(super) use self::inbox::{
+    check_report, create_inbox, delete_inbox, delivery_report, inbox, inbox_test_report, named_inbox,
+    test_inbox, update_inbox,
+};
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
 pub(super) use audit::{audit_event, audit_page_token, list_audit_events};
 pub(super) use challenge::{challenge, resend, start, verdict, verify};

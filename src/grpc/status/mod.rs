@@ -14,8 +14,10 @@ use crate::{
 };
 
 mod factor;
+mod inbox;
 mod policy;
 
+pub(super) use self::inbox::inbox;
 pub(super) use factor::{cancel, get, resend, start, verify};
 pub(super) use policy::{account, dkim, otp_policy, outbox, requeue, template, test};
 

@@ -255,7 +255,8 @@ fn link(columns: &Columns<'_>) -> StoreResult<Link> {
     })
 }
 
-fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
+/// The columns `username`, `secret_kind` and `secret`.
+pub(super) fn login(columns: &Columns<'_>) -> StoreResult<Option<Login>> {
     let Some(username) = columns.text_if_any("username")? else {
         return Ok(None);
     };

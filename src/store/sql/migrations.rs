@@ -70,6 +70,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0010_tests.sql"),
     },
     Migration {
+        version: 11,
+        name: "inboxes",
+        script: include_str!("schema/0011_inboxes.sql"),
+    },
+    Migration {
         version: 12,
         name: "changes",
         script: include_str!("schema/0012_changes.sql"),

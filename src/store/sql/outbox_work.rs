@@ -1,4 +1,5 @@
 //! The statements behind a worker's steps. States: 1 queued, 2 sent, 3 deferred, 4 failed, 6 expired, 7 withdrawn;
+//! (A mail that is settled as sent and has come back already is 5, bounced: report 1 says so.)
 //! `state IN (1, 3)` is what the partial indexes say, word for word, so that they are used.
 
 use sqlx::Row as _;
@@ -128,7 +129,9 @@ pub(super) async fn settle(
     let account = settlement.attempts.last().map(|attempt| attempt.account.as_str());
     let row = sqlx::query(
         "UPDATE outbox SET \
-         state = CASE WHEN state = 7 AND $3 <> 2 THEN 7 ELSE $3 END, sent_at = $4, \
+         state = CASE WHEN state = 7 AND $3 <> 2 THEN 7 \
+         WHEN $3 = 2 AND EXISTS (SELECT 1 FROM reports WHERE entry = $1 AND kind = 1) THEN 5 ELSE $3 END, \
+         sent_at = $4, \
          next_attempt_at = CASE WHEN state = 7 THEN NULL ELSE $5 END, \
          last_error = $6, subject = COALESCE($7, subject), account = COALESCE($8, account), \
          attempts = attempts + $9, unsure = CASE WHEN unsure > $10 THEN unsure - $10 ELSE 0 END, \

@@ -53,6 +53,12 @@ const fn place(kind: SealedKind) -> Place {
             column: "token",
             only: "token IS NOT NULL",
         },
+        SealedKind::Inbox => Place {
+            table: "inboxes",
+            id: "id",
+            column: "secret",
+            only: "secret_kind = 'sealed'",
+        },
     }
 }
 

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use mailfactor::pb::v1::{
     self as pb, email_otp_authenticator_client::EmailOtpAuthenticatorClient,
-    mail_audit_client::MailAuditClient, mail_outbox_client::MailOutboxClient,
-    mail_sender_policy_client::MailSenderPolicyClient,
+    mail_audit_client::MailAuditClient, mail_inbox_client::MailInboxClient,
+    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
 };
 use tokio::time::timeout;
 use tonic::{
@@ -45,6 +45,8 @@ pub struct Client {
     pub outbox: MailOutboxClient<Called>,
     /// What was done.
     pub audit: MailAuditClient<Called>,
+    /// Inboxes.
+    pub inbox: MailInboxClient<Called>,
 }
 
 impl Client {
@@ -56,7 +58,8 @@ impl Client {
             challenges: EmailOtpAuthenticatorClient::with_interceptor(channel.clone(), key.clone()),
             policy: MailSenderPolicyClient::with_interceptor(channel.clone(), key.clone()),
             outbox: MailOutboxClient::with_interceptor(channel.clone(), key.clone()),
-            audit: MailAuditClient::with_interceptor(channel, key),
+            audit: MailAuditClient::with_interceptor(channel.clone(), key.clone()),
+            inbox: MailInboxClient::with_interceptor(channel, key),
         }
     }
 

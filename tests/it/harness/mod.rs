@@ -10,6 +10,7 @@ pub mod command;
 pub mod dovecot;
 pub mod ground;
 pub mod letter;
+pub mod mailbox;
 pub mod oauth;
 pub mod postfix;
 pub mod process;

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use mailfactor::pb::v1 as pb;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -30,6 +31,9 @@ use super::clients;
 pub const USERNAME: &str = "sender";
 /// Its password.
 pub const PASSWORD: &str = "postfix-password-1";
+
+/// The domain whose mail it takes and sends back.
+pub const REFUSED: &str = "refused.example.com";
 
 /// Postfix's realm; the user name may carry it after an `@`.
 const REALM: &str = "mail.example.test";
@@ -77,6 +81,29 @@ impl Postfix {
         arrived
             .await
             .unwrap_or_else(|_| panic!("{count} mails did not arrive; Postfix says:\n{}", self.log()))
+    }
+
+    /// The maildir that every recipient's mail is delivered to.
+    pub fn inbox(&self) -> PathBuf {
+        self.directory.path().join("inbox")
+    }
+
+    /// An account that sends through it, with STARTTLS.
+    pub fn account(&self, sender: &str) -> pb::Account {
+        pb::Account {
+            name: "postfix".to_owned(),
+            enabled: true,
+            host: "localhost".to_owned(),
+            port: i32::from(self.starttls.port()),
+            security: pb::ConnectionSecurity::Starttls.into(),
+            authentication: true,
+            username: USERNAME.to_owned(),
+            secret: Some(pb::AccountSecret {
+                source: Some(pb::account_secret::Source::Password(PASSWORD.to_owned())),
+            }),
+            sender: sender.to_owned(),
+            ..pb::Account::default()
+        }
     }
 
     /// What Postfix logged.
@@ -296,6 +323,7 @@ inet_protocols = ipv4
 alias_maps =
 alias_database =
 smtpd_peername_lookup = no
+transport_maps = inline:{{ {{ {REFUSED} = sendback: }} }}
 virtual_mailbox_domains = static:all
 virtual_mailbox_maps = static:inbox/
 virtual_mailbox_base = {root}
@@ -332,6 +360,8 @@ trace unix - - n - 0 bounce
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 error unix - - n - - error
+sendback unix - n n - - pipe
+  user=nobody argv=/bin/sh -c {{exit 67}}
 retry unix - - n - - error
 discard unix - - n - - discard
 virtual unix - n n - - virtual
