@@ -22,9 +22,9 @@ use super::{
     dial::Dialer,
     guard::Gauge,
     journal::Journal,
+    outcome::{Accepted, Unsent, Withheld},
     reply::{Hidden, failure, is_complete},
     secret::{self, MOST_PASSWORD},
-    transport::{Accepted, Unsent, Withheld},
 };
 use crate::domain::{
     account::{Account, Login},

@@ -41,7 +41,8 @@ impl Worker {
     /// Delivers one mail as far as it goes now.
     #[tracing::instrument(name = "mail.step", skip_all, fields(mail.entry = %claimed.id))]
     pub async fn step(&self, claimed: Claimed) -> Settled {
-        Step::of(self, claimed).run().await
+        // Boxed: it holds a whole SMTP dialogue.
+        Box::pin(Step::of(self, claimed).run()).await
     }
 
     /// Ends a mail whose step broke down: it must neither loop nor block.

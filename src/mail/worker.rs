@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt as _, future::join_all};
+use futures_util::FutureExt as _;
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -20,9 +20,6 @@ use crate::{
     },
     store::{Accounts, Claimed, LEASE, Outbox, changes::Changes, handoff::Tray, policy_book::PolicyBook},
 };
-
-/// How many mails whose time is over are ended in one go.
-const MOST_EXPIRED: u32 = 200;
 
 /// How often mails whose time is over are ended.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
@@ -190,49 +187,6 @@ impl Worker {
         }
         tracing::error!(mail.entry = %claimed.id, "a step panicked: its mail is given up");
         self.give_up(claimed).await
-    }
-
-    /// Finds out which of the accounts that fail work again, without a mail, so that none waits for them.
-    async fn try_out_resting(&self) {
-        let Ok(accounts) = self.accounts.list().await else {
-            return;
-        };
-        let resting = accounts
-            .iter()
-            .filter(|account| account.settings.enabled && self.transports.is_resting(account));
-        join_all(resting.map(|account| self.transports.try_out(account))).await;
-    }
-
-    /// Ends mails whose time is over, and now and then measures the queue.
-    async fn keep_house(&self, survey: bool) {
-        match self.outbox.expire(self.clock.now(), MOST_EXPIRED).await {
-            Ok(ended) => {
-                if !ended.is_empty() {
-                    metrics::counter!("mailfactor_mails_total", "outcome" => "expired", "stage" => "none")
-                        .increment(ended.len() as u64);
-                }
-                ended
-                    .into_iter()
-                    .flatten()
-                    .for_each(|challenge| self.changes.ring(challenge));
-            }
-            Err(error) => tracing::error!(error = %error, "mails whose time is over cannot be ended"),
-        }
-        if !survey {
-            return;
-        }
-        if let Ok(depth) = self.outbox.depth().await {
-            let age = depth
-                .oldest
-                .map_or(Duration::ZERO, |oldest| self.clock.now().since(oldest));
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-            metrics::gauge!("mailfactor_outbox_waiting").set(depth.waiting as f64);
-            metrics::gauge!("mailfactor_outbox_oldest_seconds").set(age.as_secs_f64());
-        }
-        if let Ok(accounts) = self.accounts.list().await {
-            let enabled = accounts.iter().filter(|account| account.settings.enabled);
-            self.transports.retain(enabled);
-        }
     }
 }
 

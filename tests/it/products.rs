@@ -110,7 +110,6 @@ impl Place {
     async fn switch(&self, enabled: bool) {
         let request = pb::SetSendingRequest {
             enabled: Some(enabled),
-            ..pb::SetSendingRequest::default()
         };
         self.admin.policy.clone().set_sending(request).await.unwrap();
     }
@@ -252,6 +251,7 @@ async fn one_access_email_gateway() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one field after the other")]
 async fn account_mate_system_email_account() {
     let mut seen = Seen::of(Product::AccountMate);
     let place = Place::set(Home::new()).await;
@@ -468,6 +468,7 @@ async fn advanced_authentication_mail_sender() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one field after the other")]
 async fn senhasegura_email_accounts() {
     let mut seen = Seen::of(Product::Senhasegura);
     let place = Place::set(Home::new()).await;
