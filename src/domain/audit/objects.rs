@@ -182,6 +182,7 @@ fn with_secret(fields: Fields, field: &'static str, secret: &Secret) -> Fields {
         Secret::File(path) => fields.with(field, format!("file {path}")),
         Secret::Environment(name) => fields.with(field, format!("environment {name}")),
         Secret::Oauth(oauth) => with_oauth(fields, oauth),
+        Secret::Default => fields.with("default_credentials", true),
     }
 }
 
