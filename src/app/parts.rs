@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{BuildError, Machine};
 use crate::{
     config::{Config, Repository, RepositoryKind, Users},
-    domain::{address::ascii_domain, keyring::Keyring},
+    domain::{account::Secret, address::ascii_domain, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
     mail::{Collector, Library, MailSettings, Renderer, Rounds, Signer, Transports, Worker, WorkerSettings},
@@ -249,6 +249,7 @@ fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
         pool_size: delivery.pool_size,
         pool_idle: delivery.pool_idle,
         extra_roots: delivery.extra_ca.clone(),
+        default_credentials: config.default_credentials.clone(),
         ..MailSettings::default()
     }
 }
@@ -315,6 +316,11 @@ pub(super) async fn warn(config: &Config, store: &SqlStore) {
         tracing::warn!("no mail account is set up: no mail goes out; see `mailfactor account add --help`");
     }
     for account in accounts.iter().filter(|account| account.settings.enabled) {
+        let login = account.settings.login.as_ref();
+        let default = login.is_some_and(|login| login.secret == Secret::Default);
+        if default && config.default_credentials.is_none() {
+            tracing::warn!(account.name = %account.settings.name, "the account cannot log in: it uses default credentials, and none are configured; set `[default_credentials]`");
+        }
         for risk in account.settings.risks() {
             tracing::warn!(account.name = %account.settings.name, risk = risk.text(), "the account is risky");
         }

@@ -32,7 +32,7 @@ pub(super) enum Command {
                             --oauth-client-secret secret.txt\n\n\
                             With --username a password is asked for, or read from standard input, unless one of\n\
                             --password-file, --secret-file and --secret-environment says where it is, or OAuth 2.0\n\
-                            takes its place."
+                            takes its place. --default-credentials takes both from the server's configuration."
     )]
     Add(Add),
     /// Lists accounts.
@@ -97,7 +97,7 @@ pub(super) struct Update {
     #[command(flatten)]
     oauth: oauth::Oauth,
     /// Logs in no longer.
-    #[arg(long, conflicts_with_all = ["username", "password_file", "secret_file", "secret_environment"])]
+    #[arg(long, conflicts_with_all = ["username", "password_file", "secret_file", "secret_environment", "default_credentials"])]
     no_authentication: bool,
     /// Prints JSON.
     #[arg(long)]
@@ -181,11 +181,15 @@ impl Add {
         };
         self.fields.apply(&mut account)?;
         let oauth = self.oauth.apply(&mut account)?;
+        let default = self.secret.apply_default(&mut account);
+        if oauth && default {
+            return Err(Failure::say("--default-credentials takes no OAuth 2.0"));
+        }
         if oauth && (!account.authentication || self.secret.is_given()) {
             let text = "OAuth 2.0 needs --username, and no password";
             return Err(Failure::advise(text, "see `mailfactor account add --help`"));
         }
-        if account.authentication && !oauth {
+        if account.authentication && !oauth && !default {
             account.secret = Some(self.secret.read_or_ask(&account.username)?);
         } else if !oauth && self.secret.is_given() {
             return Err(Failure::say("a secret needs --username"));
@@ -216,6 +220,9 @@ impl Update {
         }
         if self.oauth.apply(&mut account)? {
             paths.push("oauth");
+        }
+        if self.secret.apply_default(&mut account) {
+            paths.extend(["authentication", "username", "default_credentials"]);
         }
         account.secret = self.secret.read()?;
         if account.secret.is_some() {
@@ -301,7 +308,7 @@ fn row(account: &pb::Account) -> Vec<String> {
         state,
         format!("{}:{}", account.host, account.port),
         show::security(account).to_owned(),
-        account.username.clone(),
+        show::login(account),
         account.sender.clone(),
     ]
 }

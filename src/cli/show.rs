@@ -167,6 +167,15 @@ fn at_most(number: i32) -> String {
     }
 }
 
+/// As whom an account logs in.
+pub(super) fn login(account: &pb::Account) -> String {
+    if account.default_credentials {
+        "default credentials".to_owned()
+    } else {
+        account.username.clone()
+    }
+}
+
 /// An account for people.
 pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)> {
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
@@ -177,7 +186,7 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         ("default", yes(account.is_default)),
         ("server", format!("{}:{}", account.host, account.port)),
         ("security", security(account).to_owned()),
-        ("login", account.username.clone()),
+        ("login", login(account)),
         ("secret", secret(account.secret.as_ref())),
         ("OAuth 2.0", super::account::oauth::line(account.oauth.as_ref())),
         ("sender", account.sender.clone()),
@@ -226,6 +235,7 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "security": account.security().as_str_name(),
         "authentication": account.authentication,
         "username": account.username,
+        "default_credentials": account.default_credentials,
         "secret": secret(account.secret.as_ref()),
         "oauth": super::account::oauth::value(account.oauth.as_ref()),
         "sender": account.sender,

@@ -177,3 +177,39 @@ fn what_is_not_toml_is_told_by_line_without_the_line() {
     assert!(faults[0].contains("is not TOML, in line 2"), "{faults:?}");
     assert!(!faults[0].contains("top-secret"), "{faults:?}");
 }
+
+#[test]
+fn default_credentials_are_whole_or_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("smtp");
+    fs::write(&file, "x").unwrap();
+    let section = |text: &str| {
+        let text = text.replace("FILE", &file.display().to_string());
+        load(&format!("[default_credentials]\n{text}"), &[])
+    };
+    assert_eq!(section("").unwrap().default_credentials, None);
+    let given = section("username = 'robot-canary'\npassword_file = 'FILE'").unwrap();
+    assert!(!format!("{given:?}").contains("robot-canary"));
+    assert_eq!(given.default_credentials.unwrap().username, "robot-canary");
+    assert!(section("username = 'a'\npassword_environment = 'MAILFACTOR_SECRET_A'").is_ok());
+    for (text, field) in [
+        ("username = 'a'", "password_file"),
+        ("password_file = 'FILE'", "username"),
+        ("username = 'a'\npassword_file = '/nowhere'", "password_file"),
+        (
+            "username = 'a'\npassword_environment = 'PATH'",
+            "password_environment",
+        ),
+        (
+            "username = 'a'\npassword_file = 'FILE'\npassword_environment = 'MAILFACTOR_SECRET_A'",
+            "password_environment",
+        ),
+    ] {
+        let faults = section(text).unwrap_err();
+        assert_eq!(faults.len(), 1, "{text}: {faults:?}");
+        assert!(
+            faults[0].starts_with(&format!("default_credentials.{field}:")),
+            "{faults:?}"
+        );
+    }
+}

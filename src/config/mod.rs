@@ -9,10 +9,12 @@ use std::{cell::RefCell, fs, net::SocketAddr, path::Path, path::PathBuf, time::D
 use toml::{Table, Value};
 
 use crate::domain::{
+    account::DefaultCredentials,
     otp_policy::Configured,
     violation::{Violation, Violations},
 };
 
+mod default_credentials;
 mod delivery;
 mod duration;
 mod environment;
@@ -56,6 +58,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// The directories in which files with accounts' secrets may lie.
     pub secret_directories: Vec<PathBuf>,
+    /// Section `[default_credentials]`.
+    pub default_credentials: Option<DefaultCredentials>,
     /// Sections `[retention]` and `[audit]`.
     pub retention: Retention,
     /// How long the end may take.
@@ -102,6 +106,7 @@ impl Config {
             decoy_domains: delivery::decoy_domains(&section("enumeration")),
             delivery: Delivery::read(&section("delivery")),
             secret_directories: delivery::secret_directories(&section("secrets")),
+            default_credentials: default_credentials::read(&section("default_credentials")),
             retention: Retention::read(&section("retention"), &section("audit")),
             shutdown_deadline: server::shutdown(&section("shutdown")),
         };

@@ -1,5 +1,6 @@
 //! Mail accounts: the server mail is handed to, and the sender it comes from.
 
+mod default;
 mod draft;
 mod proof;
 mod proof_oauth;
@@ -8,6 +9,7 @@ mod volume;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
+pub use default::DefaultCredentials;
 pub use draft::AccountDraft;
 pub use proof::Proof;
 pub(super) use texts::{check_authorities, check_host, is_account_name};
@@ -75,6 +77,8 @@ pub enum Secret {
     Environment(String),
     /// Nowhere: each login takes an access token that OAuth 2.0 grants.
     Oauth(Box<Oauth>),
+    /// Nowhere: each login takes the [`DefaultCredentials`] of the service, the user name included.
+    Default,
 }
 
 /// The environment variables that an account may name begin so: no account reads another secret of the process.
@@ -83,7 +87,7 @@ pub const ENVIRONMENT_PREFIX: &str = "MAILFACTOR_SECRET_";
 /// How to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// The user name at the mail server.
+    /// The user name at the mail server; empty with [`Secret::Default`].
     pub username: String,
     /// Its secret.
     pub secret: Secret,

@@ -33,6 +33,7 @@ pub(super) async fn fetch(
             ));
         }
         Secret::Oauth(_) => return Err("the account has no password: it logs in by OAuth 2.0".into()),
+        Secret::Default => return Err("the service was given no default credentials".into()),
     };
     let bytes = Zeroizing::new(bytes);
     let text = str::from_utf8(&bytes).map_err(|_| "the account's secret is no text")?;

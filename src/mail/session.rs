@@ -27,7 +27,7 @@ use super::{
     secret::{self, MOST_PASSWORD},
 };
 use crate::domain::{
-    account::{Account, Login},
+    account::{Account, Login, Secret},
     delivery::{FailureKind, SendFailure, Stage},
     keyring::Keyring,
 };
@@ -110,7 +110,8 @@ impl Session {
             bearer.log_in(&mut session, held, journal).await?;
         } else if let Some(Way::Password(login, keyring)) = login {
             journal.begin(Stage::Auth);
-            session.log_in(account, login, keyring, journal).await?;
+            let shown = settings.login_of(login);
+            session.log_in(account, &shown, keyring, journal).await?;
         }
         Ok(session)
     }
@@ -140,6 +141,10 @@ impl Session {
         hidden.add(STANDARD.encode(format!("\0{}\0{}", login.username, *secret)));
         hidden.add(STANDARD.encode(secret.as_bytes()));
         hidden.add(secret.as_str());
+        if is_default(account) {
+            hidden.add(STANDARD.encode(&login.username));
+            hidden.add(login.username.as_str());
+        }
         let credentials = Credentials::new(login.username.clone(), secret.to_string());
         let response = self.connection.auth(DEFAULT_MECHANISMS, &credentials).await;
         let response = response.map_err(|error| hidden.failure(&error, journal))?;
@@ -303,6 +308,12 @@ impl Session {
             failure
         })
     }
+}
+
+/// Whether an account logs in with what the service was given, and even the user name is none of its administrators'.
+fn is_default(account: &Account) -> bool {
+    let login = account.settings.login.as_ref();
+    login.is_some_and(|login| login.secret == Secret::Default)
 }
 
 /// The message with leading dots doubled (RFC 5321, 4.5.2) and the final dot: one write, one packet more often than not.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::IpRange;
-use crate::domain::account::Link;
+use crate::domain::account::{DefaultCredentials, Link, Login, Secret};
 
 /// How mail is sent. The times are those of one stage, unless it says otherwise.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct MailSettings {
     pub pool_idle: Duration,
     /// A PEM file with further certificate authorities that mail servers' certificates may come from.
     pub extra_roots: Option<PathBuf>,
+    /// What accounts with [`Secret::Default`] log in with.
+    pub default_credentials: Option<DefaultCredentials>,
 }
 
 impl Default for MailSettings {
@@ -50,11 +52,23 @@ impl Default for MailSettings {
             pool_size: 8,
             pool_idle: Duration::from_secs(30),
             extra_roots: None,
+            default_credentials: None,
         }
     }
 }
 
 impl MailSettings {
+    /// The login that a mail server is shown: where an account has none of its own, the service's, if it was given one.
+    pub(super) fn login_of(&self, login: &Login) -> Login {
+        match &self.default_credentials {
+            Some(given) if login.secret == Secret::Default => Login {
+                username: given.username.clone(),
+                secret: given.password.clone(),
+            },
+            _ => login.clone(),
+        }
+    }
+
     /// Those for one account: its own EHLO name, and no stage longer than it says.
     #[must_use]
     pub(super) fn of(&self, link: &Link) -> Self {

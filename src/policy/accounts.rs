@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Office, SavedAccount, Standing,
-    merge::{check_mask, gives_secret, keep_secret_at_home, merge},
+    merge::{check_mask, gives_secret, keep_secret_at_home, merge, names},
 };
 use crate::{
     domain::{
@@ -150,6 +150,11 @@ impl Office {
         check_mask(mask)?;
         // Sealed once: a password leaves this function only sealed.
         let input = self.sealed(id, "account.", input)?;
+        if names(mask, "default_credentials") {
+            let mut faults = Violations::new();
+            self.check_default("account.", &input, &mut faults);
+            faults.into_result()?;
+        }
         let note = self.note(caller, Action::AccountUpdate);
         let (mut passed, mut report) = (None, None);
         for _ in 0..TRIES {
@@ -234,6 +239,7 @@ impl Office {
             Ok(draft) => (draft, Violations::new()),
             Err(Unsealed { draft, faults }) => (*draft, faults),
         };
+        self.check_default(prefix, &sealed, &mut faults);
         match sealed.check(prefix, self.settings.local_part) {
             Ok(settings) => faults.into_result().map(|()| settings),
             Err(more) => {

@@ -1,14 +1,14 @@
 //! The fields of an account that an update changes.
 
-use super::oauth::{keep_oauth, oauth_of};
+use super::oauth::keep_oauth;
 use crate::domain::{
-    account::{AccountDraft, AccountSettings},
+    account::{AccountDraft, AccountSettings, Secret},
     preset::Preset,
     violation::Violations,
 };
 
 /// The fields of an account that an update may change, named as in the protocol.
-pub const UPDATABLE: [&str; 27] = [
+pub const UPDATABLE: [&str; 28] = [
     "name",
     "enabled",
     "host",
@@ -36,6 +36,7 @@ pub const UPDATABLE: [&str; 27] = [
     "messages_per_minute",
     "messages_per_day",
     "oauth",
+    "default_credentials",
 ];
 
 /// Refuses a mask that names anything else.
@@ -64,7 +65,8 @@ pub(super) fn gives_secret(new: &AccountDraft, mask: &[String]) -> bool {
     let oauth = oauth.is_some_and(|oauth| {
         oauth.client_secret.is_some() || oauth.private_key.is_some() || oauth.refresh_token.is_some()
     });
-    (new.secret.is_some() && names(mask, "secret")) || (oauth && names(mask, "oauth"))
+    let default = new.default_credentials && names(mask, "default_credentials");
+    (new.secret.is_some() && names(mask, "secret")) || (oauth && names(mask, "oauth")) || default
 }
 
 /// A secret belongs to one server: whoever names another gives the secret again, so that nobody can have a kept one
@@ -77,9 +79,10 @@ pub(super) fn keep_secret_at_home(
     let moved = !current.server.host.eq_ignore_ascii_case(&new.server.host);
     let mut faults = Violations::new();
     if moved && !secret_given && current.login.is_some() && new.login.is_some() {
-        let field = match oauth_of(new) {
-            None => "account.secret",
-            Some(_) => "account.oauth",
+        let field = match new.login.as_ref().map(|login| &login.secret) {
+            Some(Secret::Oauth(_)) => "account.oauth",
+            Some(Secret::Default) => "account.default_credentials",
+            _ => "account.secret",
         };
         faults.add(
             field,
@@ -107,6 +110,7 @@ pub(super) fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[Strin
         (false, true) => draft.secret = None,
         _ => {}
     }
+    settle_default(&mut draft, new, mask);
     if let Some(oauth) = &mut draft.oauth {
         oauth.settle(Preset::from_name(&draft.preset).unwrap_or(Preset::OTHER));
         keep_oauth(oauth, current);
@@ -126,6 +130,25 @@ pub(super) fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[Strin
         }
     }
     draft
+}
+
+/// Default credentials take the place of what was there, and the other way round: what an update does not name of either
+/// ends.
+fn settle_default(draft: &mut AccountDraft, new: &AccountDraft, mask: &[String]) {
+    let named = |field: &str| mask.iter().any(|path| path == field);
+    if new.default_credentials && names(mask, "default_credentials") {
+        if !names(mask, "username") {
+            draft.username.clear();
+        }
+        // One that was given stays, to be refused.
+        draft.secret = new.secret.clone().filter(|_| names(mask, "secret"));
+        draft.oauth = new.oauth.clone().filter(|_| names(mask, "oauth"));
+        draft.authentication |= !names(mask, "authentication");
+    } else if !named("default_credentials") {
+        let other = draft.secret.is_some() || draft.oauth.is_some();
+        let off = named("authentication") && !new.authentication;
+        draft.default_credentials &= !other && !off;
+    }
 }
 
 fn set(draft: &mut AccountDraft, new: &AccountDraft, field: &str, meant: bool) {
@@ -158,6 +181,7 @@ fn set(draft: &mut AccountDraft, new: &AccountDraft, field: &str, meant: bool) {
         "ignore_certificate_errors" => draft.ignore_certificate_errors = new.ignore_certificate_errors,
         "timeout" => draft.timeout = new.timeout,
         "oauth" => draft.oauth.clone_from(&new.oauth),
+        "default_credentials" => draft.default_credentials = new.default_credentials,
         _ => {}
     }
 }

@@ -68,11 +68,12 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
         acknowledge_risks: true,
         known_risks: Vec::new(),
         oauth: None,
+        default_credentials: false,
     };
     for field in UPDATABLE {
         let change = merged(&new, &[field]).unwrap();
-        // Authentication is on in both, and OAuth off: naming them alone changes nothing.
-        let same = ["authentication", "oauth"].contains(&field);
+        // Authentication is on in both, OAuth and default credentials off: naming them alone changes nothing.
+        let same = ["authentication", "oauth", "default_credentials"].contains(&field);
         assert_eq!(change == settings(), same, "{field}");
     }
     assert_eq!(

@@ -62,7 +62,7 @@ pub(super) fn keep_oauth(draft: &mut OauthDraft, current: &AccountSettings) {
 pub(super) fn oauth_of(settings: &AccountSettings) -> Option<&Oauth> {
     match &settings.login.as_ref()?.secret {
         Secret::Oauth(oauth) => Some(oauth),
-        Secret::Sealed(_) | Secret::File(_) | Secret::Environment(_) => None,
+        Secret::Sealed(_) | Secret::File(_) | Secret::Environment(_) | Secret::Default => None,
     }
 }
 

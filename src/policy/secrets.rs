@@ -4,10 +4,11 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Office;
 use crate::domain::{
-    account::{Account, ENVIRONMENT_PREFIX, Secret},
+    account::{Account, AccountDraft, ENVIRONMENT_PREFIX, Secret},
     entropy::Entropy,
     id::AccountId,
     keyring::Keyring,
+    violation::Violations,
 };
 
 /// The longest password, in bytes.
@@ -45,6 +46,16 @@ impl Office {
         seal(&self.keyring, &*self.entropy, &place, password)
     }
 
+    /// Refuses default credentials where the service was given none.
+    pub(super) fn check_default(&self, prefix: &str, draft: &AccountDraft, faults: &mut Violations) {
+        let given = self.transports.settings().default_credentials.is_some();
+        if draft.default_credentials && !given {
+            let what = "cannot be used: the service was given none; set `username` and `password_file` in \
+                        `[default_credentials]` of its configuration and restart it, or give `username` and `secret`";
+            faults.add(format!("{prefix}default_credentials"), what);
+        }
+    }
+
     /// A secret that lies elsewhere, if it lies where this service may look.
     pub(super) fn check_secret(&self, secret: Secret) -> Result<Secret, SecretFault> {
         check(secret, &self.settings.secret_directories)
@@ -75,7 +86,7 @@ pub(super) fn check(secret: Secret, directories: &[PathBuf]) -> Result<Secret, S
     match &secret {
         Secret::File(path) if !may_read(Path::new(path), directories) => Err(SecretFault::File),
         Secret::Environment(name) if !is_secret_variable(name) => Err(SecretFault::Environment),
-        Secret::Sealed(_) | Secret::Oauth(_) => Err(SecretFault::Sealed),
+        Secret::Sealed(_) | Secret::Oauth(_) | Secret::Default => Err(SecretFault::Sealed),
         Secret::File(_) | Secret::Environment(_) => Ok(secret),
     }
 }

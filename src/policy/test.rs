@@ -246,8 +246,10 @@ impl Office {
             faults.add("settings.secret", why);
             TestError::Invalid(faults)
         };
+        // Nothing of a service's default credentials is the account's to lend.
         let login = saved
             .login
+            .filter(|login| login.secret != Secret::Default)
             .ok_or_else(|| refuse("is required: the saved account has none"))?;
         if saved.server.host.eq_ignore_ascii_case(host) {
             Ok(login.secret)
@@ -265,7 +267,8 @@ fn host_of(draft: &AccountDraft) -> String {
 }
 
 fn has_secret(input: &AccountInput) -> bool {
-    input.password.is_some() || input.draft.secret.is_some() || input.draft.oauth.is_some()
+    let AccountInput { draft, password, .. } = input;
+    password.is_some() || draft.secret.is_some() || draft.oauth.is_some() || draft.default_credentials
 }
 
 fn joined(mut faults: Violations, more: &Violations) -> Violations {

@@ -24,6 +24,7 @@ mod cancel;
 mod cli;
 mod clients;
 mod clock;
+mod default_credentials;
 mod dial;
 mod directory;
 mod dkim;

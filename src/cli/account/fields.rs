@@ -201,12 +201,25 @@ pub(in crate::cli) struct Secret {
     /// Has the server read the password from this variable of its own; it begins with `MAILFACTOR_SECRET_`.
     #[arg(long, value_name = "NAME")]
     secret_environment: Option<String>,
+    /// Logs in with the user name and password of the server's own configuration; nothing is stored with the account.
+    #[arg(long, conflicts_with_all = ["username", "password_file", "secret_file", "secret_environment"])]
+    default_credentials: bool,
 }
 
 impl Secret {
     /// Whether any was given.
     pub(in crate::cli) fn is_given(&self) -> bool {
         self.password_file.is_some() || self.secret_file.is_some() || self.secret_environment.is_some()
+    }
+
+    /// Turns default credentials on, if that was asked for; says whether it was.
+    pub(super) fn apply_default(&self, account: &mut pb::Account) -> bool {
+        if self.default_credentials {
+            account.authentication = true;
+            account.default_credentials = true;
+            account.username.clear();
+        }
+        self.default_credentials
     }
 
     /// The secret that was given, if one was.

@@ -49,6 +49,8 @@ pub struct AccountDraft {
     pub secret: Option<Secret>,
     /// How to get access tokens, in place of a secret.
     pub oauth: Option<OauthDraft>,
+    /// Whether to log in with [`Secret::Default`], in place of user name and secret.
+    pub default_credentials: bool,
     /// See [`Sender::address`].
     pub sender: String,
     /// See [`Sender::display_name`].

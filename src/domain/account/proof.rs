@@ -20,7 +20,7 @@ pub struct Proof {
 
 impl Account {
     /// The keyed hash of everything that a connection test tries: where to, how, as whom, from whom. The password itself
-    /// counts, not how it is sealed; of a file or variable, its name.
+    /// counts, not how it is sealed; of a file or variable, its name; of default credentials, that they are used.
     pub fn fingerprint(&self, keyring: &Keyring) -> Result<Subject, KeyringError> {
         // Taken apart whole: whoever adds a setting decides here whether a test proves it.
         let AccountSettings {
@@ -101,6 +101,7 @@ impl Account {
             }
             Secret::File(path) => ("file", Zeroizing::new(path.clone())),
             Secret::Environment(name) => ("environment", Zeroizing::new(name.clone())),
+            Secret::Default => ("default", Zeroizing::default()),
             Secret::Oauth(oauth) => ("oauth", proof_oauth::whole(oauth, &self.id, keyring)?),
         };
         Ok((username, kind, text))

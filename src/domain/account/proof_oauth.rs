@@ -61,7 +61,7 @@ pub(super) fn whole(
             }
             Some(Secret::File(path)) => ("file", Zeroizing::new(path.clone())),
             Some(Secret::Environment(name)) => ("environment", Zeroizing::new(name.clone())),
-            Some(Secret::Oauth(_)) | None => ("none", Zeroizing::default()),
+            Some(Secret::Oauth(_) | Secret::Default) | None => ("none", Zeroizing::default()),
         };
         for part in ["\n", which.field(), " ", kind, " ", &value] {
             text.push_str(part);

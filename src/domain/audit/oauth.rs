@@ -61,5 +61,6 @@ pub(super) fn with_secret(fields: Fields, name: &'static str, secret: &Secret) -
         Secret::File(path) => fields.with(name, format!("file {path}")),
         Secret::Environment(variable) => fields.with(name, format!("environment {variable}")),
         Secret::Oauth(oauth) => with_oauth(fields, oauth),
+        Secret::Default => fields.with("default_credentials", true),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
-use super::moment;
+use super::{
+    account_secret::{read_secret, secret_of},
+    moment,
+};
 use crate::{
     domain::{
-        account::{Account, AccountDraft, ENVIRONMENT_PREFIX, Secret, Security},
+        account::{Account, AccountDraft, Secret, Security},
         address::{EmailAddress, LocalPart},
         id::AccountId,
         text::require_line,
@@ -91,6 +92,8 @@ pub(in crate::grpc) fn named_account(text: &str) -> Result<AccountRef, Violation
 pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Account {
     let settings = account.settings;
     let warnings = settings.warnings();
+    let login = settings.login.as_ref();
+    let default_credentials = login.is_some_and(|login| login.secret == Secret::Default);
     let (authentication, username, secret, oauth) = match settings.login {
         None => (false, String::new(), None, None),
         Some(login) => {
@@ -142,6 +145,7 @@ pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Acco
         standing: Some(shown_standing(standing)),
         tested_at: account.proof.map(|proof| moment(proof.at)),
         oauth,
+        default_credentials,
     }
 }
 
@@ -175,7 +179,8 @@ pub(super) fn whole(
     let prefix = format!("{prefix}.");
     let input = input(account, &prefix, &[], faults);
     let mut draft = input.draft.clone();
-    if draft.secret.is_none() && (saved && draft.oauth.is_none() || input.password.is_some()) {
+    let kept = saved && draft.oauth.is_none() && !draft.default_credentials;
+    if draft.secret.is_none() && (kept || input.password.is_some()) {
         // Stands for the secret that is sealed, or looked up, only later.
         draft.secret = Some(Secret::File(String::new()));
     }
@@ -229,6 +234,7 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
         oauth: values.unwrap_or_default(),
         draft: AccountDraft {
             oauth,
+            default_credentials: account.default_credentials,
             name: account.name,
             enabled: account.enabled,
             host: account.host,
@@ -267,44 +273,6 @@ pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, &'static
     Duration::try_from(span).map_err(|_| "must not be negative")
 }
 
-pub(super) type Given = (Option<Secret>, Option<Zeroizing<String>>);
-
-/// Where a secret is, or the password itself. `sealed`, as an account is read, means none given.
-pub(super) fn read_secret(source: Option<pb::account_secret::Source>) -> Result<Given, String> {
-    use pb::account_secret::Source;
-    match source {
-        None | Some(Source::Sealed(_)) => Ok((None, None)),
-        Some(Source::Password(password)) => {
-            let password = Zeroizing::new(password);
-            match password.len() {
-                1..=1024 if !password.contains(['\0', '\r', '\n']) => Ok((None, Some(password))),
-                1..=1024 => Err("must not contain line breaks or NUL".to_owned()),
-                _ => Err("must have 1 to 1,024 bytes".to_owned()),
-            }
-        }
-        Some(Source::File(path)) => match require_line(&path, 1024) {
-            Ok(()) if path.starts_with('/') => Ok((Some(Secret::File(path)), None)),
-            Ok(()) => Err("must be an absolute path".to_owned()),
-            Err(error) => Err(error.to_string()),
-        },
-        Some(Source::Environment(name)) => {
-            let fits = name.strip_prefix(ENVIRONMENT_PREFIX).is_some_and(|rest| {
-                (1..=64).contains(&rest.len())
-                    && rest
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-            });
-            if fits {
-                Ok((Some(Secret::Environment(name)), None))
-            } else {
-                Err(format!(
-                    "must name a variable that begins with {ENVIRONMENT_PREFIX}"
-                ))
-            }
-        }
-    }
-}
-
 /// Unspecified is left to the check of the whole account, which knows whether one is required.
 pub(super) fn security(number: i32) -> Result<Option<Security>, &'static str> {
     match pb::ConnectionSecurity::try_from(number) {
@@ -314,19 +282,6 @@ pub(super) fn security(number: i32) -> Result<Option<Security>, &'static str> {
         Ok(pb::ConnectionSecurity::None) => Ok(Some(Security::Plain)),
         Err(_) => Err("is not a connection security"),
     }
-}
-
-/// The secret, or how to get access tokens, whichever it is.
-pub(super) fn secret_of(secret: Secret) -> (Option<pb::AccountSecret>, Option<pb::Oauth>) {
-    use pb::account_secret::Source;
-    let source = match secret {
-        Secret::Oauth(oauth) => return (None, Some(super::oauth::oauth(&oauth))),
-        Secret::Sealed(_) => Source::Sealed(true),
-        Secret::File(path) => Source::File(path),
-        Secret::Environment(name) => Source::Environment(name),
-    };
-    let secret = pb::AccountSecret { source: Some(source) };
-    (Some(secret), None)
 }
 
 pub(super) fn parse_etag(text: &str) -> Result<Option<i64>, &'static str> {

@@ -74,7 +74,7 @@ pub(in crate::grpc) fn dkim_key(key: DkimKey) -> pb::DkimKey {
         updated_at: Some(moment(key.updated_at)),
         etag: format!("v{}", key.version),
         source: Some(match key.secret {
-            Secret::Sealed(_) | Secret::Oauth(_) => Source::Sealed(true),
+            Secret::Sealed(_) | Secret::Oauth(_) | Secret::Default => Source::Sealed(true),
             Secret::File(path) => Source::File(path),
             Secret::Environment(name) => Source::Environment(name),
         }),

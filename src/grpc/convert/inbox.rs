@@ -1,6 +1,6 @@
 //! Inboxes, their tests and checks. A password is wrapped as soon as it is seen, and goes in only.
 
-use super::{account, count, moment, reply, span};
+use super::{account, account_secret, count, moment, reply, span};
 use crate::{
     domain::{
         account::Secret,
@@ -130,7 +130,7 @@ pub(in crate::grpc) fn inbox(inbox: Inbox) -> pb::Inbox {
         port: settings.server.port.into(),
         security: super::preset::security(settings.server.security).into(),
         username: settings.login.username,
-        secret: account::secret_of(settings.login.secret).0,
+        secret: account_secret::secret_of(settings.login.secret).0,
         server_name: settings.link.server_name.unwrap_or_default(),
         ca_certificates: settings.link.authorities.unwrap_or_default(),
         ignore_certificate_errors: settings.link.any_certificate,
@@ -259,7 +259,7 @@ fn input(inbox: pb::Inbox, prefix: &str, mask: &[String], faults: &mut Violation
             None
         });
     let secret = inbox.secret.and_then(|secret| secret.source);
-    let (secret, password) = account::read_secret(secret).unwrap_or_else(|fault| {
+    let (secret, password) = account_secret::read_secret(secret).unwrap_or_else(|fault| {
         field("secret", fault);
         (None, None)
     });

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::domain::{clock::Timestamp, id::IdError, violation::Violations};
 
 mod account;
+mod account_secret;
 mod audit;
 mod challenge;
 mod csv;

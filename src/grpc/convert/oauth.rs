@@ -202,7 +202,7 @@ fn read(source: Option<pb::oauth_secret::Source>) -> Result<Given, String> {
 fn secret_of(secret: &Secret) -> pb::OauthSecret {
     use pb::oauth_secret::Source;
     let source = match secret {
-        Secret::Sealed(_) | Secret::Oauth(_) => Source::Sealed(true),
+        Secret::Sealed(_) | Secret::Oauth(_) | Secret::Default => Source::Sealed(true),
         Secret::File(path) => Source::File(path.clone()),
         Secret::Environment(name) => Source::Environment(name.clone()),
     };

@@ -230,6 +230,7 @@ pub(crate) async fn every_secret_comes_back(place: &impl Place) {
         Secret::File("/run/secrets/smtp".into()),
         Secret::Environment("MAILFACTOR_SECRET_SMTP".into()),
         Secret::Oauth(Box::new(oauth().check("").unwrap())),
+        Secret::Default,
     ];
     for (index, secret) in secrets.into_iter().enumerate() {
         let mut settings = settings(&format!("account {index}"));

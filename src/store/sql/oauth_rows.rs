@@ -103,7 +103,7 @@ fn row(secret: &Secret) -> Option<SecretRow> {
         Secret::File(path) => Some(SecretRow::File(path.clone())),
         Secret::Environment(name) => Some(SecretRow::Environment(name.clone())),
         // No secret for a token endpoint is got from another one.
-        Secret::Oauth(_) => None,
+        Secret::Oauth(_) | Secret::Default => None,
     }
 }
 

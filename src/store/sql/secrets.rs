@@ -1,5 +1,5 @@
-//! Secrets as two columns: what kind, and the sealed bytes, the path, the variable's name, or the
-//! settings of OAuth.
+//! Secrets as two columns: what kind, and the sealed bytes, the path, the variable's name, the
+//! settings of OAuth, or nothing where the service's default credentials count.
 
 use super::{oauth_rows, rows::Columns};
 use crate::{
@@ -11,6 +11,7 @@ const SEALED: &str = "sealed";
 const FILE: &str = "file";
 const ENVIRONMENT: &str = "environment";
 const OAUTH: &str = "oauth";
+const DEFAULT: &str = "default";
 
 /// What the columns `secret_kind` and `secret` hold.
 pub(super) fn parts(secret: &Secret) -> (&'static str, Vec<u8>) {
@@ -19,6 +20,7 @@ pub(super) fn parts(secret: &Secret) -> (&'static str, Vec<u8>) {
         Secret::File(path) => (FILE, path.clone().into_bytes()),
         Secret::Environment(name) => (ENVIRONMENT, name.clone().into_bytes()),
         Secret::Oauth(oauth) => (OAUTH, oauth_rows::to_bytes(oauth)),
+        Secret::Default => (DEFAULT, Vec::new()),
     }
 }
 
@@ -31,6 +33,7 @@ pub(super) fn secret(columns: &Columns<'_>) -> StoreResult<Secret> {
         FILE => Secret::File(text(bytes)?),
         ENVIRONMENT => Secret::Environment(text(bytes)?),
         OAUTH => Secret::Oauth(Box::new(columns.known(oauth_rows::from_bytes(&bytes))?)),
+        DEFAULT => Secret::Default,
         _ => return Err(columns.corrupt()),
     })
 }

@@ -1,4 +1,4 @@
-//! How an account logs in: with a secret, or with the access tokens that OAuth 2.0 grants.
+//! How an account logs in: with a secret, with the access tokens that OAuth 2.0 grants, or with what the service was given.
 
 use super::{AccountDraft, Check};
 use crate::domain::{
@@ -10,6 +10,9 @@ use crate::domain::{
 
 impl Check<'_> {
     pub(super) fn login(&mut self, draft: AccountDraft, preset: &Preset) -> Option<Login> {
+        if draft.default_credentials {
+            return self.default_login(&draft);
+        }
         if !draft.authentication {
             if preset.authentication {
                 self.fault(
@@ -40,6 +43,27 @@ impl Check<'_> {
         Some(Login {
             username: draft.username,
             secret,
+        })
+    }
+
+    /// Nothing is the account's own.
+    fn default_login(&mut self, draft: &AccountDraft) -> Option<Login> {
+        let wrong = [
+            ("authentication", !draft.authentication, "must be on"),
+            ("username", !draft.username.is_empty(), "must be empty"),
+            ("secret", draft.secret.is_some(), "must be empty"),
+            ("oauth", draft.oauth.is_some(), "must be empty"),
+        ];
+        for (field, is_wrong, what) in wrong {
+            if is_wrong {
+                let why = "`default_credentials` logs in with what the service was given";
+                self.fault(field, format_args!("{what}: {why}"));
+            }
+        }
+        let fine = wrong.iter().all(|(_, is_wrong, _)| !is_wrong);
+        fine.then(|| Login {
+            username: String::new(),
+            secret: Secret::Default,
         })
     }
 

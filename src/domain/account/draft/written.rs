@@ -29,6 +29,7 @@ impl From<&AccountSettings> for AccountDraft {
         };
         let (secret, oauth) = match login.as_ref().map(|login| &login.secret) {
             Some(Secret::Oauth(oauth)) => (None, Some(OauthDraft::from(&**oauth))),
+            Some(Secret::Default) => (None, None),
             secret => (secret.cloned(), None),
         };
         Self {
@@ -40,6 +41,9 @@ impl From<&AccountSettings> for AccountDraft {
             port: server.port.into(),
             security: Some(server.security),
             authentication: login.is_some(),
+            default_credentials: login
+                .as_ref()
+                .is_some_and(|login| login.secret == Secret::Default),
             username: login
                 .as_ref()
                 .map(|login| login.username.clone())
