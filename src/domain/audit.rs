@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{caller::CallerId, clock::Timestamp, id::AuditId, visitor::Visitor};
 
 mod fields;
+mod inbox;
 mod oauth;
 mod objects;
 
@@ -38,6 +39,12 @@ pub enum Action {
     EventDelete,
     /// Everything sealed was sealed anew, after a new key or an interruption.
     KeysReseal,
+    /// An inbox was created.
+    InboxCreate,
+    /// One was changed.
+    InboxUpdate,
+    /// One was deleted.
+    InboxDelete,
     /// A failed mail was made due again.
     OutboxRequeue,
     /// Fields of a policy were set.
@@ -60,7 +67,7 @@ pub enum Action {
 
 impl Action {
     /// All of them, by name.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::AccountCreate,
         Self::AccountDelete,
         Self::AccountSetDefault,
@@ -72,6 +79,9 @@ impl Action {
         Self::DkimSet,
         Self::EventCreate,
         Self::EventDelete,
+        Self::InboxCreate,
+        Self::InboxDelete,
+        Self::InboxUpdate,
         Self::KeysReseal,
         Self::OutboxRequeue,
         Self::PolicyReset,
@@ -99,6 +109,9 @@ impl Action {
             Self::DkimDelete => "dkim.delete",
             Self::EventCreate => "event.create",
             Self::EventDelete => "event.delete",
+            Self::InboxCreate => "inbox.create",
+            Self::InboxUpdate => "inbox.update",
+            Self::InboxDelete => "inbox.delete",
             Self::KeysReseal => "keys.reseal",
             Self::OutboxRequeue => "outbox.requeue",
             Self::PolicyUpdate => "policy.update",

@@ -11,12 +11,13 @@ use super::{
 use crate::{
     domain::{
         account::Secret,
-        caller::Caller,
+        audit::{Action, Note},
         delivery::ConnectionReport,
-        id::{EntryId, InboxId},
+        id::{AuditId, EntryId, InboxId},
         inbox::{Inbox, InboxDraft, InboxStanding},
         report::Report,
         violation::Violations,
+        visitor::Visitor,
     },
     mail::{CheckDesk, CheckReport, Checked, Collector},
     store::{InboxWrite, StoreError},
@@ -104,17 +105,23 @@ const TRIES: u32 = 5;
 impl InboxOffice {
     /// Creates an inbox.
     #[tracing::instrument(name = "policy.create_inbox", skip_all)]
-    pub async fn create_inbox(&self, caller: &Caller, input: InboxInput) -> Result<Inbox, InboxError> {
+    pub async fn create_inbox(&self, caller: &Visitor, input: InboxInput) -> Result<Inbox, InboxError> {
         let id = InboxId::random(&*self.collector.entropy);
         let settings = self.sealed(id, "inbox.", input)?.check("inbox.")?;
+        let note = self.note(caller, Action::InboxCreate);
         let write = self
             .collector
             .inboxes
-            .create_inbox(id, settings, self.collector.clock.now())
+            .create_inbox(id, settings, self.collector.clock.now(), &note)
             .await?;
         let inbox = written(write)?;
         tell(caller, &inbox, "inbox created");
         Ok(inbox)
+    }
+
+    /// What goes along with a change.
+    fn note(&self, caller: &Visitor, action: Action) -> Note {
+        Note::of(caller, AuditId::random(&*self.collector.entropy), action)
     }
 
     /// Answers with one inbox.
@@ -144,7 +151,7 @@ impl InboxOffice {
     #[tracing::instrument(name = "policy.update_inbox", skip_all, fields(inbox.id = %id))]
     pub async fn update_inbox(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         id: InboxId,
         input: InboxInput,
         mask: &[String],
@@ -169,10 +176,11 @@ impl InboxOffice {
             keep_secret_at_home(&current.settings, &settings, secret_given)?;
             let based_on = version.unwrap_or(current.version);
             let now = self.collector.clock.now();
+            let note = self.note(caller, Action::InboxUpdate);
             let write = self
                 .collector
                 .inboxes
-                .update_inbox(id, settings, Some(based_on), now)
+                .update_inbox(id, settings, Some(based_on), now, &note)
                 .await?;
             match written(write) {
                 Err(InboxError::Stale) if version.is_none() => {}
@@ -190,12 +198,13 @@ impl InboxOffice {
     #[tracing::instrument(name = "policy.delete_inbox", skip_all)]
     pub async fn delete_inbox(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         inbox: &InboxRef,
         version: Option<i64>,
     ) -> Result<(), InboxError> {
         let id = self.inbox(inbox).await?.id;
-        let inbox = written(self.collector.inboxes.delete_inbox(id, version).await?)?;
+        let note = self.note(caller, Action::InboxDelete);
+        let inbox = written(self.collector.inboxes.delete_inbox(id, version, &note).await?)?;
         tell(caller, &inbox, "inbox deleted");
         Ok(())
     }
@@ -204,7 +213,7 @@ impl InboxOffice {
     #[tracing::instrument(name = "policy.test_inbox", skip_all, fields(caller.name = %caller.name))]
     pub async fn test_inbox(
         &self,
-        caller: &Caller,
+        caller: &Visitor,
         target: InboxTarget,
     ) -> Result<ConnectionReport, InboxError> {
         let inbox = match target {
@@ -218,7 +227,7 @@ impl InboxOffice {
 
     /// Reads an inbox now.
     #[tracing::instrument(name = "policy.check_inbox", skip_all, fields(caller.name = %caller.name))]
-    pub async fn check_inbox(&self, caller: &Caller, inbox: &InboxRef) -> Result<CheckReport, InboxError> {
+    pub async fn check_inbox(&self, caller: &Visitor, inbox: &InboxRef) -> Result<CheckReport, InboxError> {
         let inbox = self.inbox(inbox).await?;
         if !inbox.settings.enabled {
             return Err(InboxError::Disabled);
@@ -317,7 +326,7 @@ fn written(write: InboxWrite) -> Result<Inbox, InboxError> {
 }
 
 /// For the record of who changed what.
-fn tell(caller: &Caller, inbox: &Inbox, what: &'static str) {
+fn tell(caller: &Visitor, inbox: &Inbox, what: &'static str) {
     tracing::info!(
         caller.name = %caller.name,
         inbox.name = %inbox.settings.name,

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::StoreResult;
 use crate::domain::{
+    audit::Note,
     clock::Timestamp,
     id::{InboxId, LeaseId},
     inbox::{Inbox, InboxSettings, Position},
@@ -66,6 +67,7 @@ pub trait Inboxes: Send + Sync {
         id: InboxId,
         settings: InboxSettings,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<InboxWrite>;
 
     /// Changes one, from the version that is named, if one is. It is due at once; elsewhere
@@ -76,10 +78,11 @@ pub trait Inboxes: Send + Sync {
         settings: InboxSettings,
         version: Option<i64>,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<InboxWrite>;
 
     /// Deletes one. Answers with what was there.
-    async fn delete_inbox(&self, id: InboxId, version: Option<i64>) -> StoreResult<InboxWrite>;
+    async fn delete_inbox(&self, id: InboxId, version: Option<i64>, note: &Note) -> StoreResult<InboxWrite>;
 
     /// Looks one up.
     async fn find_inbox(&self, id: InboxId) -> StoreResult<Option<Inbox>>;

@@ -145,7 +145,7 @@ impl From<&Account> for Fields {
     }
 }
 
-fn with_server(fields: Fields, server: &Server) -> Fields {
+pub(super) fn with_server(fields: Fields, server: &Server) -> Fields {
     let Server { host, port, security } = server;
     fields
         .with("host", host.as_str())
@@ -153,7 +153,7 @@ fn with_server(fields: Fields, server: &Server) -> Fields {
         .with("security", security.name())
 }
 
-fn with_link(fields: Fields, link: &Link) -> Fields {
+pub(super) fn with_link(fields: Fields, link: &Link) -> Fields {
     let Link {
         hello_name,
         server_name,
@@ -169,7 +169,7 @@ fn with_link(fields: Fields, link: &Link) -> Fields {
         .with("timeout", timeout.map(|span| format!("{}ms", span.as_millis())))
 }
 
-fn with_login(fields: Fields, login: &Login) -> Fields {
+pub(super) fn with_login(fields: Fields, login: &Login) -> Fields {
     let Login { username, secret } = login;
     with_secret(fields.with("username", username.as_str()), "secret", secret)
 }

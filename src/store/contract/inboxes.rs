@@ -76,12 +76,25 @@ fn end(now: Timestamp, error: Option<&str>) -> CheckEnd {
 pub(crate) async fn an_inbox_comes_back_whole(place: &impl Place) {
     let (store, clock) = open(place).await;
     let now = clock.now();
-    let made = saved(store.create_inbox(id(), settings("b"), now).await.unwrap());
+    let made = saved(
+        store
+            .create_inbox(id(), settings("b"), now, &note())
+            .await
+            .unwrap(),
+    );
     assert_eq!(made.settings, settings("b"));
     assert_eq!(store.find_inbox(made.id).await.unwrap(), Some(made.clone()));
-    let again = store.create_inbox(id(), settings("b"), now).await.unwrap();
+    let again = store
+        .create_inbox(id(), settings("b"), now, &note())
+        .await
+        .unwrap();
     assert!(matches!(again, InboxWrite::NameTaken));
-    let other = saved(store.create_inbox(id(), settings("a"), now).await.unwrap());
+    let other = saved(
+        store
+            .create_inbox(id(), settings("a"), now, &note())
+            .await
+            .unwrap(),
+    );
     let names: Vec<String> = store
         .list_inboxes()
         .await
@@ -91,40 +104,45 @@ pub(crate) async fn an_inbox_comes_back_whole(place: &impl Place) {
         .collect();
     assert_eq!(names, ["a", "b"]);
     let taken = store
-        .update_inbox(other.id, settings("b"), None, now)
+        .update_inbox(other.id, settings("b"), None, now, &note())
         .await
         .unwrap();
     assert!(matches!(taken, InboxWrite::NameTaken));
-    saved(store.delete_inbox(other.id, Some(1)).await.unwrap());
+    saved(store.delete_inbox(other.id, Some(1), &note()).await.unwrap());
     assert_eq!(store.find_inbox(other.id).await.unwrap(), None);
 }
 
 pub(crate) async fn an_inbox_is_changed_over_the_version_that_is_named(place: &impl Place) {
     let (store, clock) = open(place).await;
     let now = clock.now();
-    let made = saved(store.create_inbox(id(), settings("a"), now).await.unwrap());
+    let made = saved(
+        store
+            .create_inbox(id(), settings("a"), now, &note())
+            .await
+            .unwrap(),
+    );
     let changed = InboxSettings {
         enabled: false,
         ..settings("a")
     };
     let second = saved(
         store
-            .update_inbox(made.id, changed.clone(), Some(1), now)
+            .update_inbox(made.id, changed.clone(), Some(1), now, &note())
             .await
             .unwrap(),
     );
     assert_eq!((second.version, second.settings.enabled), (2, false));
     let stale = store
-        .update_inbox(made.id, settings("a"), Some(1), now)
+        .update_inbox(made.id, settings("a"), Some(1), now, &note())
         .await
         .unwrap();
     assert!(matches!(stale, InboxWrite::Stale));
     assert!(matches!(
-        store.delete_inbox(made.id, Some(1)).await.unwrap(),
+        store.delete_inbox(made.id, Some(1), &note()).await.unwrap(),
         InboxWrite::Stale
     ));
     assert!(matches!(
-        store.delete_inbox(id(), None).await.unwrap(),
+        store.delete_inbox(id(), None, &note()).await.unwrap(),
         InboxWrite::Unknown
     ));
     assert_eq!(
@@ -137,7 +155,7 @@ pub(crate) async fn one_reads_an_inbox_at_a_time(place: &impl Place) {
     let (store, clock) = open(place).await;
     let made = saved(
         store
-            .create_inbox(id(), settings("a"), clock.now())
+            .create_inbox(id(), settings("a"), clock.now(), &note())
             .await
             .unwrap(),
     );
@@ -203,7 +221,7 @@ pub(crate) async fn failed_checks_are_counted_until_one_succeeds(place: &impl Pl
     let (store, clock) = open(place).await;
     let made = saved(
         store
-            .create_inbox(id(), settings("a"), clock.now())
+            .create_inbox(id(), settings("a"), clock.now(), &note())
             .await
             .unwrap(),
     );
@@ -228,7 +246,7 @@ pub(crate) async fn a_change_ends_the_lease_and_elsewhere_reading_begins_anew(pl
     let (store, clock) = open(place).await;
     let made = saved(
         store
-            .create_inbox(id(), settings("a"), clock.now())
+            .create_inbox(id(), settings("a"), clock.now(), &note())
             .await
             .unwrap(),
     );
@@ -245,7 +263,7 @@ pub(crate) async fn a_change_ends_the_lease_and_elsewhere_reading_begins_anew(pl
         host.clone_into(&mut changed.server.host);
         saved(
             store
-                .update_inbox(made.id, changed, None, clock.now())
+                .update_inbox(made.id, changed, None, clock.now(), &note())
                 .await
                 .unwrap(),
         );

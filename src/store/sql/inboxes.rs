@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{SqlStore, dialect::Row, inbox_rows as rows, rows::Columns};
+use super::{SqlStore, audit, dialect::Row, inbox_rows as rows, rows::Columns};
 use crate::{
     domain::{
+        audit::{Fields, Note, Object},
         clock::Timestamp,
         id::{InboxId, LeaseId},
         inbox::{Inbox, InboxSettings, InboxStanding, Position},
@@ -21,6 +22,7 @@ impl Inboxes for SqlStore {
         id: InboxId,
         settings: InboxSettings,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<InboxWrite> {
         self.operation("inboxes.create", async {
             let mut write = self.write().await?;
@@ -41,7 +43,8 @@ impl Inboxes for SqlStore {
             if !rows::insert(&mut write, &inbox).await? {
                 return Ok(InboxWrite::NameTaken);
             }
-            write.commit().await?;
+            let change = Fields::change(&Fields::new(), &(&inbox).into());
+            audit::commit(self, write, note, Object::inbox(&inbox), change).await?;
             Ok(saved(inbox))
         })
         .await
@@ -53,6 +56,7 @@ impl Inboxes for SqlStore {
         settings: InboxSettings,
         version: Option<i64>,
         now: Timestamp,
+        note: &Note,
     ) -> StoreResult<InboxWrite> {
         self.operation("inboxes.update", async {
             let mut write = self.write().await?;
@@ -62,6 +66,7 @@ impl Inboxes for SqlStore {
                 Ok(before) => before,
                 Err(refusal) => return Ok(refusal),
             };
+            let was = Fields::from(&before);
             let position = if settings.is_elsewhere(&before.settings) {
                 Position::default()
             } else {
@@ -82,13 +87,14 @@ impl Inboxes for SqlStore {
             if !rows::update(&mut write, &inbox, &position).await? {
                 return Ok(InboxWrite::NameTaken);
             }
-            write.commit().await?;
+            let change = Fields::change(&was, &(&inbox).into());
+            audit::commit(self, write, note, Object::inbox(&inbox), change).await?;
             Ok(saved(inbox))
         })
         .await
     }
 
-    async fn delete_inbox(&self, id: InboxId, version: Option<i64>) -> StoreResult<InboxWrite> {
+    async fn delete_inbox(&self, id: InboxId, version: Option<i64>, note: &Note) -> StoreResult<InboxWrite> {
         self.operation("inboxes.delete", async {
             let mut write = self.write().await?;
             let moment = self.now(&mut write).await?;
@@ -101,7 +107,8 @@ impl Inboxes for SqlStore {
                 .bind(id.as_bytes().as_slice())
                 .execute(&mut *write)
                 .await?;
-            write.commit().await?;
+            let change = Fields::change(&(&inbox).into(), &Fields::new());
+            audit::commit(self, write, note, Object::inbox(&inbox), change).await?;
             Ok(saved(inbox))
         })
         .await
