@@ -153,6 +153,10 @@ async fn an_account_is_created_read_listed_changed_and_deleted() {
         updated_at: saved.created_at,
         etag: saved.etag.clone(),
         preset: "other".to_owned(),
+        standing: Some(pb::AccountStanding {
+            state: pb::AccountState::Working.into(),
+            ..pb::AccountStanding::default()
+        }),
         ..given.clone()
     };
     assert_eq!(saved, expected);

@@ -53,6 +53,9 @@ async fn every_command_explains_itself() {
         [
             "account add",
             "account default",
+            "account dkim list",
+            "account dkim remove",
+            "account dkim set",
             "account list",
             "account presets",
             "account remove",

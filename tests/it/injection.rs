@@ -16,12 +16,12 @@ use crate::harness::{
 const HEADERS: [&str; 10] = [
     "From",
     "To",
+    "Subject",
     "Date",
     "Message-ID",
     "Auto-Submitted",
     "X-Auto-Response-Suppress",
     "Content-Language",
-    "Subject",
     "MIME-Version",
     "Content-Type",
 ];

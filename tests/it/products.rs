@@ -11,7 +11,8 @@ use self::table::{Product, Seen};
 use super::harness::{
     certs::{Authority, Kind},
     client::Client,
-    letter,
+    in_time, letter,
+    mailbox::{self, Mailbox},
     scene::{header, refused, start, text, waiting},
     service::{Home, Service},
     smtp::{Options, SmtpServer},
@@ -254,7 +255,7 @@ async fn one_access_email_gateway() {
 #[expect(clippy::too_many_lines, reason = "one field after the other")]
 async fn account_mate_system_email_account() {
     let mut seen = Seen::of(Product::AccountMate);
-    let place = Place::set(Home::new()).await;
+    let place = Place::set(Home::new().with("delivery.tested_accounts_only", true)).await;
     let smtp = place.server(Security::ImplicitTls).await;
     let other = pb::Account {
         preset: "other".to_owned(),
@@ -326,9 +327,23 @@ async fn account_mate_system_email_account() {
         good.summary == "Connected successfully"
             && bad.summary == "Test connection failed. Please review email account information entered.",
     );
-    let unproven = refused(place.create(mistyped).await);
+    let mistyped = pb::Account {
+        name: "mistyped".to_owned(),
+        ..mistyped
+    };
+    // Kept, so that nothing typed is lost, but not used; and not to be enabled as it is.
+    let kept = place.create(mistyped.clone()).await.unwrap();
+    let unproven = pb::Account {
+        account_id: kept.account_id,
+        enabled: true,
+        ..pb::Account::default()
+    };
+    let unproven = refused(place.update(unproven, &["enabled"]).await);
     let saved = place.create(other).await.unwrap();
-    seen.that("Save", unproven.1 == "ACCOUNT_TEST_FAILED" && saved.enabled);
+    seen.that(
+        "Save",
+        !kept.enabled && unproven.1 == "ACCOUNT_TEST_FAILED" && saved.enabled && saved.tested_at.is_some(),
+    );
 
     let request = pb::SetDefaultAccountRequest {
         account: "system".to_owned(),
@@ -616,10 +631,149 @@ async fn senhasegura_email_accounts() {
     place.service.stop().await;
 }
 
+/// The settings of an inbox at one of Dovecot's ports.
+fn inbox(mailbox: &Mailbox, protocol: pb::InboxProtocol, security: pb::ConnectionSecurity) -> pb::Inbox {
+    let address = match (protocol, security) {
+        (pb::InboxProtocol::Pop3, pb::ConnectionSecurity::ImplicitTls) => mailbox.pop3s,
+        (pb::InboxProtocol::Pop3, _) => mailbox.pop3,
+        (_, pb::ConnectionSecurity::ImplicitTls) => mailbox.imaps,
+        _ => mailbox.imap,
+    };
+    pb::Inbox {
+        name: "returned".to_owned(),
+        enabled: true,
+        protocol: protocol.into(),
+        host: "localhost".to_owned(),
+        port: address.port().into(),
+        security: security.into(),
+        username: mailbox::USERNAME.to_owned(),
+        secret: secret(mailbox::PASSWORD),
+        ca_certificates: mailbox.authority.pem().to_owned(),
+        ..pb::Inbox::default()
+    }
+}
+
+#[tokio::test]
+async fn senhasegura_inbox_accounts() {
+    let mut seen = Seen::of(Product::SenhaseguraInbox);
+    let Some(mailbox) = Mailbox::start().await else {
+        return;
+    };
+    let place = Place::set(Home::new()).await;
+    let inboxes = &place.admin.inbox;
+    let full = pb::Inbox {
+        keep_copy: Some(false),
+        automatic_check: true,
+        ..inbox(
+            &mailbox,
+            pb::InboxProtocol::Imap,
+            pb::ConnectionSecurity::ImplicitTls,
+        )
+    };
+    let request = pb::CreateInboxRequest {
+        inbox: Some(full.clone()),
+    };
+    let saved = inboxes.clone().create_inbox(request).await.unwrap().into_inner();
+    let saved = saved.inbox.unwrap();
+    seen.that("Account name", saved.name == "returned");
+    seen.that("Address", saved.host == "localhost");
+    seen.that("Port", saved.port == i32::from(mailbox.imaps.port()));
+
+    // By itself, at once and then every interval; what was read is deleted where no copy is kept.
+    mailbox.deliver("From: a@example.com\r\nSubject: hello\r\n\r\nhello\r\n");
+    let request = pb::GetInboxRequest {
+        inbox: saved.inbox_id.clone(),
+    };
+    let read = async {
+        loop {
+            let answer = inboxes.clone().get_inbox(request.clone()).await.unwrap();
+            let status = answer.into_inner().inbox.unwrap().status.unwrap();
+            if status.last_success_at.is_some() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    in_time(read).await;
+    seen.that("Automatic check", saved.automatic_check);
+    let request = pb::CheckInboxRequest {
+        inbox: saved.inbox_id.clone(),
+    };
+    inboxes.clone().check_inbox(request.clone()).await.unwrap();
+    seen.that("Keep copy on server", mailbox.count() == 0);
+    let disabled = pb::Inbox {
+        inbox_id: saved.inbox_id,
+        enabled: false,
+        ..pb::Inbox::default()
+    };
+    let change = pb::UpdateInboxRequest {
+        inbox: Some(disabled),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["enabled".to_owned()],
+        }),
+    };
+    inboxes.clone().update_inbox(change).await.unwrap();
+    seen.that("Enabled", inboxes.clone().check_inbox(request).await.is_err());
+
+    let test = async |settings: pb::Inbox| {
+        let request = pb::TestInboxRequest {
+            target: Some(pb::test_inbox_request::Target::Settings(settings)),
+        };
+        inboxes
+            .clone()
+            .test_inbox(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .succeeded
+    };
+    let (imap, pop3) = (pb::InboxProtocol::Imap, pb::InboxProtocol::Pop3);
+    let (ssl, tls) = (
+        pb::ConnectionSecurity::ImplicitTls,
+        pb::ConnectionSecurity::Starttls,
+    );
+    seen.that(
+        "Protocol",
+        test(inbox(&mailbox, imap, ssl)).await && test(inbox(&mailbox, pop3, ssl)).await,
+    );
+    seen.that(
+        "Secure connection type",
+        test(inbox(&mailbox, imap, tls)).await && test(inbox(&mailbox, pop3, tls)).await,
+    );
+    let plain = pb::Inbox {
+        port: mailbox.imaps.port().into(),
+        ..inbox(&mailbox, imap, pb::ConnectionSecurity::None)
+    };
+    seen.that("Use safe connection", !test(plain).await);
+    let wrong = pb::Inbox {
+        secret: secret("another"),
+        ..inbox(&mailbox, imap, ssl)
+    };
+    seen.that("Credential for authentication", !test(wrong).await);
+    let stranger = pb::Inbox {
+        ca_certificates: String::new(),
+        ..inbox(&mailbox, imap, ssl)
+    };
+    let believed = pb::Inbox {
+        ignore_certificate_errors: true,
+        acknowledge_risks: true,
+        ..stranger.clone()
+    };
+    seen.that("Skip certificate", !test(stranger).await && test(believed).await);
+    seen.all();
+    place.service.stop().await;
+}
+
 #[tokio::test]
 async fn orchestrator_smtp_server() {
     let mut seen = Seen::of(Product::Orchestrator);
-    let place = Place::set(Home::new()).await;
+    let home = Home::new();
+    let file = home.path("smtp-password");
+    std::fs::write(&file, PASSWORD).unwrap();
+    let home = home
+        .with("default_credentials.username", USER)
+        .with("default_credentials.password_file", file.display().to_string());
+    let place = Place::set(home).await;
     let smtp = place.server(Security::ImplicitTls).await;
     let alerts = pb::Account {
         display_name: "Example Robots".to_owned(),
@@ -650,6 +804,22 @@ async fn orchestrator_smtp_server() {
     seen.that(
         "Default From Display Name",
         header(&mails[0], "From").unwrap().contains("Example Robots"),
+    );
+    let given = place.server(Security::ImplicitTls).await;
+    let account = pb::Account {
+        username: String::new(),
+        secret: None,
+        default_credentials: true,
+        ..place.account("default", &given, pb::ConnectionSecurity::ImplicitTls)
+    };
+    let shown = place.create(account).await.unwrap();
+    place.send_test("default", "you@example.net", "", "").await;
+    seen.that(
+        "Use default credentials",
+        given.count("AUTH") == 1
+            && given.mails().len() == 1
+            && shown.secret.is_none()
+            && shown.username.is_empty(),
     );
     seen.all();
     place.service.stop().await;

@@ -231,6 +231,16 @@ async fn a_refused_login_opens_the_breaker_and_leaves_the_service_in() {
     };
     let mut policy = house.admin.policy.clone();
     policy.set_default_account(request).await.unwrap();
+    // Alone: with another account the mail would simply go through that one.
+    let request = pb::ListAccountsRequest {};
+    let accounts = policy.list_accounts(request).await.unwrap().into_inner().accounts;
+    for other in accounts.into_iter().filter(|other| !other.is_default) {
+        let request = pb::DeleteAccountRequest {
+            account: other.account_id,
+            etag: String::new(),
+        };
+        policy.delete_account(request).await.unwrap();
+    }
     let challenge = house.start_and_wait("ann").await;
     assert_eq!(challenge.delivery(), pb::DeliveryState::Deferred);
     let grpc = house.service.grpc;

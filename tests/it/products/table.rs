@@ -8,15 +8,17 @@ pub(crate) enum Product {
     AccountMate,
     AdvancedAuthentication,
     Senhasegura,
+    SenhaseguraInbox,
     Orchestrator,
 }
 
 impl Product {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::OneAccess,
         Self::AccountMate,
         Self::AdvancedAuthentication,
         Self::Senhasegura,
+        Self::SenhaseguraInbox,
         Self::Orchestrator,
     ];
 
@@ -27,6 +29,7 @@ impl Product {
             Self::AccountMate => "AccountMate, *Set Up System E-mail Account*",
             Self::AdvancedAuthentication => "Advanced Authentication, *Mail Sender*",
             Self::Senhasegura => "senhasegura, *Configuring an E-mail account*",
+            Self::SenhaseguraInbox => "senhasegura, *Setting up a POP3/IMAP account*",
             Self::Orchestrator => "Orchestrator, *Configuring the SMTP Server*",
         }
     }
@@ -207,6 +210,45 @@ pub(crate) const FIELDS: &[Field] = &[
         Product::Senhasegura,
         "Outbox",
         "`MailOutbox.ListEntries`, `ExportEntries`",
+    ),
+    Field(Product::SenhaseguraInbox, "Account name", "`Inbox.name`"),
+    Field(
+        Product::SenhaseguraInbox,
+        "Keep copy on server",
+        "`Inbox.keep_copy`",
+    ),
+    Field(
+        Product::SenhaseguraInbox,
+        "Automatic check",
+        "`Inbox.automatic_check`, every `Inbox.interval`",
+    ),
+    Field(Product::SenhaseguraInbox, "Enabled", "`Inbox.enabled`"),
+    Field(Product::SenhaseguraInbox, "Address", "`Inbox.host`"),
+    Field(
+        Product::SenhaseguraInbox,
+        "Protocol",
+        "`Inbox.protocol`: `IMAP`, `POP3`",
+    ),
+    Field(
+        Product::SenhaseguraInbox,
+        "Skip certificate",
+        "`Inbox.ignore_certificate_errors`, with `acknowledge_risks`",
+    ),
+    Field(
+        Product::SenhaseguraInbox,
+        "Credential for authentication",
+        "`Inbox.username` and `Inbox.secret`",
+    ),
+    Field(Product::SenhaseguraInbox, "Port", "`Inbox.port`"),
+    Field(
+        Product::SenhaseguraInbox,
+        "Use safe connection",
+        "`Inbox.security`: anything but `NONE`",
+    ),
+    Field(
+        Product::SenhaseguraInbox,
+        "Secure connection type",
+        "`Inbox.security`: `STARTTLS` for TLS, `IMPLICIT_TLS` for SSL",
     ),
     Field(
         Product::Orchestrator,
