@@ -654,6 +654,7 @@ fn inbox(mailbox: &Mailbox, protocol: pb::InboxProtocol, security: pb::Connectio
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one field after the other")]
 async fn senhasegura_inbox_accounts() {
     let mut seen = Seen::of(Product::SenhaseguraInbox);
     let Some(mailbox) = Mailbox::start().await else {
