@@ -118,10 +118,10 @@ pub(super) fn security_word(security: pb::ConnectionSecurity) -> &'static str {
     }
 }
 
-/// Where an account's secret is, in words.
-fn secret(account: &pb::Account) -> String {
+/// Where a secret of an account is, in words.
+fn secret(secret: Option<&pb::AccountSecret>) -> String {
     use pb::account_secret::Source;
-    match account.secret.as_ref().and_then(|secret| secret.source.as_ref()) {
+    match secret.and_then(|secret| secret.source.as_ref()) {
         Some(Source::File(path)) => format!("file {path}"),
         Some(Source::Environment(name)) => format!("environment {name}"),
         Some(Source::Sealed(_) | Source::Password(_)) => "set".to_owned(),
@@ -168,7 +168,7 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         ("server", format!("{}:{}", account.host, account.port)),
         ("security", security(account).to_owned()),
         ("login", account.username.clone()),
-        ("secret", secret(account)),
+        ("secret", secret(account.secret.as_ref())),
         ("OAuth 2.0", super::account::oauth::line(account.oauth.as_ref())),
         ("sender", account.sender.clone()),
         ("shown as", account.display_name.clone()),
@@ -192,6 +192,7 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         ("mails a day", at_most(account.messages_per_day)),
         ("says EHLO as", account.hello_name.clone()),
         ("certificate for", account.server_name.clone()),
+        ("client key", secret(account.client_key.as_ref())),
         ("tested", {
             let at = time(account.tested_at.as_ref());
             if at.is_empty() {
@@ -216,7 +217,7 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "security": account.security().as_str_name(),
         "authentication": account.authentication,
         "username": account.username,
-        "secret": secret(account),
+        "secret": secret(account.secret.as_ref()),
         "oauth": super::account::oauth::value(account.oauth.as_ref()),
         "sender": account.sender,
         "display_name": account.display_name,
@@ -233,6 +234,8 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "server_name": account.server_name,
         "ca_certificates": account.ca_certificates,
         "ignore_certificate_errors": account.ignore_certificate_errors,
+        "client_certificate": account.client_certificate,
+        "client_key": secret(account.client_key.as_ref()),
         "messages_per_minute": account.messages_per_minute,
         "messages_per_day": account.messages_per_day,
         "standing": account.standing.as_ref().map(|standing| json!({

@@ -1,6 +1,7 @@
 //! Mail accounts: the server mail is handed to, and the sender it comes from.
 
 mod draft;
+mod identity;
 mod proof;
 mod proof_oauth;
 mod texts;
@@ -9,6 +10,7 @@ mod volume;
 use std::{fmt, net::IpAddr, time::Duration};
 
 pub use draft::AccountDraft;
+pub use identity::{Identity, IdentityDraft};
 pub use proof::Proof;
 pub use volume::Volume;
 
@@ -177,6 +179,8 @@ pub struct Link {
     pub authorities: Option<String>,
     /// Believes every certificate.
     pub any_certificate: bool,
+    /// The certificate that is shown to a server which asks for one.
+    pub identity: Option<Box<Identity>>,
     /// The most that any stage may take, within the service's own limits.
     pub timeout: Option<Duration>,
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{caller::CallerId, clock::Timestamp, id::AuditId, visitor::Visitor};
 
 mod fields;
+mod logins;
 mod objects;
 
 pub use fields::Fields;

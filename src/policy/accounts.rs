@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Office, SavedAccount, Standing,
+    identity::{gives_key, keep_key_at_home},
     merge::{check_mask, gives_secret, keep_secret_at_home, merge},
 };
 use crate::{
@@ -28,6 +29,8 @@ pub struct AccountInput {
     pub password: Option<Zeroizing<String>>,
     /// The secrets of OAuth themselves; those in files and variables are in `draft.oauth`.
     pub oauth: Vec<(OauthSecret, Zeroizing<String>)>,
+    /// The private key of the client certificate itself; one elsewhere is in `draft.identity`.
+    pub client_key: Option<Zeroizing<String>>,
 }
 
 /// An account, named either way.
@@ -157,6 +160,8 @@ impl Office {
             let draft = merge(&current.settings, &input, mask);
             let settings = draft.check("account.", self.settings.local_part)?;
             keep_secret_at_home(&current.settings, &settings, gives_secret(&input, mask))?;
+            keep_key_at_home(&current.settings, &settings, gives_key(&input, mask))?;
+            self.check_identity(id, "account.", &settings)?;
             if current.is_default && current.settings.enabled && !settings.enabled {
                 return Err(AccountError::IsDefault);
             }
@@ -235,7 +240,10 @@ impl Office {
             Err(Unsealed { draft, faults }) => (*draft, faults),
         };
         match sealed.check(prefix, self.settings.local_part) {
-            Ok(settings) => faults.into_result().map(|()| settings),
+            Ok(settings) => {
+                faults.into_result()?;
+                self.check_identity(id, prefix, &settings).map(|()| settings)
+            }
             Err(more) => {
                 for fault in more.as_slice() {
                     faults.add(&fault.field, &fault.description);
@@ -251,8 +259,10 @@ impl Office {
             mut draft,
             password,
             oauth,
+            client_key,
         } = input;
         let mut faults = Violations::new();
+        self.seal_client_key(id, prefix, &mut draft.identity, client_key, &mut faults);
         if let Some(draft) = &mut draft.oauth {
             self.seal_oauth(id, &format!("{prefix}oauth."), draft, oauth, &mut faults);
         }

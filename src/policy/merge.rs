@@ -1,6 +1,9 @@
 //! The fields of an account that an update changes.
 
-use super::oauth::{keep_oauth, oauth_of};
+use super::{
+    identity::settle,
+    oauth::{keep_oauth, oauth_of},
+};
 use crate::domain::{
     account::{AccountDraft, AccountSettings},
     preset::Preset,
@@ -8,7 +11,7 @@ use crate::domain::{
 };
 
 /// The fields of an account that an update may change, named as in the protocol.
-pub const UPDATABLE: [&str; 27] = [
+pub const UPDATABLE: [&str; 29] = [
     "name",
     "enabled",
     "host",
@@ -36,6 +39,8 @@ pub const UPDATABLE: [&str; 27] = [
     "messages_per_minute",
     "messages_per_day",
     "oauth",
+    "client_certificate",
+    "client_key",
 ];
 
 /// Refuses a mask that names anything else.
@@ -111,6 +116,7 @@ pub(super) fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[Strin
         oauth.settle(Preset::from_name(&draft.preset).unwrap_or(Preset::OTHER));
         keep_oauth(oauth, current);
     }
+    settle(&mut draft.identity, new, mask);
     let named = |name: &str| mask.iter().any(|path| path == name);
     let preset = Preset::from_name(&draft.preset);
     // Another service: its server, not that of the one before.
@@ -158,6 +164,10 @@ fn set(draft: &mut AccountDraft, new: &AccountDraft, field: &str, meant: bool) {
         "ignore_certificate_errors" => draft.ignore_certificate_errors = new.ignore_certificate_errors,
         "timeout" => draft.timeout = new.timeout,
         "oauth" => draft.oauth.clone_from(&new.oauth),
+        "client_certificate" => draft.identity.certificate.clone_from(&new.identity.certificate),
+        "client_key" if new.identity.key.is_some() || meant => {
+            draft.identity.key.clone_from(&new.identity.key);
+        }
         _ => {}
     }
 }

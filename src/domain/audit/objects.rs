@@ -5,9 +5,12 @@ use serde_json::Value;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::Fields;
+use super::{
+    Fields,
+    logins::{with_login, with_secret},
+};
 use crate::domain::{
-    account::{Account, AccountSettings, Link, Login, Secret, Sender, Server, Volume},
+    account::{Account, AccountSettings, Identity, Link, Sender, Server, Volume},
     address::EmailAddress,
     budget::GuessBudget,
     caller::Caller,
@@ -15,7 +18,6 @@ use crate::domain::{
     dkim::DkimKey,
     id::EntryId,
     keyring::Subject,
-    oauth::{Algorithm, ClientAuthentication, Oauth, OauthDraft},
     policy_draft::PolicyDraft,
     template::{TemplateKey, TemplateParts},
 };
@@ -160,76 +162,22 @@ fn with_link(fields: Fields, link: &Link) -> Fields {
         server_name,
         authorities,
         any_certificate,
+        identity,
         timeout,
     } = link;
+    let fields = match identity.as_deref() {
+        Some(Identity { certificate, key }) => {
+            let fields = fields.with("client_certificate", certificate.as_str());
+            with_secret(fields, "client_key", key)
+        }
+        None => fields,
+    };
     fields
         .with("hello_name", hello_name.clone())
         .with("server_name", server_name.clone())
         .with("ca_certificates", authorities.clone())
         .with("ignore_certificate_errors", *any_certificate)
         .with("timeout", timeout.map(|span| format!("{}ms", span.as_millis())))
-}
-
-fn with_login(fields: Fields, login: &Login) -> Fields {
-    let Login { username, secret } = login;
-    let fields = fields.with("username", username.as_str());
-    with_secret(fields, "secret", secret)
-}
-
-fn with_secret(fields: Fields, field: &'static str, secret: &Secret) -> Fields {
-    match secret {
-        Secret::Sealed(sealed) => fields.hiding(field, sealed.as_bytes()),
-        Secret::File(path) => fields.with(field, format!("file {path}")),
-        Secret::Environment(name) => fields.with(field, format!("environment {name}")),
-        Secret::Oauth(oauth) => with_oauth(fields, oauth),
-    }
-}
-
-fn with_oauth(fields: Fields, oauth: &Oauth) -> Fields {
-    let OauthDraft {
-        provider,
-        tenant,
-        token_endpoint,
-        scopes,
-        grant,
-        client_id,
-        client_authentication,
-        client_secret,
-        private_key,
-        refresh_token,
-        algorithm,
-        key_id,
-        audience,
-        subject,
-        mechanism,
-    } = OauthDraft::from(oauth);
-    let fields = fields
-        .with("oauth.provider", provider.name())
-        .with("oauth.tenant", tenant)
-        .with("oauth.token_endpoint", token_endpoint)
-        .with("oauth.scopes", scopes.join(" "))
-        .with("oauth.grant", grant.name())
-        .with("oauth.client_id", client_id)
-        .with(
-            "oauth.client_authentication",
-            client_authentication.map(ClientAuthentication::name),
-        )
-        .with("oauth.signing_algorithm", algorithm.map(Algorithm::name))
-        .with("oauth.key_id", key_id)
-        .with("oauth.audience", audience)
-        .with("oauth.subject", subject)
-        .with("oauth.mechanism", mechanism.name());
-    let secrets = [
-        ("oauth.client_secret", client_secret),
-        ("oauth.private_key", private_key),
-        ("oauth.refresh_token", refresh_token),
-    ];
-    secrets
-        .into_iter()
-        .fold(fields, |fields, (field, secret)| match secret {
-            Some(secret) => with_secret(fields, field, &secret),
-            None => fields,
-        })
 }
 
 fn with_sender(fields: Fields, sender: &Sender) -> Fields {

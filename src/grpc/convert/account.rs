@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
-use super::moment;
+use super::{
+    identity, moment,
+    secret::{read_secret, secret_of},
+};
 use crate::{
     domain::{
-        account::{Account, AccountDraft, ENVIRONMENT_PREFIX, Secret, Security},
+        account::{Account, AccountDraft, Secret, Security},
         address::{EmailAddress, LocalPart},
         id::AccountId,
         text::require_line,
@@ -100,6 +101,7 @@ pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Acco
     };
     let security = super::preset::security(settings.server.security);
     let (sender, link) = (settings.sender, settings.link);
+    let (client_certificate, client_key) = identity::shown(link.identity);
     let text = |address: Option<EmailAddress>| {
         address
             .map(|address| address.as_str().to_owned())
@@ -133,6 +135,8 @@ pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Acco
         server_name: link.server_name.unwrap_or_default(),
         ca_certificates: link.authorities.unwrap_or_default(),
         ignore_certificate_errors: link.any_certificate,
+        client_certificate,
+        client_key,
         timeout: link.timeout.map(super::span),
         order: settings.order.into(),
         acknowledge_risks: false,
@@ -179,6 +183,7 @@ pub(super) fn whole(
         // Stands for the secret that is sealed, or looked up, only later.
         draft.secret = Some(Secret::File(String::new()));
     }
+    identity::stand_in(&mut draft.identity, input.client_key.is_some(), saved);
     if let Some(oauth) = &mut draft.oauth {
         super::oauth::stand_in(oauth, &input.oauth, saved);
     }
@@ -222,11 +227,15 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
     let (secret, password) = to
         .check(&format!("{prefix}secret"), read_secret(secret))
         .unwrap_or_default();
+    let key = account.client_key.filter(|_| counts("client_key"));
+    let field = format!("{prefix}client_key");
+    let (identity, client_key) = identity::draft(account.client_certificate, key, &field, faults);
     let oauth = account.oauth.filter(|_| counts("oauth"));
     let oauth = oauth.map(|oauth| super::oauth::draft(oauth, &format!("{prefix}oauth."), faults));
     let (oauth, values) = oauth.unzip();
     AccountInput {
         oauth: values.unwrap_or_default(),
+        client_key,
         draft: AccountDraft {
             oauth,
             name: account.name,
@@ -252,6 +261,7 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
             server_name: account.server_name,
             ca_certificates: account.ca_certificates,
             ignore_certificate_errors: account.ignore_certificate_errors,
+            identity,
             timeout: timeout.flatten(),
             messages_per_minute: account.messages_per_minute,
             messages_per_day: account.messages_per_day,
@@ -267,44 +277,6 @@ fn duration(span: prost_types::Duration) -> Result<Duration, &'static str> {
     Duration::try_from(span).map_err(|_| "must not be negative")
 }
 
-type Given = (Option<Secret>, Option<Zeroizing<String>>);
-
-/// Where a secret is, or the password itself. `sealed`, as an account is read, means none given.
-fn read_secret(source: Option<pb::account_secret::Source>) -> Result<Given, String> {
-    use pb::account_secret::Source;
-    match source {
-        None | Some(Source::Sealed(_)) => Ok((None, None)),
-        Some(Source::Password(password)) => {
-            let password = Zeroizing::new(password);
-            match password.len() {
-                1..=1024 if !password.contains(['\0', '\r', '\n']) => Ok((None, Some(password))),
-                1..=1024 => Err("must not contain line breaks or NUL".to_owned()),
-                _ => Err("must have 1 to 1,024 bytes".to_owned()),
-            }
-        }
-        Some(Source::File(path)) => match require_line(&path, 1024) {
-            Ok(()) if path.starts_with('/') => Ok((Some(Secret::File(path)), None)),
-            Ok(()) => Err("must be an absolute path".to_owned()),
-            Err(error) => Err(error.to_string()),
-        },
-        Some(Source::Environment(name)) => {
-            let fits = name.strip_prefix(ENVIRONMENT_PREFIX).is_some_and(|rest| {
-                (1..=64).contains(&rest.len())
-                    && rest
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-            });
-            if fits {
-                Ok((Some(Secret::Environment(name)), None))
-            } else {
-                Err(format!(
-                    "must name a variable that begins with {ENVIRONMENT_PREFIX}"
-                ))
-            }
-        }
-    }
-}
-
 /// Unspecified is left to the check of the whole account, which knows whether one is required.
 fn security(number: i32) -> Result<Option<Security>, &'static str> {
     match pb::ConnectionSecurity::try_from(number) {
@@ -314,19 +286,6 @@ fn security(number: i32) -> Result<Option<Security>, &'static str> {
         Ok(pb::ConnectionSecurity::None) => Ok(Some(Security::Plain)),
         Err(_) => Err("is not a connection security"),
     }
-}
-
-/// The secret, or how to get access tokens, whichever it is.
-fn secret_of(secret: Secret) -> (Option<pb::AccountSecret>, Option<pb::Oauth>) {
-    use pb::account_secret::Source;
-    let source = match secret {
-        Secret::Oauth(oauth) => return (None, Some(super::oauth::oauth(&oauth))),
-        Secret::Sealed(_) => Source::Sealed(true),
-        Secret::File(path) => Source::File(path),
-        Secret::Environment(name) => Source::Environment(name),
-    };
-    let secret = pb::AccountSecret { source: Some(source) };
-    (Some(secret), None)
 }
 
 fn parse_etag(text: &str) -> Result<Option<i64>, &'static str> {

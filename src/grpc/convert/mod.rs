@@ -13,10 +13,12 @@ mod delivery;
 mod dkim;
 mod entry;
 mod field;
+mod identity;
 mod oauth;
 mod otp_policy;
 mod page;
 mod preset;
+mod secret;
 mod template;
 
 pub(super) use account::{account, create_account, delete_account, named_account, update_account};
