@@ -176,6 +176,7 @@ fn place(kind: SealedKind, owner: &[u8]) -> Option<String> {
     let id = || owner.try_into().ok();
     Some(match kind {
         SealedKind::Account => Account::secret_place(&AccountId::from_bytes(id()?)),
+        SealedKind::ClientKey => Account::client_key_place(&AccountId::from_bytes(id()?)),
         SealedKind::Dkim => DkimKey::secret_place(&DkimKeyId::from_bytes(id()?)),
         SealedKind::Mail => NewEntry::place(&EntryId::from_bytes(id()?)),
         SealedKind::Context => context_place(ChallengeId::from_bytes(id()?)),

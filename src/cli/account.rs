@@ -11,11 +11,13 @@ use crate::pb::v1 as pb;
 
 mod dkim;
 pub(super) mod fields;
+mod identity;
 pub(super) mod oauth;
 mod presets;
 pub(super) mod test;
 
 use fields::{Fields, Secret};
+use identity::Identity;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -70,6 +72,8 @@ pub(super) struct Add {
     secret: Secret,
     #[command(flatten)]
     oauth: oauth::Oauth,
+    #[command(flatten)]
+    identity: Identity,
     /// Adds it disabled.
     #[arg(long)]
     disabled: bool,
@@ -96,6 +100,8 @@ pub(super) struct Update {
     secret: Secret,
     #[command(flatten)]
     oauth: oauth::Oauth,
+    #[command(flatten)]
+    identity: Identity,
     /// Logs in no longer.
     #[arg(long, conflicts_with_all = ["username", "password_file", "secret_file", "secret_environment", "default_credentials"])]
     no_authentication: bool,
@@ -180,6 +186,7 @@ impl Add {
             ..pb::Account::default()
         };
         self.fields.apply(&mut account)?;
+        self.identity.apply(&mut account)?;
         let oauth = self.oauth.apply(&mut account)?;
         let default = self.secret.apply_default(&mut account);
         if oauth && default {
@@ -210,6 +217,7 @@ impl Update {
         let mut client = self.client.connect().await?;
         let mut account = get(&mut client, &self.account).await?;
         let mut paths = self.fields.apply(&mut account)?;
+        paths.extend(self.identity.apply(&mut account)?);
         if let Some(name) = self.name {
             account.name = name;
             paths.push("name");

@@ -211,6 +211,7 @@ pub(super) fn account_pairs(account: &pb::Account) -> Vec<(&'static str, String)
         ("mails a day", at_most(account.messages_per_day)),
         ("says EHLO as", account.hello_name.clone()),
         ("certificate for", account.server_name.clone()),
+        ("client key", secret(account.client_key.as_ref())),
         ("tested", {
             let at = time(account.tested_at.as_ref());
             if at.is_empty() {
@@ -253,6 +254,8 @@ pub(super) fn account(account: &pb::Account) -> Value {
         "server_name": account.server_name,
         "ca_certificates": account.ca_certificates,
         "ignore_certificate_errors": account.ignore_certificate_errors,
+        "client_certificate": account.client_certificate,
+        "client_key": secret(account.client_key.as_ref()),
         "messages_per_minute": account.messages_per_minute,
         "messages_per_day": account.messages_per_day,
         "standing": account.standing.as_ref().map(|standing| json!({

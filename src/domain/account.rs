@@ -2,6 +2,7 @@
 
 mod default;
 mod draft;
+mod identity;
 mod proof;
 mod proof_oauth;
 mod texts;
@@ -11,6 +12,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 pub use default::DefaultCredentials;
 pub use draft::AccountDraft;
+pub use identity::{Identity, IdentityDraft};
 pub use proof::Proof;
 pub(super) use texts::{check_authorities, check_host, is_account_name};
 pub use volume::Volume;
@@ -182,6 +184,8 @@ pub struct Link {
     pub authorities: Option<String>,
     /// Believes every certificate.
     pub any_certificate: bool,
+    /// The certificate that is shown to a server which asks for one.
+    pub identity: Option<Box<Identity>>,
     /// The most that any stage may take, within the service's own limits.
     pub timeout: Option<Duration>,
 }

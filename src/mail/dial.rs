@@ -20,13 +20,15 @@ use super::{
     IpRange, MailError, MailSettings,
     exchange::{ExchangeError, start_tls},
     guard::{Gauge, Guard, Stream},
+    identity::with_identity,
     journal::Journal,
     reply::{Hidden, failure, said_of_loss},
     tls,
 };
 use crate::domain::{
-    account::{AccountSettings, Link, Security, Server},
+    account::{Account, Link, Security, Server},
     delivery::{FailureKind, SendFailure, Stage},
+    keyring::Keyring,
     oauth::TokenEndpoint,
 };
 
@@ -44,11 +46,12 @@ pub(super) struct Dialed {
 pub(super) struct Dialer {
     egress: Vec<IpRange>,
     tls: Arc<ClientConfig>,
+    keyring: Arc<Keyring>,
 }
 
 impl Dialer {
-    /// With these limits and certificate authorities.
-    pub(super) fn new(settings: &MailSettings) -> Result<Self, MailError> {
+    /// With these limits and certificate authorities, and the keys that open the accounts' own.
+    pub(super) fn new(settings: &MailSettings, keyring: Arc<Keyring>) -> Result<Self, MailError> {
         let name = &settings.hello_name;
         let fits = !name.is_empty()
             && name.len() <= 255
@@ -62,17 +65,18 @@ impl Dialer {
         Ok(Self {
             egress: settings.egress.clone(),
             tls,
+            keyring,
         })
     }
 
     /// Resolves, connects and, where the account says so, encrypts. `settings` are those for the account.
     pub(super) async fn dial(
         &self,
-        account: &AccountSettings,
+        account: &Account,
         settings: &MailSettings,
         journal: &mut Journal,
     ) -> Result<Dialed, SendFailure> {
-        let (server, link) = (&account.server, &account.link);
+        let (server, link) = (&account.settings.server, &account.settings.link);
         let (stream, peer) = self.open(server, settings, journal).await?;
         if server.security == Security::Plain {
             return Ok(guarded(settings, stream, peer, b""));
@@ -88,7 +92,9 @@ impl Dialer {
                 Security::StartTls => exchange(settings, stream, peer).await?,
                 Security::ImplicitTls | Security::Plain => stream,
             };
-            let stream = self.handshake(stream, server, link).await?;
+            let config = self.config(account).await?;
+            let name = link.server_name.as_ref().unwrap_or(&server.host);
+            let stream = handshake(stream, name, config).await?;
             Ok((stream, head))
         };
         let (stream, head) = within(patience, Stage::Tls, encrypt).await?;
@@ -163,32 +169,53 @@ impl Dialer {
         if !endpoint.tls {
             return Ok(Box::new(stream));
         }
-        let link = Link::default();
-        let encrypting = self.handshake(stream, &server, &link);
+        let encrypting = handshake(stream, &server.host, Arc::clone(&self.tls));
         Ok(Box::new(
             within(settings.tls_timeout, Stage::Tls, encrypting).await?,
         ))
     }
 
-    /// Encrypts, and believes whom `link` says.
+    /// Encrypts, and believes whom `link` says. No certificate is shown.
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,
         server: &Server,
         link: &Link,
     ) -> Result<TlsStream<TcpStream>, SendFailure> {
-        let config = match tls::config_of(link) {
-            None => Arc::clone(&self.tls),
-            Some(config) => config.map_err(|text| account_failure(Stage::Tls, text))?,
-        };
         let name = link.server_name.as_ref().unwrap_or(&server.host);
-        let name = ServerName::try_from(name.clone())
-            .map_err(|_| account_failure(Stage::Tls, "no certificate can be issued for this host name"))?;
-        TlsConnector::from(config)
-            .connect(name, stream)
-            .await
-            .map_err(|error| lost(Stage::Tls, &error))
+        handshake(stream, name, self.trust(link)?).await
     }
+
+    fn trust(&self, link: &Link) -> Result<Arc<ClientConfig>, SendFailure> {
+        match tls::config_of(link) {
+            None => Ok(Arc::clone(&self.tls)),
+            Some(config) => config.map_err(|text| account_failure(Stage::Tls, text)),
+        }
+    }
+
+    /// Whom an account believes, and what it shows.
+    async fn config(&self, account: &Account) -> Result<Arc<ClientConfig>, SendFailure> {
+        let link = &account.settings.link;
+        let config = self.trust(link)?;
+        let Some(identity) = &link.identity else {
+            return Ok(config);
+        };
+        let config = with_identity(&config, &account.id, identity, &self.keyring).await;
+        config.map_err(|text| account_failure(Stage::Tls, text))
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    name: &str,
+    config: Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, SendFailure> {
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|_| account_failure(Stage::Tls, "no certificate can be issued for this host name"))?;
+    TlsConnector::from(config)
+        .connect(name, stream)
+        .await
+        .map_err(|error| lost(Stage::Tls, &error))
 }
 
 /// Tries the addresses in turn; each gets an equal share of the time that is left.
@@ -286,13 +313,18 @@ mod tests {
 
     #[test]
     fn the_ehlo_name_cannot_break_the_command() {
+        let id = crate::domain::keyring::KeyId::parse("k1").unwrap();
+        let keyring = Arc::new(Keyring::new([(id, [0; 32])]).unwrap());
         for bad in ["", "a b", "a\r\nQUIT", "é"] {
             let settings = MailSettings {
                 hello_name: bad.into(),
                 ..MailSettings::default()
             };
             assert!(
-                matches!(Dialer::new(&settings), Err(MailError::HelloName)),
+                matches!(
+                    Dialer::new(&settings, Arc::clone(&keyring)),
+                    Err(MailError::HelloName)
+                ),
                 "{bad:?}"
             );
         }

@@ -53,6 +53,10 @@ impl Journal {
     /// The stage failed.
     pub(super) fn failed(&mut self, failure: &SendFailure) {
         self.stage = failure.stage;
+        if failure.stage == Stage::Tls {
+            // It seemed to have passed: a client's certificate is refused after the handshake.
+            self.report.stages.retain(|passed| passed.stage != Stage::Tls);
+        }
         self.note(false, failure.reply.clone(), self.begun.elapsed());
     }
 

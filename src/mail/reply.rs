@@ -8,7 +8,7 @@ use lettre::transport::smtp::{
 };
 use zeroize::Zeroizing;
 
-use super::journal::Journal;
+use super::{identity::said_of_certificate, journal::Journal};
 use crate::domain::{
     delivery::{FailureKind, SendFailure, Stage},
     text::is_plain,
@@ -65,6 +65,18 @@ impl Hidden {
         self.refusal(code.into(), &reply, journal.stage())
     }
 
+    /// The same of the first exchange: there a server that speaks TLS 1.3 tells what it thinks of the client's certificate.
+    pub(super) fn greeting_failure(&self, error: &Error, journal: &Journal) -> SendFailure {
+        let failure = self.failure(error, journal);
+        match io_error(error).and_then(said_of_certificate) {
+            Some(_) => SendFailure {
+                stage: Stage::Tls,
+                ..failure
+            },
+            None => failure,
+        }
+    }
+
     /// A reply that was positive but not the one expected: the server has lost its way.
     pub(super) fn unexpected(&self, response: &Response, journal: &Journal) -> SendFailure {
         let code = u16::from(response.code());
@@ -113,7 +125,7 @@ pub(super) fn said_of_loss(error: &io::Error) -> String {
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
-        _ => error.to_string(),
+        _ => said_of_certificate(error).unwrap_or_else(|| error.to_string()),
     }
 }
 

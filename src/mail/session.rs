@@ -92,13 +92,13 @@ impl Session {
             Some(Way::Token(bearer, anew)) => Some((*bearer, bearer.token(*anew, journal).await?)),
             _ => None,
         };
-        let fresh = dialer.dial(&account.settings, settings, journal).await?;
+        let fresh = dialer.dial(account, settings, journal).await?;
         journal.begin(Stage::Ehlo);
         let name = ClientId::Domain(settings.hello_name.clone());
         let nothing = Hidden::default();
         let connection = AsyncSmtpConnection::connect_with_transport(fresh.stream, &name)
             .await
-            .map_err(|error| nothing.failure(&error, journal))?;
+            .map_err(|error| nothing.greeting_failure(&error, journal))?;
         journal.passed(nothing.clean(connection.server_info().name()));
         let mut session = Self {
             connection,

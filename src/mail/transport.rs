@@ -56,7 +56,7 @@ impl Transports {
         entropy: Arc<dyn Entropy>,
         refresh_tokens: Arc<dyn RefreshTokens>,
     ) -> Result<Self, MailError> {
-        let dialer = Arc::new(Dialer::new(&settings)?);
+        let dialer = Arc::new(Dialer::new(&settings, Arc::clone(&keyring))?);
         let tokens = Tokens::new(Grants::new(
             Arc::clone(&dialer),
             settings.clone(),

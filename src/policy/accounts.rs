@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Office, SavedAccount, Standing,
+    identity::{gives_key, keep_key_at_home},
     merge::{check_mask, gives_secret, keep_secret_at_home, merge, names},
 };
 use crate::{
@@ -28,6 +29,8 @@ pub struct AccountInput {
     pub password: Option<Zeroizing<String>>,
     /// The secrets of OAuth themselves; those in files and variables are in `draft.oauth`.
     pub oauth: Vec<(OauthSecret, Zeroizing<String>)>,
+    /// The private key of the client certificate itself; one elsewhere is in `draft.identity`.
+    pub client_key: Option<Zeroizing<String>>,
 }
 
 /// An account, named either way.
@@ -134,7 +137,7 @@ impl Office {
         self.transports.standing(account)
     }
 
-    /// Changes the fields that `mask` names ([`UPDATABLE`]); empty: all, keeping the secret where none is given.
+    /// Changes the fields that `mask` names ([`super::UPDATABLE`]); empty: all, keeping the secret where none is given.
     /// `version` refuses to overwrite somebody else's change. Without one, the fields that are not named keep whatever
     /// somebody else makes of them meanwhile. An account that is to be enabled with settings that fail their test stays as
     /// it is.
@@ -162,6 +165,8 @@ impl Office {
             let draft = merge(&current.settings, &input, mask);
             let settings = draft.check("account.", self.settings.local_part)?;
             keep_secret_at_home(&current.settings, &settings, gives_secret(&input, mask))?;
+            keep_key_at_home(&current.settings, &settings, gives_key(&input, mask))?;
+            self.check_identity(id, "account.", &settings)?;
             if current.is_default && current.settings.enabled && !settings.enabled {
                 return Err(AccountError::IsDefault);
             }
@@ -241,7 +246,10 @@ impl Office {
         };
         self.check_default(prefix, &sealed, &mut faults);
         match sealed.check(prefix, self.settings.local_part) {
-            Ok(settings) => faults.into_result().map(|()| settings),
+            Ok(settings) => {
+                faults.into_result()?;
+                self.check_identity(id, prefix, &settings).map(|()| settings)
+            }
             Err(more) => {
                 for fault in more.as_slice() {
                     faults.add(&fault.field, &fault.description);
@@ -257,8 +265,10 @@ impl Office {
             mut draft,
             password,
             oauth,
+            client_key,
         } = input;
         let mut faults = Violations::new();
+        self.seal_client_key(id, prefix, &mut draft.identity, client_key, &mut faults);
         if let Some(draft) = &mut draft.oauth {
             self.seal_oauth(id, &format!("{prefix}oauth."), draft, oauth, &mut faults);
         }

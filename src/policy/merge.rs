@@ -1,6 +1,6 @@
 //! The fields of an account that an update changes.
 
-use super::oauth::keep_oauth;
+use super::{identity::settle, oauth::keep_oauth};
 use crate::domain::{
     account::{AccountDraft, AccountSettings, Secret},
     preset::Preset,
@@ -8,7 +8,7 @@ use crate::domain::{
 };
 
 /// The fields of an account that an update may change, named as in the protocol.
-pub const UPDATABLE: [&str; 28] = [
+pub const UPDATABLE: [&str; 30] = [
     "name",
     "enabled",
     "host",
@@ -37,6 +37,8 @@ pub const UPDATABLE: [&str; 28] = [
     "messages_per_day",
     "oauth",
     "default_credentials",
+    "client_certificate",
+    "client_key",
 ];
 
 /// Refuses a mask that names anything else.
@@ -115,6 +117,7 @@ pub(super) fn merge(current: &AccountSettings, new: &AccountDraft, mask: &[Strin
         oauth.settle(Preset::from_name(&draft.preset).unwrap_or(Preset::OTHER));
         keep_oauth(oauth, current);
     }
+    settle(&mut draft.identity, new, mask);
     let named = |name: &str| mask.iter().any(|path| path == name);
     let preset = Preset::from_name(&draft.preset);
     // Another service: its server, not that of the one before.
@@ -182,6 +185,10 @@ fn set(draft: &mut AccountDraft, new: &AccountDraft, field: &str, meant: bool) {
         "timeout" => draft.timeout = new.timeout,
         "oauth" => draft.oauth.clone_from(&new.oauth),
         "default_credentials" => draft.default_credentials = new.default_credentials,
+        "client_certificate" => draft.identity.certificate.clone_from(&new.identity.certificate),
+        "client_key" if new.identity.key.is_some() || meant => {
+            draft.identity.key.clone_from(&new.identity.key);
+        }
         _ => {}
     }
 }

@@ -63,6 +63,7 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
         hello_name: "mail.example.com".into(),
         server_name: "smtp.internal".into(),
         ca_certificates: PEM.into(),
+        identity: crate::domain::account::IdentityDraft::default(),
         ignore_certificate_errors: true,
         timeout: Some(Duration::from_secs(3)),
         acknowledge_risks: true,

@@ -18,6 +18,7 @@ mod audit;
 mod dkim;
 mod export;
 mod gate;
+mod identity;
 mod inbox_merge;
 mod inboxes;
 mod merge;

@@ -137,6 +137,7 @@ fn caller(byte: u8) -> Caller {
 
 fn input(name: &str, password: Option<&str>) -> AccountInput {
     AccountInput {
+        client_key: None,
         draft: AccountDraft {
             name: name.into(),
             enabled: true,

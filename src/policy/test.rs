@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{AccountError, AccountInput, AccountRef, Office, oauth::keep_oauth};
+use super::{AccountError, AccountInput, AccountRef, Office, identity::keep_key, oauth::keep_oauth};
 use crate::{
     domain::{
         account::{Account, AccountDraft, Secret},
@@ -213,6 +213,12 @@ impl Office {
                 oauth.settle(Preset::from_name(&input.draft.preset).unwrap_or(Preset::OTHER));
                 keep_oauth(oauth, &saved);
             }
+        }
+        if let Some(id) = secret_of
+            && input.client_key.is_none()
+        {
+            let saved = self.account(&AccountRef::Id(id)).await?.settings;
+            keep_key(&mut input.draft.identity, &saved, &host);
         }
         let kept = match secret_of {
             Some(id) if input.draft.authentication && !has_secret(&input) => {

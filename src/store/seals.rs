@@ -14,6 +14,8 @@ use crate::domain::{
 pub enum SealedKind {
     /// Passwords of accounts. Their OAuth settings are sealed anew as a whole: [`Seals::reseal_oauth`].
     Account,
+    /// Private keys of accounts' client certificates.
+    ClientKey,
     /// Private keys of DKIM.
     Dkim,
     /// Mails of the outbox.
@@ -28,8 +30,9 @@ pub enum SealedKind {
 
 impl SealedKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Account,
+        Self::ClientKey,
         Self::Dkim,
         Self::Mail,
         Self::Context,

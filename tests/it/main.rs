@@ -22,6 +22,7 @@ mod audit;
 mod canary;
 mod cancel;
 mod cli;
+mod client_certificate;
 mod clients;
 mod clock;
 mod default_credentials;

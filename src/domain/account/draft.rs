@@ -1,13 +1,16 @@
 //! An account as somebody wrote it, and the check that makes settings of it.
 
+mod identity;
+mod link;
 mod login;
+mod volume;
 mod written;
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
-    AccountSettings, Link, Risk, Secret, Security, Sender, Server, Volume,
-    texts::{check_authorities, check_host, is_account_name},
+    AccountSettings, IdentityDraft, Risk, Secret, Security, Sender, Server,
+    texts::{check_host, is_account_name},
 };
 use crate::domain::{
     address::{EmailAddress, LocalPart},
@@ -16,9 +19,6 @@ use crate::domain::{
     text::{check_line, check_lines},
     violation::Violations,
 };
-
-/// The longest an account may let one stage take; the service's own limits are shorter still.
-const LONGEST: Duration = Duration::from_mins(1);
 
 /// An account as it was written, before it is checked.
 #[derive(Clone, Debug, Default)]
@@ -43,9 +43,9 @@ pub struct AccountDraft {
     pub security: Option<Security>,
     /// Whether to log in.
     pub authentication: bool,
-    /// See [`Login::username`].
+    /// See [`super::Login::username`].
     pub username: String,
-    /// See [`Login::secret`].
+    /// See [`super::Login::secret`].
     pub secret: Option<Secret>,
     /// How to get access tokens, in place of a secret.
     pub oauth: Option<OauthDraft>,
@@ -77,6 +77,8 @@ pub struct AccountDraft {
     pub ca_certificates: String,
     /// See [`Link::any_certificate`].
     pub ignore_certificate_errors: bool,
+    /// See [`Link::identity`].
+    pub identity: IdentityDraft,
     /// See [`Link::timeout`].
     pub timeout: Option<Duration>,
     /// See [`Volume::per_minute`].
@@ -113,7 +115,7 @@ impl AccountDraft {
         let preset = check.field("preset", preset).unwrap_or(Preset::OTHER);
         let server = check.server(&self, preset);
         let sender = check.sender(&self, preset);
-        let link = check.link(&self);
+        let link = check.link(&self, server.as_ref());
         let volume = check.volume(&self);
         let risks = (self.acknowledge_risks, self.known_risks.clone());
         let (name, enabled) = (self.name.clone(), self.enabled);
@@ -157,14 +159,6 @@ impl Check<'_> {
             "" => None,
             text => self.field(name, EmailAddress::parse(text, self.local_part)),
         }
-    }
-
-    fn volume(&mut self, draft: &AccountDraft) -> Option<Volume> {
-        let per_minute = self.field("messages_per_minute", Volume::parse(draft.messages_per_minute));
-        let per_day = self.field("messages_per_day", Volume::parse(draft.messages_per_day));
-        per_minute
-            .zip(per_day)
-            .map(|(per_minute, per_day)| Volume { per_minute, per_day })
     }
 
     fn server(&mut self, draft: &AccountDraft, preset: &Preset) -> Option<Server> {
@@ -256,38 +250,6 @@ impl Check<'_> {
             force: draft.force_settings,
             footnote_enabled: draft.footnote_enabled,
             footnote,
-        })
-    }
-
-    fn link(&mut self, draft: &AccountDraft) -> Option<Link> {
-        let mut name = |field, text: &str| match text {
-            "" => Some(None),
-            text => self.field(field, check_host(text)).map(Some),
-        };
-        let hello_name = name("hello_name", &draft.hello_name.replace("[IPv6:", "["));
-        let server_name = name("server_name", &draft.server_name);
-        let authorities = match draft.ca_certificates.as_str() {
-            "" => Some(None),
-            pem => self.field("ca_certificates", check_authorities(pem)).map(Some),
-        };
-        let timeout = match draft.timeout {
-            Some(span) if !(Duration::from_secs(1)..=LONGEST).contains(&span) => {
-                self.fault("timeout", "must be between 1 s and 60 s");
-                None
-            }
-            timeout => Some(timeout),
-        };
-        Some(Link {
-            // In brackets, as the command wants an address (RFC 5321, 4.1.3).
-            hello_name: hello_name?.map(|name| match name.parse() {
-                Ok(IpAddr::V4(address)) => format!("[{address}]"),
-                Ok(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
-                Err(_) => name,
-            }),
-            server_name: server_name?,
-            authorities: authorities?,
-            any_certificate: draft.ignore_certificate_errors,
-            timeout: timeout?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Account, AccountSettings, Link, Login, Secret, Sender, Server, proof_oauth};
+use super::{Account, AccountSettings, Identity, Link, Login, Secret, Sender, Server, proof_oauth};
 use crate::domain::{
     address::EmailAddress,
     clock::Timestamp,
@@ -39,6 +39,7 @@ impl Account {
             server_name,
             authorities,
             any_certificate,
+            identity,
             timeout,
         } = link;
         let Sender {
@@ -57,7 +58,8 @@ impl Account {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let (hello, server, roots) = (text(hello_name), text(server_name), text(authorities));
         let (username, kind, secret) = self.login_parts(login.as_ref(), keyring)?;
-        let parts = [
+        let (certificate, key_kind, key) = self.identity_parts(identity.as_deref(), keyring)?;
+        let mut parts = vec![
             host.as_str(),
             &port,
             security.name(),
@@ -72,6 +74,10 @@ impl Account {
             kind,
             &secret,
         ];
+        // Without one, as before there were any: what was proven then stays so.
+        if identity.is_some() {
+            parts.extend([certificate, key_kind, key.as_str()]);
+        }
         Ok(keyring.subject(SubjectKind::Settings, &parts))
     }
 
@@ -93,9 +99,31 @@ impl Account {
         let Some(Login { username, secret }) = login else {
             return Ok(("", "", Zeroizing::default()));
         };
-        let (kind, text) = match secret {
+        let (kind, text) = self.secret_parts(secret, &Self::secret_place(&self.id), keyring)?;
+        Ok((username, kind, text))
+    }
+
+    fn identity_parts<'a>(
+        &self,
+        identity: Option<&'a Identity>,
+        keyring: &Keyring,
+    ) -> Result<(&'a str, &'static str, Zeroizing<String>), KeyringError> {
+        let Some(Identity { certificate, key }) = identity else {
+            return Ok(("", "", Zeroizing::default()));
+        };
+        let (kind, text) = self.secret_parts(key, &Self::client_key_place(&self.id), keyring)?;
+        Ok((certificate, kind, text))
+    }
+
+    fn secret_parts(
+        &self,
+        secret: &Secret,
+        place: &str,
+        keyring: &Keyring,
+    ) -> Result<(&'static str, Zeroizing<String>), KeyringError> {
+        Ok(match secret {
             Secret::Sealed(sealed) => {
-                let opened = Zeroizing::new(keyring.open(&Self::secret_place(&self.id), sealed)?);
+                let opened = Zeroizing::new(keyring.open(place, sealed)?);
                 let password = String::from_utf8_lossy(&opened).into_owned();
                 ("password", Zeroizing::new(password))
             }
@@ -103,8 +131,7 @@ impl Account {
             Secret::Environment(name) => ("environment", Zeroizing::new(name.clone())),
             Secret::Default => ("default", Zeroizing::default()),
             Secret::Oauth(oauth) => ("oauth", proof_oauth::whole(oauth, &self.id, keyring)?),
-        };
-        Ok((username, kind, text))
+        })
     }
 }
 

@@ -75,7 +75,7 @@ fn what_a_test_tries_is_proven_by_it_and_nothing_else_is() {
         |settings| settings.sender.footnote = "Ltd".into(),
     ];
     assert!(harmless.into_iter().all(change));
-    let telling: [fn(&mut AccountSettings); 14] = [
+    let telling: [fn(&mut AccountSettings); 15] = [
         |settings| settings.server.host = "x.example.com".into(),
         |settings| settings.server.port = 25,
         |settings| settings.server.security = Security::ImplicitTls,
@@ -83,6 +83,12 @@ fn what_a_test_tries_is_proven_by_it_and_nothing_else_is() {
         |settings| settings.link.server_name = Some("x.example.com".into()),
         |settings| settings.link.authorities = Some("PEM".into()),
         |settings| settings.link.any_certificate = true,
+        |settings| {
+            settings.link.identity = Some(Box::new(Identity {
+                certificate: "PEM".into(),
+                key: Secret::File("/run/secrets/key".into()),
+            }));
+        },
         |settings| settings.link.timeout = Some(Duration::from_secs(1)),
         |settings| settings.login = None,
         |settings| settings.login.as_mut().unwrap().username = "bo".into(),

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{Fields, oauth::with_secret};
 use crate::domain::{
-    account::{Account, AccountSettings, Link, Login, Sender, Server, Volume},
+    account::{Account, AccountSettings, Identity, Link, Login, Sender, Server, Volume},
     address::EmailAddress,
     budget::GuessBudget,
     caller::Caller,
@@ -159,8 +159,16 @@ pub(super) fn with_link(fields: Fields, link: &Link) -> Fields {
         server_name,
         authorities,
         any_certificate,
+        identity,
         timeout,
     } = link;
+    let fields = match identity.as_deref() {
+        Some(Identity { certificate, key }) => {
+            let fields = fields.with("client_certificate", certificate.as_str());
+            with_secret(fields, "client_key", key)
+        }
+        None => fields,
+    };
     fields
         .with("hello_name", hello_name.clone())
         .with("server_name", server_name.clone())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     account_secret::{read_secret, secret_of},
-    moment,
+    identity, moment,
 };
 use crate::{
     domain::{
@@ -103,6 +103,7 @@ pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Acco
     };
     let security = super::preset::security(settings.server.security);
     let (sender, link) = (settings.sender, settings.link);
+    let (client_certificate, client_key) = identity::shown(link.identity);
     let text = |address: Option<EmailAddress>| {
         address
             .map(|address| address.as_str().to_owned())
@@ -136,6 +137,8 @@ pub(in crate::grpc) fn account(account: Account, standing: Standing) -> pb::Acco
         server_name: link.server_name.unwrap_or_default(),
         ca_certificates: link.authorities.unwrap_or_default(),
         ignore_certificate_errors: link.any_certificate,
+        client_certificate,
+        client_key,
         timeout: link.timeout.map(super::span),
         order: settings.order.into(),
         acknowledge_risks: false,
@@ -184,6 +187,7 @@ pub(super) fn whole(
         // Stands for the secret that is sealed, or looked up, only later.
         draft.secret = Some(Secret::File(String::new()));
     }
+    identity::stand_in(&mut draft.identity, input.client_key.is_some(), saved);
     if let Some(oauth) = &mut draft.oauth {
         super::oauth::stand_in(oauth, &input.oauth, saved);
     }
@@ -227,11 +231,15 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
     let (secret, password) = to
         .check(&format!("{prefix}secret"), read_secret(secret))
         .unwrap_or_default();
+    let key = account.client_key.filter(|_| counts("client_key"));
+    let field = format!("{prefix}client_key");
+    let (identity, client_key) = identity::draft(account.client_certificate, key, &field, faults);
     let oauth = account.oauth.filter(|_| counts("oauth"));
     let oauth = oauth.map(|oauth| super::oauth::draft(oauth, &format!("{prefix}oauth."), faults));
     let (oauth, values) = oauth.unzip();
     AccountInput {
         oauth: values.unwrap_or_default(),
+        client_key,
         draft: AccountDraft {
             oauth,
             default_credentials: account.default_credentials,
@@ -258,6 +266,7 @@ fn input(account: pb::Account, prefix: &str, mask: &[String], faults: &mut Viola
             server_name: account.server_name,
             ca_certificates: account.ca_certificates,
             ignore_certificate_errors: account.ignore_certificate_errors,
+            identity,
             timeout: timeout.flatten(),
             messages_per_minute: account.messages_per_minute,
             messages_per_day: account.messages_per_day,

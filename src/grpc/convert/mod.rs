@@ -14,6 +14,7 @@ mod delivery;
 mod dkim;
 mod entry;
 mod field;
+mod identity;
 mod inbox;
 mod oauth;
 mod otp_policy;

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Proof, Secret, Security, Sender, Server, Volume},
+        account::{
+            Account, AccountSettings, Identity, Link, Login, Proof, Secret, Security, Sender, Server, Volume,
+        },
         address::{EmailAddress, LocalPart},
         caller::{Caller, CertificateDigest, KeyDigest, Role},
         id::AccountId,
@@ -41,6 +43,10 @@ pub(crate) fn settings(name: &str) -> AccountSettings {
             server_name: Some("smtp.internal".into()),
             authorities: Some("PEM".into()),
             any_certificate: true,
+            identity: Some(Box::new(Identity {
+                certificate: "PEM".into(),
+                key: Secret::Environment("MAILFACTOR_SECRET_KEY".into()),
+            })),
             timeout: Some(Duration::from_micros(1_500_001)),
         },
         login: None,

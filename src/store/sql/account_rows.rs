@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Proof, Security, Sender, Server, Volume},
+        account::{Account, AccountSettings, Identity, Link, Login, Proof, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         clock::Timestamp,
         id::AccountId,
@@ -67,9 +67,10 @@ pub(super) async fn insert(connection: &mut Connection, account: &Account) -> Re
     let statement = "INSERT INTO accounts (id, name, enabled, host, port, security, username, secret_kind, secret, \
         sender, display_name, reply_to, updated_at, version, preset, try_order, return_path, read_receipt, \
         confirmation, force_settings, footnote_enabled, footnote, hello_name, server_name, authorities, \
-        any_certificate, timeout, per_minute, per_day, is_default, created_at) \
+        any_certificate, timeout, per_minute, per_day, client_certificate, \
+        client_key_kind, client_key, is_default, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
-        $23, $24, $25, $26, $27, $28, $29, $30, $31) \
+        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34) \
         ON CONFLICT (name) DO NOTHING";
     let inserted = bind(statement, account)
         .bind(flag(account.is_default))
@@ -85,7 +86,7 @@ pub(super) async fn update(connection: &mut Connection, account: &Account) -> Re
         updated_at = $13, version = $14, preset = $15, try_order = $16, return_path = $17, read_receipt = $18, \
         confirmation = $19, force_settings = $20, footnote_enabled = $21, footnote = $22, hello_name = $23, \
         server_name = $24, authorities = $25, any_certificate = $26, timeout = $27, per_minute = $28, \
-        per_day = $29 \
+        per_day = $29, client_certificate = $30, client_key_kind = $31, client_key = $32 \
         WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM accounts AS other WHERE other.name = $2 AND other.id <> $1)";
     let updated = bind(statement, account).execute(connection).await?;
     Ok(saved(updated.rows_affected()))
@@ -137,7 +138,7 @@ pub(super) async fn note_test(
 type Statement<'q> =
     sqlx::query::Query<'q, super::dialect::Db, <super::dialect::Db as sqlx::Database>::Arguments>;
 
-/// Binds `$1` to `$29`: everything but the default and the creation.
+/// Binds `$1` to `$32`: everything but the default and the creation.
 fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
     let AccountSettings {
         name,
@@ -152,6 +153,9 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
     } = &account.settings;
     let secret = login.as_ref().map(|login| secrets::parts(&login.secret));
     let (kind, secret) = secret.unzip();
+    let identity = link.identity.as_deref();
+    let key = identity.map(|identity| secrets::parts(&identity.key));
+    let (key_kind, key) = key.unzip();
     sqlx::query(statement)
         .bind(account.id.as_bytes().as_slice())
         .bind(name)
@@ -185,6 +189,9 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
         )
         .bind(i64::from(volume.per_minute))
         .bind(i64::from(volume.per_day))
+        .bind(identity.map(|identity| identity.certificate.as_str()))
+        .bind(key_kind)
+        .bind(key)
 }
 
 fn saved(rows: u64) -> Saved {
@@ -251,8 +258,17 @@ fn link(columns: &Columns<'_>) -> StoreResult<Link> {
         server_name: columns.text_if_any("server_name")?,
         authorities: columns.text_if_any("authorities")?,
         any_certificate: columns.flag("any_certificate")?,
+        identity: identity(columns)?,
         timeout: timeout.transpose()?.map(Duration::from_micros),
     })
+}
+
+fn identity(columns: &Columns<'_>) -> StoreResult<Option<Box<Identity>>> {
+    let Some(certificate) = columns.text_if_any("client_certificate")? else {
+        return Ok(None);
+    };
+    let key = secrets::named(columns, "client_key_kind", "client_key")?;
+    Ok(Some(Box::new(Identity { certificate, key })))
 }
 
 /// The columns `username`, `secret_kind` and `secret`.

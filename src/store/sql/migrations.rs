@@ -84,6 +84,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "volume",
         script: include_str!("schema/0013_volume.sql"),
     },
+    Migration {
+        version: 14,
+        name: "client_certificates",
+        script: include_str!("schema/0014_client_certificates.sql"),
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_versions (\

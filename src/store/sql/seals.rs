@@ -29,6 +29,12 @@ const fn place(kind: SealedKind) -> Place {
             column: "secret",
             only: "secret_kind = 'sealed'",
         },
+        SealedKind::ClientKey => Place {
+            table: "accounts",
+            id: "id",
+            column: "client_key",
+            only: "client_key_kind = 'sealed'",
+        },
         SealedKind::Dkim => Place {
             table: "dkim_keys",
             id: "id",

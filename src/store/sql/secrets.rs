@@ -26,9 +26,14 @@ pub(super) fn parts(secret: &Secret) -> (&'static str, Vec<u8>) {
 
 /// The secret of a row that has one.
 pub(super) fn secret(columns: &Columns<'_>) -> StoreResult<Secret> {
-    let bytes = columns.blob("secret")?;
+    named(columns, "secret_kind", "secret")
+}
+
+/// The same from columns of other names.
+pub(super) fn named(columns: &Columns<'_>, kind: &str, secret: &str) -> StoreResult<Secret> {
+    let bytes = columns.blob(secret)?;
     let text = |bytes| String::from_utf8(bytes).map_err(|_| columns.corrupt());
-    Ok(match columns.text("secret_kind")?.as_str() {
+    Ok(match columns.text(kind)?.as_str() {
         SEALED => Secret::Sealed(Sealed::from_bytes(bytes)),
         FILE => Secret::File(text(bytes)?),
         ENVIRONMENT => Secret::Environment(text(bytes)?),

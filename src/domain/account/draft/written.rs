@@ -2,7 +2,7 @@
 
 use super::AccountDraft;
 use crate::domain::{
-    account::{AccountSettings, Secret},
+    account::{AccountSettings, IdentityDraft, Secret},
     address::EmailAddress,
     oauth::OauthDraft,
 };
@@ -63,6 +63,7 @@ impl From<&AccountSettings> for AccountDraft {
             server_name: link.server_name.clone().unwrap_or_default(),
             ca_certificates: link.authorities.clone().unwrap_or_default(),
             ignore_certificate_errors: link.any_certificate,
+            identity: IdentityDraft::from(&link.identity),
             timeout: link.timeout,
             messages_per_minute: i32::try_from(volume.per_minute).unwrap_or(i32::MAX),
             messages_per_day: i32::try_from(volume.per_day).unwrap_or(i32::MAX),
