@@ -69,21 +69,21 @@ pub struct AccountDraft {
     pub footnote_enabled: bool,
     /// See [`Sender::footnote`].
     pub footnote: String,
-    /// See [`Link::hello_name`]; empty: none.
+    /// See [`super::Link::hello_name`]; empty: none.
     pub hello_name: String,
-    /// See [`Link::server_name`]; empty: none.
+    /// See [`super::Link::server_name`]; empty: none.
     pub server_name: String,
-    /// See [`Link::authorities`]; empty: none.
+    /// See [`super::Link::authorities`]; empty: none.
     pub ca_certificates: String,
-    /// See [`Link::any_certificate`].
+    /// See [`super::Link::any_certificate`].
     pub ignore_certificate_errors: bool,
-    /// See [`Link::identity`].
+    /// See [`super::Link::identity`].
     pub identity: IdentityDraft,
-    /// See [`Link::timeout`].
+    /// See [`super::Link::timeout`].
     pub timeout: Option<Duration>,
-    /// See [`Volume::per_minute`].
+    /// See [`super::Volume::per_minute`].
     pub messages_per_minute: i32,
-    /// See [`Volume::per_day`].
+    /// See [`super::Volume::per_day`].
     pub messages_per_day: i32,
     /// Whether somebody says yes to what is risky.
     pub acknowledge_risks: bool,
