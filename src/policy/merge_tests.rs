@@ -73,8 +73,15 @@ fn every_field_can_be_named_and_only_those_that_are_change() {
     };
     for field in UPDATABLE {
         let change = merged(&new, &[field]).unwrap();
-        // Authentication is on in both, OAuth and default credentials off: naming them alone changes nothing.
-        let same = ["authentication", "oauth", "default_credentials"].contains(&field);
+        // Authentication is on in both, the others are off: naming them alone changes nothing.
+        let same = [
+            "authentication",
+            "oauth",
+            "default_credentials",
+            "client_certificate",
+            "client_key",
+        ]
+        .contains(&field);
         assert_eq!(change == settings(), same, "{field}");
     }
     assert_eq!(
