@@ -34,8 +34,13 @@ use super::{
 };
 
 /// Streams that were opened and reset before they were looked at: more than this many at once end the connection
-/// (CVE-2023-44487, "rapid reset"). And streams that we reset because the peer broke the rules.
+/// (CVE-2023-44487, "rapid reset").
 const MOST_RESETS: usize = 20;
+
+/// Streams that we reset because the peer broke the rules, over the whole life of a connection. Not few: the rest of a
+/// request that was refused while it was still on its way counts as well, and connections of callers live long. What h2
+/// allows by itself.
+const MOST_ERRORS: usize = 1024;
 
 /// The largest window there is (RFC 9113, 6.9.1).
 const MOST_WINDOW: u32 = (1 << 31) - 1;
@@ -196,7 +201,7 @@ impl Conversation {
             .keep_alive_interval(settings.keepalive_interval)
             .keep_alive_timeout(settings.keepalive_timeout)
             .max_pending_accept_reset_streams(MOST_RESETS)
-            .max_local_error_reset_streams(MOST_RESETS)
+            .max_local_error_reset_streams(MOST_ERRORS)
             .initial_stream_window_size(window)
             .max_send_buf_size(256 * 1024)
             .auto_date_header(false);
