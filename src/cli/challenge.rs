@@ -62,6 +62,15 @@ pub(super) struct Start {
     /// Mails to this address instead of the one on file. Confirm it first: `--purpose address_confirmation`.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
     override_address: String,
+    /// Where replies go, unless the account forces its own.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
+    reply_to: String,
+    /// The envelope sender, where bounces go, unless the account forces its own.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
+    return_path: String,
+    /// Where confirmations of reading go, unless the account forces its own.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
+    confirmation_address: String,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -161,6 +170,9 @@ impl Start {
             wait_for_mail_server: self.wait,
             request_id: self.request_id,
             override_address: self.override_address,
+            reply_to: self.reply_to,
+            return_path: self.return_path,
+            confirmation_address: self.confirmation_address,
         };
         let mut client = self.client.connect().await?;
         let answer = client.challenges.start_challenge(request).await?.into_inner();

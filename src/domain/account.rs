@@ -5,6 +5,7 @@ mod draft;
 mod identity;
 mod proof;
 mod proof_oauth;
+mod replies;
 mod texts;
 mod volume;
 
@@ -14,6 +15,7 @@ pub use default::DefaultCredentials;
 pub use draft::AccountDraft;
 pub use identity::{Identity, IdentityDraft};
 pub use proof::Proof;
+pub use replies::Replies;
 pub(super) use texts::{check_authorities, check_host, is_account_name};
 pub use volume::Volume;
 
@@ -262,7 +264,7 @@ pub struct Sender {
     pub read_receipt: bool,
     /// Where those confirmations go, if not to the sender.
     pub confirmation: Option<EmailAddress>,
-    /// Whether callers may not override any of this.
+    /// Whether callers may not say otherwise where answers go: [`Self::answered_at`].
     pub force: bool,
     /// Whether the footnote stands below each mail.
     pub footnote_enabled: bool,

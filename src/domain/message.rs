@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    account::Replies,
     address::{AddressError, EmailAddress, LocalPart},
     challenge::Purpose,
     code::CodeSpec,
@@ -62,6 +63,8 @@ pub struct MailContext {
     pub locale: String,
     /// Where the user comes from; may be empty.
     pub client_ip: String,
+    /// Where the caller wants answers to go.
+    pub replies: Replies,
 }
 
 /// A mail to be rendered.
@@ -182,6 +185,12 @@ struct ContextForm {
     locale: String,
     #[serde(default)]
     client_ip: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    return_path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirmation: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -215,7 +224,9 @@ impl ContextForm {
             event,
             locale,
             client_ip,
+            replies,
         } = context.clone();
+        let text = |address: Option<EmailAddress>| address.map(|address| address.as_str().to_owned());
         Self {
             recipient: recipient.as_str().to_owned(),
             user,
@@ -223,6 +234,9 @@ impl ContextForm {
             event,
             locale,
             client_ip,
+            reply_to: text(replies.reply_to),
+            return_path: text(replies.return_path),
+            confirmation: text(replies.confirmation),
         }
     }
 
@@ -234,8 +248,12 @@ impl ContextForm {
             event,
             locale,
             client_ip,
+            reply_to,
+            return_path,
+            confirmation,
         } = self;
-        let recipient = EmailAddress::parse(&recipient, LocalPart::Utf8)?;
+        let address = |text: String| EmailAddress::parse(&text, LocalPart::Utf8);
+        let recipient = address(recipient)?;
         Ok(MailContext {
             recipient,
             user,
@@ -243,6 +261,11 @@ impl ContextForm {
             event,
             locale,
             client_ip,
+            replies: Replies {
+                reply_to: reply_to.map(address).transpose()?,
+                return_path: return_path.map(address).transpose()?,
+                confirmation: confirmation.map(address).transpose()?,
+            },
         })
     }
 }
@@ -329,6 +352,10 @@ mod tests {
             event: "vpn".into(),
             locale: "de-CH".into(),
             client_ip: "192.0.2.1".into(),
+            replies: Replies {
+                return_path: EmailAddress::parse("bounces@example.com", LocalPart::Ascii).ok(),
+                ..Replies::default()
+            },
         };
         let code = Mail::Code(CodeMail {
             challenge: ChallengeId::from_bytes([7; 16]),

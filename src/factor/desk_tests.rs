@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     domain::{
+        account::Replies,
         address::LocalPart,
         caller::CallerId,
         challenge::{Purpose, Verdict},
@@ -186,6 +187,7 @@ fn request(user: &str) -> StartRequest {
         wait: false,
         request_id: None,
         override_address: None,
+        replies: Replies::default(),
     }
 }
 

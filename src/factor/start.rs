@@ -1,23 +1,27 @@
 //! Start: find the user's address, open a challenge, owe the first mail.
 
+mod error;
+
 use std::{net::IpAddr, sync::Arc};
 
-use super::{ChallengeView, Desk, context_place, count, override_address, sees_users};
+pub use error::StartError;
+
+use super::{ChallengeView, Desk, context_place, count, sees_users};
 use crate::{
     domain::{
+        account::Replies,
         address::EmailAddress,
-        budget::Lock,
-        caller::Caller,
+        caller::{Caller, Role},
         challenge::{Challenge, Purpose, State},
         clock::Timestamp,
         id::ChallengeId,
-        keyring::{KeyringError, Subject, SubjectKind},
+        keyring::{Subject, SubjectKind},
         message::MailContext,
         otp_policy::OtpPolicy,
         override_address::OverrideRefusal,
     },
     repository::{Found, Pace, RepositoryError, User, UserName},
-    store::{RequestKey, Start, Started, StoreError},
+    store::{RequestKey, Start, Started},
 };
 
 /// A checked request to start a challenge.
@@ -43,53 +47,8 @@ pub struct StartRequest {
     pub request_id: Option<String>,
     /// Where the mail is to go instead of the address on file.
     pub override_address: Option<EmailAddress>,
-}
-
-/// Why no challenge was started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// No such user. Only to callers that see users.
-    #[error("no such user")]
-    UserUnknown,
-    /// The user has no usable address. Only to callers that see users.
-    #[error("the user has no e-mail address")]
-    NoAddress,
-    /// Several users match. Only to callers that see users.
-    #[error("several users match")]
-    UserAmbiguous,
-    /// The master switch is off.
-    #[error("sending is switched off")]
-    SendingDisabled,
-    /// No mail account is enabled.
-    #[error("no mail account is enabled")]
-    NoAccount,
-    /// The named repository is not configured, or not for this event.
-    #[error("no repository of that name is configured")]
-    RepositoryNotConfigured,
-    /// The mail does not go to the address that was named.
-    #[error(transparent)]
-    Override(OverrideRefusal),
-    /// A repository gave no answer.
-    #[error(transparent)]
-    Repository(RepositoryError),
-    /// The caller may not see users, so it may not wait for their mail either.
-    #[error("this caller may not wait for the mail server")]
-    WaitNotAllowed,
-    /// The request id was used for another request.
-    #[error("the request id was used for another request")]
-    RequestReused,
-    /// Too many wrong codes lately.
-    #[error("the user is locked")]
-    UserLocked(Lock),
-    /// Too many mails lately.
-    #[error("the budget for sending is spent")]
-    OverBudget(Timestamp),
-    /// A key is missing.
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// Where answers to the mail are to go instead of where the account says.
+    pub replies: Replies,
 }
 
 impl Desk {
@@ -121,6 +80,9 @@ impl Desk {
                 .override_address
                 .check(caller.role, request.purpose, address);
             checked.map_err(StartError::Override)?;
+        }
+        if caller.role == Role::Endpoint && !request.replies.is_empty() {
+            return Err(StartError::Override(OverrideRefusal::Caller));
         }
         let addressee = self.addressee(caller, &request, policy).await?;
         let now = self.clock.now();
@@ -217,6 +179,7 @@ impl Desk {
                 .or_else(|| addressee.locale.clone())
                 .unwrap_or_else(|| self.settings.default_locale.clone()),
             client_ip: request.client_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            replies: request.replies,
         }
     }
 
@@ -264,7 +227,7 @@ impl Desk {
         let request_id = request.request_id.as_deref()?;
         let caller_id = caller.id.to_string();
         let client_ip = request.client_ip.map(|ip| ip.to_string()).unwrap_or_default();
-        let contents = [
+        let mut contents = vec![
             "contents",
             request.user.as_str(),
             request.repository.as_deref().unwrap_or_default(),
@@ -274,8 +237,16 @@ impl Desk {
             request.locale.as_deref().unwrap_or_default(),
             &client_ip,
             if request.wait { "wait" } else { "" },
-            request.override_address.as_ref().map_or("", EmailAddress::as_str),
+            written(&request.override_address),
         ];
+        if !request.replies.is_empty() {
+            let Replies {
+                reply_to,
+                return_path,
+                confirmation,
+            } = &request.replies;
+            contents.extend([written(reply_to), written(return_path), written(confirmation)]);
+        }
         Some(RequestKey {
             id: self
                 .keyring
@@ -283,6 +254,11 @@ impl Desk {
             contents: self.keyring.subject(SubjectKind::Request, &contents),
         })
     }
+}
+
+/// An address as it was asked for; empty: none was.
+fn written(address: &Option<EmailAddress>) -> &str {
+    address.as_ref().map_or("", EmailAddress::as_str)
 }
 
 /// The repositories to search: the one that is named, if the policy allows it, or those of the policy; none: all.
@@ -311,26 +287,4 @@ pub(super) struct Addressee {
     pub(super) confirms: Option<Subject>,
     /// Nobody is there.
     pub(super) decoy: bool,
-}
-
-impl StartError {
-    /// Its name in metrics.
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::UserUnknown => "user_unknown",
-            Self::NoAddress => "no_address",
-            Self::UserAmbiguous => "user_ambiguous",
-            Self::SendingDisabled => "sending_disabled",
-            Self::NoAccount => "no_account",
-            Self::RepositoryNotConfigured => "repository_not_configured",
-            Self::Override(refusal) => override_address::outcome(*refusal),
-            Self::Repository(_) => "repository_unavailable",
-            Self::WaitNotAllowed => "wait_not_allowed",
-            Self::RequestReused => "request_reused",
-            Self::UserLocked(_) => "user_locked",
-            Self::OverBudget(_) => "over_budget",
-            Self::Keyring(_) => "key_missing",
-            Self::Store(_) => "store_unavailable",
-        }
-    }
 }

@@ -4,7 +4,7 @@ mod ranking;
 mod route;
 mod settle;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     Accepted, Cover, Obstacle, Own, Rendered, Settled, Withheld, Worker, compose::refuse, insist::insist,
@@ -130,8 +130,12 @@ impl<'a> Step<'a> {
     }
 
     fn render(&self, mail: &Mail, own: Option<&Own>, account: &Account) -> Result<Rendered, SendFailure> {
+        let sender = match mail {
+            Mail::Code(mail) => account.settings.sender.answered_at(&mail.context.replies),
+            Mail::Test(_) => Cow::Borrowed(&account.settings.sender),
+        };
         let cover = Cover {
-            sender: &account.settings.sender,
+            sender: &sender,
             submitted_at: self.claimed.submitted_at,
             message_id: &self.claimed.message_id,
         };

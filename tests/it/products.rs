@@ -530,7 +530,18 @@ async fn senhasegura_email_accounts() {
         "Confirmation email",
         header(mail, receipt).as_deref() == Some("read@example.org"),
     );
-    seen.that("Force settings use", saved.force_settings);
+    // What a caller wants is heard by an account that forces nothing, and by no other: see below.
+    let elsewhere = || pb::StartChallengeRequest {
+        reply_to: "caller@example.com".to_owned(),
+        return_path: "returned@example.com".to_owned(),
+        confirmation_address: "seen@example.com".to_owned(),
+        ..waiting("ann")
+    };
+    start(&place.idp, elsewhere()).await.unwrap();
+    let mails = smtp.wait_for_mails(2).await;
+    let forced = header(&mails[1], "Reply-To").as_deref() == Some("help@example.org")
+        && header(&mails[1], receipt).as_deref() == Some("read@example.org")
+        && mails[1].sender.contains("<bounces@example.net>");
     seen.that(
         "Enable footnote",
         text(mail).contains("Example Ltd, Main Street 1"),
@@ -570,7 +581,11 @@ async fn senhasegura_email_accounts() {
         .into_inner();
     seen.that(
         "Outbox",
-        report.entries.len() == 1 && report.entries[0].state() == pb::DeliveryState::Sent,
+        report.entries.len() == 2
+            && report
+                .entries
+                .iter()
+                .all(|entry| entry.state() == pb::DeliveryState::Sent),
     );
 
     // The second account: everything the other way, and the default.
@@ -592,9 +607,12 @@ async fn senhasegura_email_accounts() {
         .set_default_account(request)
         .await
         .unwrap();
-    start(&place.idp, waiting("ann")).await.unwrap();
+    start(&place.idp, elsewhere()).await.unwrap();
     let mails = open.wait_for_mails(1).await;
-    seen.that("Default Account", smtp.mails().len() == 1 && mails.len() == 1);
+    let heard = header(&mails[0], "Reply-To").as_deref() == Some("caller@example.com")
+        && mails[0].sender.contains("<returned@example.com>");
+    seen.that("Force settings use", forced && heard);
+    seen.that("Default Account", smtp.mails().len() == 2 && mails.len() == 1);
     seen.that("Send read receipt", header(&mails[0], receipt).is_none());
     assert!(!text(&mails[0]).contains("Main Street"), "the footnote is off");
 

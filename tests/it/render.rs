@@ -3,7 +3,7 @@
 use mail_parser::{Message, MessageParser, MimeHeaders as _};
 use mailfactor::{
     domain::{
-        account::Sender,
+        account::{Replies, Sender},
         address::{EmailAddress, LocalPart},
         challenge::Purpose,
         clock::Clock as _,
@@ -49,6 +49,7 @@ fn code_mail(purpose: Purpose, locale: &str) -> CodeMail {
             event: "VPN".into(),
             locale: locale.into(),
             client_ip: "192.0.2.1".into(),
+            replies: Replies::default(),
         },
         account: None,
     }

@@ -53,6 +53,9 @@ async fn everything_that_is_wrong_is_named_at_once() {
         wait_for_mail_server: false,
         request_id: "a b".to_owned(),
         override_address: "two@signs@example.com".to_owned(),
+        reply_to: "nobody".to_owned(),
+        return_path: "a@b@c".to_owned(),
+        confirmation_address: " ".to_owned(),
     };
     assert_eq!(
         named(start(&scene.admin, bad_start).await),
@@ -65,7 +68,10 @@ async fn everything_that_is_wrong_is_named_at_once() {
             "locale",
             "client_ip",
             "request_id",
-            "override_address"
+            "override_address",
+            "reply_to",
+            "return_path",
+            "confirmation_address"
         ]
     );
     let verify = pb::VerifyCodeRequest::default();

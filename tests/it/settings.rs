@@ -14,6 +14,7 @@ use crate::harness::{
     certs::{Authority, Kind},
     client::Client,
     letter,
+    scene::{refused, start},
     service::{Home, Service},
     smtp::{Act, At, Options, SmtpServer},
 };
@@ -240,4 +241,36 @@ async fn presets_say_the_server_and_refuse_another() {
     };
     let refused = client.policy.clone().create_account(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn an_endpoint_does_not_say_where_answers_go() {
+    let home = Home::new();
+    home.users(&[("ann", "ann@example.com")]);
+    let (service, client) = office(&home).await;
+    let smtp = SmtpServer::plain().await;
+    client
+        .create_account(account(&smtp, pb::ConnectionSecurity::None))
+        .await;
+    let laptop = service.client(&home.caller("laptop", Role::Endpoint).await).await;
+    for user in ["ann", "nobody"] {
+        let request = pb::StartChallengeRequest {
+            user: user.into(),
+            reply_to: "eve@example.net".into(),
+            ..pb::StartChallengeRequest::default()
+        };
+        let refusal = start(&laptop, request).await;
+        assert_eq!(
+            refused(refusal),
+            (Code::PermissionDenied, "OVERRIDE_NOT_ALLOWED".to_owned())
+        );
+    }
+    let request = pb::StartChallengeRequest {
+        user: "ann".into(),
+        return_path: "a\r\nRCPT TO:<eve@example.net>".into(),
+        ..pb::StartChallengeRequest::default()
+    };
+    let status = start(&client, request).await.unwrap_err();
+    let details = tonic_types::StatusExt::get_details_bad_request(&status).unwrap();
+    assert_eq!(details.field_violations[0].field, "return_path");
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use mailfactor::{
     domain::{
-        account::{AccountSettings, Link, Security, Sender, Server, Volume},
+        account::{AccountSettings, Link, Replies, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         challenge::Purpose,
         clock::Clock,
@@ -147,6 +147,7 @@ impl PostRoom {
                 event: String::new(),
                 locale: "en".into(),
                 client_ip: String::new(),
+                replies: Replies::default(),
             },
             account: None,
         });

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{count, field, moment};
 use crate::{
     domain::{
+        account::Replies,
         address::{EmailAddress, LocalPart},
         challenge::{Challenge, Purpose, Standing, Verdict},
         id::ChallengeId,
@@ -29,9 +30,16 @@ pub(in crate::grpc) fn start(
     let locale = faults.check("locale", field::locale(&request.locale));
     let client_ip = faults.check("client_ip", field::address(&request.client_ip));
     let request_id = faults.check("request_id", field::request_id(&request.request_id));
-    let other = Some(&request.override_address).filter(|address| !address.is_empty());
-    let other = other.map(|address| EmailAddress::parse(address, local_part));
-    let override_address = other.and_then(|address| faults.check("override_address", address));
+    let mut address = |field, text: &str| match text {
+        "" => None,
+        text => faults.check(field, EmailAddress::parse(text, local_part)),
+    };
+    let override_address = address("override_address", &request.override_address);
+    let replies = Replies {
+        reply_to: address("reply_to", &request.reply_to),
+        return_path: address("return_path", &request.return_path),
+        confirmation: address("confirmation_address", &request.confirmation_address),
+    };
     match (user, purpose, locale, client_ip, request_id) {
         (Some(user), Some(purpose), Some(locale), Some(client_ip), Some(request_id)) if faults.is_empty() => {
             Ok(StartRequest {
@@ -45,6 +53,7 @@ pub(in crate::grpc) fn start(
                 wait: request.wait_for_mail_server,
                 request_id,
                 override_address,
+                replies,
             })
         }
         _ => Err(faults),

@@ -167,7 +167,7 @@ pub(crate) const FIELDS: &[Field] = &[
     Field(
         Product::Senhasegura,
         "Force settings use",
-        "`Account.force_settings`",
+        "`Account.force_settings`: `StartChallenge.reply_to`, `return_path` and `confirmation_address` then go unheard",
     ),
     Field(
         Product::Senhasegura,
