@@ -150,18 +150,31 @@ pub(super) fn reading(path: &Path, settings: &SqlSettings) -> SqliteConnectOptio
 
 /// Whether a connection is as good as before after this error: it only had to wait too long, or a constraint held.
 pub(super) fn leaves_connections_whole(error: &sqlx::Error) -> bool {
-    const BUSY: i32 = 5;
-    const LOCKED: i32 = 6;
-    const CONSTRAINT: i32 = 19;
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<i32>().ok());
-            // The low byte is the primary code, whatever the extended one says.
-            code.is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&(code & 0xff)))
-        }
-        _ => false,
+        _ => primary_code(error).is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&code)),
     }
+}
+
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const CONSTRAINT: i32 = 19;
+
+/// Whether the database was busy with somebody else's work: it will be for everybody.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || primary_code(error) == Some(BUSY)
+}
+
+/// Whether it failed because somebody else was at the same rows: SQLSTATE 40001 and 40P01. SQLite has one writer.
+pub(super) fn is_race(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+/// SQLite's: the low byte is the primary code, whatever the extended one says.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|code| code & 0xff)
 }
 
 /// How long a connection may be waited for: longer than any operation's deadline, which then speaks first.

@@ -6,12 +6,14 @@
 use std::{fmt, future::Future, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::{
     dialect::StoreClock,
     pools::{Broken, Pool},
     query::{Connection, Read, Write},
+    shared::Waiting,
 };
 use super::{StoreError, StoreResult};
 use crate::domain::clock::{Clock, Timestamp};
@@ -21,12 +23,14 @@ mod accounts;
 mod audit;
 mod audit_pages;
 mod budgets;
+mod bulk;
 mod callers;
 mod challenge_rows;
 mod challenges;
 mod confirmations;
 mod dialect;
 mod dkim;
+mod gathering;
 mod inbox_rows;
 mod inboxes;
 mod migrations;
@@ -46,6 +50,7 @@ mod reports;
 mod rows;
 mod seals;
 mod secrets;
+mod shared;
 mod templates;
 
 /// Where the store is and how long it may take.
@@ -85,6 +90,8 @@ struct Inner {
     clock: StoreClock,
     deadline: Duration,
     broken: Broken,
+    waiting: Waiting,
+    tasks: TaskTracker,
 }
 
 impl SqlStore {
@@ -112,12 +119,14 @@ impl SqlStore {
 
     /// Closes every connection, once its operation is over.
     pub async fn close(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
         self.0.readers.close().await;
         self.0.writer.close().await;
     }
 
     fn open(path: &Path, settings: &SqlSettings, clock: Arc<dyn Clock>) -> Self {
-        let broken = Broken::default();
+        let (broken, tasks) = (Broken::default(), TaskTracker::new());
         let writing = dialect::writing(path, settings);
         let reading = dialect::reading(path, settings);
         Self(Arc::new(Inner {
@@ -126,6 +135,8 @@ impl SqlStore {
             clock: StoreClock::new(clock),
             deadline: settings.deadline,
             broken,
+            waiting: Waiting::new(tasks.clone()),
+            tasks,
         }))
     }
 
@@ -187,6 +198,24 @@ enum Failure {
     Sql(sqlx::Error),
     /// Ours.
     Store(StoreError),
+    /// Another instance changed the same rows between our look and our write. To be tried again.
+    Raced,
+}
+
+impl Failure {
+    /// Each of so many rows was written, or somebody was faster.
+    fn unless_all(written: u64, rows: usize) -> Result<(), Self> {
+        if usize::try_from(written) == Ok(rows) {
+            Ok(())
+        } else {
+            Err(Self::Raced)
+        }
+    }
+}
+
+/// What was there a moment ago is not what it was.
+fn unreadable(table: &'static str) -> Failure {
+    Failure::Store(StoreError::Corrupt(table))
 }
 
 impl From<sqlx::Error> for Failure {

@@ -82,6 +82,7 @@ impl Broken {
     pub(super) fn note(&self, failure: Failure) -> StoreError {
         match failure {
             Failure::Store(error) => error,
+            Failure::Raced => unavailable(std::io::Error::other("other instances are at the same rows")),
             Failure::Sql(error) => {
                 if !dialect::leaves_connections_whole(&error) {
                     *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
