@@ -1,6 +1,9 @@
 //! What a message tells of one of our mails, if it tells anything.
 
-use super::{super::reply::Hidden, mime::Entity};
+use super::{
+    super::{answer::status_class, reply::Hidden},
+    mime::Entity,
+};
 use crate::domain::{id::EntryId, message::entry_of, report::ReportKind};
 
 /// What a message tells.
@@ -176,9 +179,7 @@ fn named(value: &str) -> Option<(EntryId, String)> {
 
 /// Whether it is an enhanced status code (RFC 3463, 2) of a failure.
 fn is_status(word: &str) -> bool {
-    let parts: Vec<&str> = word.split('.').collect();
-    let number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-    matches!(parts.as_slice(), ["4" | "5", subject, detail] if number(subject) && number(detail))
+    matches!(status_class(word), Some(4 | 5))
 }
 
 /// What a server said, fit to be kept: without addresses, and without numbers that could be codes.
