@@ -38,11 +38,16 @@ pub(super) fn examine(raw: &[u8]) -> Option<Finding> {
 }
 
 fn report(message: &Entity<'_>) -> Option<Finding> {
-    let (mut told, mut original) = (None, None);
+    let (mut told, mut original, mut envelope) = (None, None, None);
     for part in message.parts() {
         let content = part.content();
         match part.kind().as_str() {
-            "message/delivery-status" | "message/global-delivery-status" => told = delivery_status(&content),
+            "message/delivery-status" | "message/global-delivery-status" => {
+                told = delivery_status(&content);
+                // Our ENVID is the Message-ID (RFC 3464, 2.2.1): it is there even where nothing of the mail came back.
+                let fields = Entity::new(&content);
+                envelope = fields.header("Original-Envelope-Id").and_then(|id| named(&id));
+            }
             "message/disposition-notification" | "message/global-disposition-notification" => {
                 let fields = Entity::new(&content);
                 told = disposition(&fields);
@@ -57,7 +62,7 @@ fn report(message: &Entity<'_>) -> Option<Finding> {
             _ => {}
         }
     }
-    let (entry, message_id) = original?;
+    let (entry, message_id) = original.or(envelope)?;
     Some(Finding {
         entry,
         message_id,
