@@ -1,10 +1,10 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{error::Error, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Parser, ValueEnum};
 
-use super::helper::Role;
+use super::{Outcome, helper::Role};
 
 /// Measures the service and, in the same run, what the machine could do.
 #[derive(Debug, Parser)]
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// The harness itself: what this process is to be for another one.
     #[arg(long, value_enum, hide = true)]
     pub(crate) role: Option<Role>,
+    /// What that role is given.
+    #[arg(long, hide = true)]
+    given: Vec<String>,
     /// Passed by Cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -52,6 +55,14 @@ pub(crate) enum What {
     All,
     /// Verify, start and whole flows, beside the echo.
     Calls,
+    /// Mails a second, beside Postfix's `smtp-source`.
+    Mails,
+    /// A mail server that is 50 ms away.
+    Distance,
+    /// Memory, and the time to readiness.
+    Rest,
+    /// Claims in an outbox with a long history.
+    Claim,
 }
 
 /// Where the service keeps its state.
@@ -77,6 +88,15 @@ impl Arguments {
     /// Whether this is to be measured.
     pub(crate) fn does(&self, what: What) -> bool {
         self.what == What::All || self.what == what
+    }
+
+    /// What this process was given for its role.
+    pub(crate) fn given<T: FromStr>(&self, number: usize) -> Outcome<T>
+    where
+        T::Err: Error + Send + Sync + 'static,
+    {
+        let word = self.given.get(number).ok_or("a role was given too little")?;
+        Ok(word.parse()?)
     }
 
     /// The engines to measure.

@@ -2,7 +2,7 @@
 //!
 //! One round after the other, everything in each: what the machine does meanwhile hits the ceiling and the service alike.
 
-use std::{collections::BTreeMap, iter::repeat, time::Duration};
+use std::{collections::BTreeMap, iter::repeat, path::PathBuf, time::Duration};
 
 use mailfactor::pb::v1 as pb;
 use tokio::time::Instant;
@@ -60,6 +60,8 @@ struct Scene {
     users: usize,
     next_user: usize,
     window: Duration,
+    directory: PathBuf,
+    commits: usize,
     /// Verifications a second, as measured last.
     guess: f64,
     _home: Home,
@@ -87,6 +89,8 @@ impl Scene {
             users,
             next_user: 0,
             window: arguments.window(),
+            directory: arguments.directory.clone(),
+            commits: if arguments.quick { 50 } else { 1_000 },
             guess: 500.0,
             _home: home,
         })
@@ -94,6 +98,15 @@ impl Scene {
 
     /// Everything once, at so many calls in flight.
     async fn round(&mut self, in_flight: usize, taken: &mut Taken) -> Outcome<()> {
+        if in_flight == 1 {
+            let given = [self.directory.display().to_string(), self.commits.to_string()];
+            let told = Helper::ask(Role::Commit, machine::SERVER, &given)?;
+            taken.add(
+                COMMIT,
+                in_flight,
+                told.first().copied().ok_or("no commit was timed")?,
+            );
+        }
         for (name, echo) in &self.echoes {
             let rate = self.echo(echo, in_flight).await?;
             taken.add(name, in_flight, rate);
@@ -284,6 +297,7 @@ async fn flow(callers: &Callers, codes: &Codes, lane: usize, user: usize) -> Out
 const MIB: f64 = 1024.0 * 1024.0;
 const ECHO_SINGLE: &str = "echo, one thread";
 const ECHO_MULTI: &str = "echo, multi-threaded";
+const COMMIT: &str = "bare commit p50";
 const MAILS: &str = "mails meanwhile";
 const RESIDENT: &str = "resident after starts";
 const FLOWS: &str = "flows";
@@ -379,6 +393,8 @@ impl Taken {
         for echo in echoes {
             say(echo, "/s", &|figure| figure);
         }
+        let commit = self.median(COMMIT, in_flight);
+        say(COMMIT, "us", &|figure| figure);
         // The faster of the two is what the machine could do.
         let ceiling = echoes
             .into_iter()
@@ -397,7 +413,15 @@ impl Taken {
                     None => figure,
                 }
             });
-            for name in [names.p50, names.p99, names.cpu] {
+            say(
+                names.p50,
+                "us",
+                &|figure| match commit.filter(|_| names.rate == VERIFY.rate) {
+                    Some(commit) => figure.beside("bare commit", commit).within(1.3),
+                    None => figure,
+                },
+            );
+            for name in [names.p99, names.cpu] {
                 say(name, "us", &|figure| figure);
             }
         }

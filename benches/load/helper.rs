@@ -21,6 +21,14 @@ pub(crate) enum Role {
     EchoMulti,
     /// The mail server.
     Sink,
+    /// Bare commits: a directory and how many.
+    Commit,
+    /// A cache of challenges: how many.
+    Pending,
+    /// The sending path: a server, how many connections, how many mails.
+    Mails,
+    /// Claims in an outbox: a directory, how many rows of history, how many rounds.
+    Claim,
 }
 
 /// A running helper; it ends when it is dropped, and with the driver however that ends.
@@ -33,14 +41,26 @@ pub(crate) struct Helper {
 impl Helper {
     /// Starts this binary in another role and waits until it is ready.
     pub(crate) fn start(role: Role, core: usize) -> Outcome<Self> {
+        Self::run(role, core, &[])
+    }
+
+    /// Has another role measure something, and gives the numbers that it tells.
+    pub(crate) fn ask(role: Role, core: usize, given: &[String]) -> Outcome<Vec<f64>> {
+        let helper = Self::run(role, core, given)?;
+        let numbers: Result<Vec<f64>, _> = helper.said.iter().map(|word| word.parse()).collect();
+        let numbers = numbers?;
+        if numbers.is_empty() {
+            return Err(format!("{role:?} measured nothing").into());
+        }
+        Ok(numbers)
+    }
+
+    /// Starts a role, which tells a line when it is ready.
+    fn run(role: Role, core: usize, given: &[String]) -> Outcome<Self> {
         let name = role.to_possible_value().ok_or("no such role")?;
         let mut command = Command::new(env::current_exe()?);
         command.args(["--role", name.get_name()]);
-        Self::run(command, core)
-    }
-
-    /// Starts a program that tells a line when it is ready.
-    fn run(mut command: Command, core: usize) -> Outcome<Self> {
+        command.args(given.iter().flat_map(|word| ["--given", word]));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut helper = Self {
             child: machine::spawn_on(core, &mut command)?,

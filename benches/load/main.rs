@@ -11,7 +11,7 @@
 //! [`drive`] keeps so many calls in flight and takes the times.
 //!
 //! What is measured: [`calls`] (verify, start, flows), [`mails`] (the sending path against Postfix's `smtp-source`),
-//! [`distance`] (a mail server far away), [`rest`] (memory when idle, time to readiness, claims in a long outbox).
+//! [`distance`] (a mail server far away), [`rest`] (memory, time to readiness), [`claim`] (claims in a long outbox).
 //! [`report`] says it all once, with the bars; a shortfall is printed like anything else.
 
 #![cfg(test)] // As Cargo sets it for benchmarks. Says to clippy that nothing here is part of the product.
@@ -24,16 +24,22 @@
 
 mod arguments;
 mod calls;
+mod claim;
 mod client;
+mod commit;
+mod distance;
 mod drive;
 mod echo;
 mod helper;
 mod machine;
+mod mails;
+mod pending;
 mod report;
+mod rest;
 mod service;
 mod sink;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser as _;
 
@@ -47,7 +53,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.role {
-        Some(role) => play(*role),
+        Some(role) => play(*role, &arguments),
         None => measure(&arguments),
     };
     match done {
@@ -60,24 +66,48 @@ fn main() -> ExitCode {
 }
 
 /// Another role of this binary, in a process that the harness started.
-fn play(role: Role) -> Outcome<()> {
+fn play(role: Role, arguments: &Arguments) -> Outcome<()> {
     helper::end_with_parent();
-    match role {
-        Role::EchoSingle => single()?.block_on(echo::serve()),
-        Role::EchoMulti => tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?
-            .block_on(echo::serve()),
-        Role::Sink => single()?.block_on(sink::serve()),
-    }
+    let runtime = match role {
+        Role::EchoMulti => tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
+        _ => single()?,
+    };
+    runtime.block_on(async {
+        match role {
+            Role::EchoSingle | Role::EchoMulti => echo::serve().await,
+            Role::Sink => sink::serve().await,
+            Role::Commit => {
+                let directory: PathBuf = arguments.given(0)?;
+                commit::measure(&directory, arguments.given(1)?).await
+            }
+            Role::Pending => pending::measure(arguments.given(0)?).await,
+            Role::Mails => mails::send(arguments.given(0)?, arguments.given(1)?, arguments.given(2)?).await,
+            Role::Claim => {
+                let directory: PathBuf = arguments.given(0)?;
+                claim::claims(&directory, arguments.given(1)?, arguments.given(2)?).await
+            }
+        }
+    })
 }
 
 fn measure(arguments: &Arguments) -> Outcome<()> {
     machine::stay_on(machine::CLIENT)?;
     single()?.block_on(async {
         let mut report = Report::new(arguments);
+        if arguments.does(What::Rest) {
+            rest::measure(arguments, &mut report).await?;
+        }
         if arguments.does(What::Calls) {
             calls::measure(arguments, &mut report).await?;
+        }
+        if arguments.does(What::Mails) {
+            mails::measure(arguments, &mut report).await?;
+        }
+        if arguments.does(What::Distance) {
+            distance::measure(arguments, &mut report).await?;
+        }
+        if arguments.does(What::Claim) {
+            claim::measure(arguments, &mut report)?;
         }
         report.end(arguments)
     })

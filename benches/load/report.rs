@@ -156,6 +156,7 @@ impl Figure {
 pub(crate) struct Report {
     conditions: Value,
     figures: Vec<Figure>,
+    skipped: Vec<(&'static str, &'static str)>,
 }
 
 impl Report {
@@ -175,6 +176,7 @@ impl Report {
         Self {
             conditions,
             figures: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -183,6 +185,12 @@ impl Report {
         let cells = figure.cells();
         eprintln!("{}", cells.join("  ").trim_end());
         self.figures.push(figure);
+    }
+
+    /// Says that something is not measured here.
+    pub(crate) fn skip(&mut self, what: &'static str, why: &'static str) {
+        eprintln!("{what}: not measured: {why}");
+        self.skipped.push((what, why));
     }
 
     /// Prints everything, and writes the JSON that was asked for.
@@ -204,6 +212,9 @@ impl Report {
                 println!("|{}", widths.map(|width| "-".repeat(width + 2) + "|").concat());
             }
         }
+        for (what, why) in &self.skipped {
+            println!("not measured: {what}: {why}");
+        }
         let missed = self
             .figures
             .iter()
@@ -219,7 +230,8 @@ impl Report {
         );
         if let Some(file) = &arguments.json {
             let figures: Vec<Value> = self.figures.iter().map(Figure::json).collect();
-            let all = json!({ "conditions": self.conditions, "figures": figures });
+            let skipped: Vec<&str> = self.skipped.iter().map(|(what, _)| *what).collect();
+            let all = json!({ "conditions": self.conditions, "figures": figures, "not_measured": skipped });
             fs::write(file, format!("{all:#}\n"))?;
         }
         Ok(())
