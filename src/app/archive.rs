@@ -38,7 +38,7 @@ pub(super) async fn connect(config: &Config, machine: &Machine) -> Result<SqlSto
             SqlStore::connect(&settings, clock).await
         }
         StorePlace::Postgres(postgres) => {
-            SqlStore::connect_to_server(server(postgres, store.deadline), clock).await
+            SqlStore::connect_to_server(&server(postgres, store.deadline)).await
         }
     };
     failed(config, connected)

@@ -12,6 +12,7 @@ use self::{
     dialect::StoreClock,
     pools::{Broken, Pool},
     query::{Connection, Read, Write},
+    server::Server,
 };
 use super::{StoreError, StoreResult};
 use crate::domain::clock::{Clock, Timestamp};
@@ -46,7 +47,10 @@ mod reports;
 mod rows;
 mod seals;
 mod secrets;
+mod server;
 mod templates;
+
+pub use server::ServerSettings;
 
 /// Where the store is and how long it may take.
 #[derive(Clone, Debug)]
@@ -110,6 +114,28 @@ impl SqlStore {
         Ok(store)
     }
 
+    /// Opens the store on a PostgreSQL server, which keeps the time of leases. Nothing is migrated.
+    pub async fn connect_to_server(settings: &ServerSettings) -> StoreResult<Self> {
+        Self::connect_with_clock(settings, StoreClock::Server).await
+    }
+
+    async fn connect_with_clock(settings: &ServerSettings, clock: StoreClock) -> StoreResult<Self> {
+        let broken = Broken::default();
+        let server = Server::new(settings, broken.clone());
+        let store = Self(Arc::new(Inner {
+            writer: Pool::Postgres(server.clone()),
+            readers: Pool::Postgres(server),
+            clock,
+            deadline: settings.deadline,
+            broken,
+        }));
+        // The first connection says at once why there can be none.
+        store
+            .operation("connect", async { store.reader().await.map(drop) })
+            .await?;
+        Ok(store)
+    }
+
     /// Closes every connection, once its operation is over.
     pub async fn close(&self) {
         self.0.readers.close().await;
@@ -123,7 +149,7 @@ impl SqlStore {
         Self(Arc::new(Inner {
             writer: Pool::Sqlite(broken.pool(1).connect_lazy_with(writing)),
             readers: Pool::Sqlite(broken.pool(settings.readers.max(1)).connect_lazy_with(reading)),
-            clock: StoreClock::new(clock),
+            clock: StoreClock::Machine(clock),
             deadline: settings.deadline,
             broken,
         }))
@@ -140,7 +166,10 @@ impl SqlStore {
         let result = match tokio::time::timeout(self.0.deadline, work.instrument(span)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure)) => Err(self.0.broken.note(failure)),
-            Err(_) => Err(StoreError::Timeout(self.0.deadline)),
+            Err(_) => {
+                self.0.broken.doubt();
+                Err(StoreError::Timeout(self.0.deadline))
+            }
         };
         let outcome = match &result {
             Ok(_) => "ok",
@@ -213,3 +242,7 @@ fn flag(value: bool) -> i64 {
 #[cfg(test)]
 #[path = "tests.rs"]
 pub(super) mod tests;
+
+#[cfg(test)]
+#[path = "postgres_tests.rs"]
+mod postgres_tests;

@@ -1,11 +1,8 @@
 //! PostgreSQL: the suite of contracts, and what only a server can do. It is a real one, started privately.
 
-use std::{sync::Arc, time::Duration};
-
 use self::servers::postgres::{PASSWORD, Postgres, ROLE};
 use super::*;
 use crate::{
-    domain::clock::Clock,
     store::{
         Outbox as _, Probe as _, Started,
         contract::{self, ManualClock, Place},

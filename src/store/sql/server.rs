@@ -22,7 +22,11 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use super::Broken;
+use super::{
+    dialect::{self, Engine},
+    pools::Broken,
+};
+use crate::domain::clock::Timestamp;
 
 /// How to reach a PostgreSQL, and how long it may take.
 #[derive(Clone)]
@@ -74,6 +78,9 @@ const STATEMENTS: usize = 256;
 const GREETING: &str = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only, \
      CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END AS durable";
 
+/// Said on a connection that may take its time.
+const PATIENT: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+
 /// The connections of one instance. Clones share them.
 #[derive(Clone)]
 pub(super) struct Server(Arc<Inner>);
@@ -102,12 +109,21 @@ pub(super) struct Lent {
     /// Taken only when this is dropped.
     connection: Option<PgConnection>,
     opened: Instant,
-    /// A statement is under way.
-    pub(super) busy: bool,
-    /// A transaction is open.
-    pub(super) open: bool,
+    /// It was open before it was lent.
+    kept: bool,
+    /// A statement is under way, or the connection broke.
+    busy: bool,
+    transaction: Option<Transaction>,
     place: Option<OwnedSemaphorePermit>,
-    server: Server,
+    /// `None`: it is not kept.
+    server: Option<Server>,
+}
+
+struct Transaction {
+    /// On the server's clock.
+    began_at: Timestamp,
+    /// A statement failed in it: nothing of it will be written.
+    failed: bool,
 }
 
 impl Server {
@@ -135,20 +151,49 @@ impl Server {
             if !self.0.broken.opened_since(idle.opened.elapsed()) {
                 continue;
             }
-            if self.0.broken.in_doubt_since(idle.used) || idle.used.elapsed() > QUIET {
+            if self.0.broken.silent_since(idle.used) || idle.used.elapsed() > QUIET {
                 let ping = timeout(self.0.ping_timeout, idle.connection.ping()).await;
                 if !matches!(ping, Ok(Ok(()))) {
+                    // The others are no better: nobody waits for each of them in turn.
+                    self.0.broken.fail();
                     continue;
                 }
             }
-            return Ok(self.lend(idle.connection, idle.opened, place));
+            return Ok(self.lend(idle.connection, Some(idle.opened), place));
         }
-        let opened = Instant::now();
-        Ok(self.lend(self.connect().await?, opened, place))
+        Ok(self.lend(self.connect().await?, None, place))
     }
 
-    /// Opens a connection that is nobody else's.
-    pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+    /// Takes a connection and begins a transaction.
+    pub(super) async fn begin(&self) -> Result<Lent, sqlx::Error> {
+        loop {
+            let mut lent = self.acquire().await?;
+            match lent.begin().await {
+                // Nothing is done yet, so another connection does as well: this one was closed while nobody looked.
+                Err(error) if lent.kept && !dialect::leaves_connections_whole(&error) => {
+                    self.0.broken.fail();
+                }
+                begun => return begun.map(|()| lent),
+            }
+        }
+    }
+
+    /// A connection of its own, which is closed when it is dropped, for work that takes its time.
+    pub(super) async fn patient(&self) -> Result<Lent, sqlx::Error> {
+        let mut lent = Lent {
+            connection: Some(self.connect().await?),
+            opened: Instant::now(),
+            kept: false,
+            busy: false,
+            transaction: None,
+            place: None,
+            server: None,
+        };
+        lent.run(PATIENT).await?;
+        Ok(lent)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let connect = async {
             let mut connection = PgConnection::connect_with(&self.0.options).await?;
             if connection.server_version_num().is_some_and(|number| number < OLDEST) {
@@ -158,15 +203,12 @@ impl Server {
             let greeting = connection.fetch_one(GREETING).await?;
             if greeting.try_get::<bool, _>("read_only")? {
                 let text = "the server is read-only: a standby, or one that became one";
-                return Err(sqlx::Error::Io(std::io::Error::other(text)));
+                return Err(sqlx::Error::Configuration(text.into()));
             }
             Ok(connection)
         };
         let connected = timeout(self.0.connect_timeout, connect).await;
-        connected.unwrap_or_else(|_| {
-            let kind = std::io::ErrorKind::TimedOut;
-            Err(sqlx::Error::Io(std::io::Error::new(kind, "the server did not let us in in time")))
-        })
+        connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// Closes those that are free, and the others as they come back.
@@ -183,14 +225,16 @@ impl Server {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn lend(&self, connection: PgConnection, opened: Instant, place: OwnedSemaphorePermit) -> Lent {
+    /// Lends a connection; `opened`: when, if it was kept.
+    fn lend(&self, connection: PgConnection, opened: Option<Instant>, place: OwnedSemaphorePermit) -> Lent {
         Lent {
             connection: Some(connection),
-            opened,
+            opened: opened.unwrap_or_else(Instant::now),
+            kept: opened.is_some(),
             busy: false,
-            open: false,
+            transaction: None,
             place: Some(place),
-            server: self.clone(),
+            server: Some(self.clone()),
         }
     }
 
@@ -208,28 +252,76 @@ impl Server {
 }
 
 impl Lent {
-    /// The connection, while it is lent.
-    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+    /// The connection, for a statement whose end is told to [`Self::done`]. Where it never is, the connection is closed.
+    pub(super) fn begun(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        self.busy = true;
         self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// Notes how a statement ended.
+    pub(super) fn done<T>(&mut self, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        let refused = matches!(done, Err(sqlx::Error::Database(_)));
+        let answered = matches!(done, Ok(_) | Err(sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. }));
+        self.busy = !refused && !answered;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.failed |= refused;
+        }
+        done
+    }
+
+    /// When its transaction began.
+    pub(super) fn began_at(&self) -> Option<Timestamp> {
+        self.transaction.as_ref().map(|transaction| transaction.began_at)
+    }
+
+    /// Runs statements of fixed text.
+    pub(super) async fn run(&mut self, statements: &'static str) -> Result<(), sqlx::Error> {
+        let done = self.begun()?.execute(sqlx::raw_sql(statements)).await;
+        self.done(done).map(drop)
+    }
+
+    /// Begins a transaction.
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        let begin = sqlx::raw_sql(Engine::Postgres.begin());
+        let done = self.begun()?.fetch_one(begin).await;
+        let micros = self.done(done)?.try_get("now")?;
+        self.transaction = Some(Transaction {
+            began_at: Timestamp::from_micros(micros),
+            failed: false,
+        });
+        Ok(())
+    }
+
+    /// Makes what was written last.
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        // The server would call it a success to write nothing.
+        if self.transaction.as_ref().is_some_and(|transaction| transaction.failed) {
+            let text = "a transaction with a statement that failed cannot be committed";
+            return Err(sqlx::Error::Protocol(text.into()));
+        }
+        self.run("COMMIT").await?;
+        self.transaction = None;
+        Ok(())
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let (Some(mut connection), place, opened) = (self.connection.take(), self.place.take(), self.opened) else {
+        let (Some(mut connection), Some(server)) = (self.connection.take(), self.server.take()) else {
             return;
         };
         // Closed as it is: the server undoes what was begun.
         if self.busy {
             return;
         }
-        let server = self.server.clone();
-        if !self.open {
+        let opened = self.opened;
+        if self.transaction.is_none() {
             return server.put_back(connection, opened);
         }
-        let patience = server.0.ping_timeout;
-        self.server.0.returning.spawn(async move {
-            let undone = timeout(patience, connection.execute("ROLLBACK")).await;
+        let place = self.place.take();
+        let tasks = server.0.returning.clone();
+        tasks.spawn(async move {
+            let undone = timeout(server.0.ping_timeout, connection.execute("ROLLBACK")).await;
             if matches!(undone, Ok(Ok(_))) {
                 server.put_back(connection, opened);
             }
