@@ -86,7 +86,10 @@ impl Postgres {
         let place = Url::parse(url).map_err(|_| WRONG).and_then(|url| parse(&url));
         let place = place.map_err(|fault| store.fault("url", fault)).ok()?;
         if place.password.is_some() && !password.is_empty() {
-            section.fault("password", "contradicts `store.url`: set the password in only one of the two");
+            section.fault(
+                "password",
+                "contradicts `store.url`: set the password in only one of the two",
+            );
         }
         let password = Some(password).filter(|password| !password.is_empty());
         let tls = if place.encrypted {
@@ -114,7 +117,8 @@ impl Postgres {
     }
 }
 
-pub(super) const WRONG: &str = "must be \"sqlite:\" and the path of a file, or \"postgres://USER@HOST:PORT/DATABASE\"";
+pub(super) const WRONG: &str =
+    "must be \"sqlite:\" and the path of a file, or \"postgres://USER@HOST:PORT/DATABASE\"";
 
 /// What a URL says.
 struct Place {
@@ -155,7 +159,11 @@ fn parse(url: &Url) -> Result<Place, &'static str> {
         (None, Host::Name(name)) => !is_loopback(name),
         (Some("verify-full"), Host::Name(_)) => true,
         (Some("verify-full"), Host::Socket(_)) => return Err("cannot have TLS on a socket"),
-        _ => return Err("must have the `sslmode` \"verify-full\" or \"disable\": others look encrypted and trust anybody"),
+        _ => {
+            return Err(
+                "must have the `sslmode` \"verify-full\" or \"disable\": others look encrypted and trust anybody",
+            );
+        }
     };
     Ok(Place {
         host,

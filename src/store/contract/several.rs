@@ -23,7 +23,14 @@ async fn all_at_once(stores: &[impl Store; 2], id: ChallengeId, number: u32, now
     let mut calls = JoinSet::new();
     for store in stores.iter().cycle().take(64) {
         let store = store.clone();
-        calls.spawn(async move { store.guess(guess(id, number, now)).await.unwrap().unwrap().verdict });
+        calls.spawn(async move {
+            store
+                .guess(guess(id, number, now))
+                .await
+                .unwrap()
+                .unwrap()
+                .verdict
+        });
     }
     calls.join_all().await
 }

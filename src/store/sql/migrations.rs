@@ -189,7 +189,10 @@ async fn catch_up(store: &SqlStore, connection: &mut Connection) -> Result<usize
     for migration in &pending {
         apply(connection, migration, now).await?;
     }
-    for migration in pending.iter().filter(|migration| migration.script.starts_with(BESIDE)) {
+    for migration in pending
+        .iter()
+        .filter(|migration| migration.script.starts_with(BESIDE))
+    {
         query("UPDATE schema_versions SET beside = 1 WHERE version = $1")
             .bind(migration.version)
             .execute(connection)
@@ -202,7 +205,9 @@ async fn catch_up(store: &SqlStore, connection: &mut Connection) -> Result<usize
 /// that older ones may go on.
 async fn pending(connection: &mut Connection) -> Result<Vec<&'static Migration>, Failure> {
     // Not kept prepared: a step adds a column.
-    let rows = passing_query("SELECT * FROM schema_versions").fetch_all(connection).await?;
+    let rows = passing_query("SELECT * FROM schema_versions")
+        .fetch_all(connection)
+        .await?;
     let mut applied = Vec::with_capacity(rows.len());
     for row in &rows {
         let columns = Columns::new("schema_versions", row);

@@ -196,7 +196,10 @@ impl Server {
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let connect = async {
             let mut connection = PgConnection::connect_with(&self.0.options).await?;
-            if connection.server_version_num().is_some_and(|number| number < OLDEST) {
+            if connection
+                .server_version_num()
+                .is_some_and(|number| number < OLDEST)
+            {
                 let text = "the server is older than PostgreSQL 15";
                 return Err(sqlx::Error::Configuration(text.into()));
             }
@@ -247,7 +250,11 @@ impl Server {
             opened,
             used: Instant::now(),
         };
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+        self.0
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(idle);
     }
 }
 
@@ -261,7 +268,10 @@ impl Lent {
     /// Notes how a statement ended.
     pub(super) fn done<T>(&mut self, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         let refused = matches!(done, Err(sqlx::Error::Database(_)));
-        let answered = matches!(done, Ok(_) | Err(sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. }));
+        let answered = matches!(
+            done,
+            Ok(_) | Err(sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. })
+        );
         self.busy = !refused && !answered;
         if let Some(transaction) = &mut self.transaction {
             transaction.failed |= refused;
@@ -295,7 +305,11 @@ impl Lent {
     /// Makes what was written last.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
         // The server would call it a success to write nothing.
-        if self.transaction.as_ref().is_some_and(|transaction| transaction.failed) {
+        if self
+            .transaction
+            .as_ref()
+            .is_some_and(|transaction| transaction.failed)
+        {
             let text = "a transaction with a statement that failed cannot be committed";
             return Err(sqlx::Error::Protocol(text.into()));
         }
@@ -336,14 +350,22 @@ fn options(settings: &ServerSettings) -> PgConnectOptions {
         .port(settings.port)
         .username(&settings.user)
         // Without one here, none from the environment either.
-        .password(settings.password.as_ref().map_or("", |password| password.as_str()))
+        .password(
+            settings
+                .password
+                .as_ref()
+                .map_or("", |password| password.as_str()),
+        )
         .database(&settings.database)
         .application_name("mailfactor")
         .statement_cache_capacity(STATEMENTS)
         .options([
             ("statement_timeout", millis(settings.statement_timeout)),
             // Whoever froze in the middle of a transaction holds no row for longer than this.
-            ("idle_in_transaction_session_timeout", millis(2 * settings.deadline)),
+            (
+                "idle_in_transaction_session_timeout",
+                millis(2 * settings.deadline),
+            ),
             // Once nobody is there any more, the server soon stops working for them.
             ("client_connection_check_interval", millis(settings.deadline)),
             ("default_transaction_isolation", "read committed".to_owned()),

@@ -128,7 +128,12 @@ impl Postgres {
         own(&directory, user.as_ref());
         let mut command = Command::new(programs.join("initdb"));
         command
-            .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .args([
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ])
             .args(["--auth-local=trust", "--auth-host=scram-sha-256", "-D"])
             .arg(directory.join("data"))
             .current_dir(&directory);
@@ -143,7 +148,11 @@ impl Postgres {
             }
             configuration.push_str("ssl = on\n");
         }
-        write(&directory.join("data/postgresql.auto.conf"), &configuration, user.as_ref());
+        write(
+            &directory.join("data/postgresql.auto.conf"),
+            &configuration,
+            user.as_ref(),
+        );
         let started = Self {
             address: port,
             server: Mutex::new(spawn(programs, &directory, user.as_ref())),
