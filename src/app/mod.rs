@@ -136,14 +136,14 @@ pub struct App {
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
     deadline: Duration,
-    lock: Lock,
+    lock: Option<Lock>,
 }
 
 /// Opens, checks and binds everything. Migrates the embedded database and, at the very first start, makes its key file.
 pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> {
     // Metrics first: counters that are touched before the recorder is there are lost.
     let _ = Metrics::install();
-    let lock = Lock::take(&config.store.file)?;
+    let lock = config.store.file().map(Lock::take).transpose()?;
     let (store, keyring) = archive::open(&config, &machine).await?;
     archive::take_over(&store, &config).await?;
     let keyring = Arc::new(keyring);
@@ -213,6 +213,9 @@ impl App {
         // The worker outlives the door: a call that waits for its mail is still in flight.
         let after_door = CancellationToken::new();
         let mut door = shutdown.spawn(door.serve(door_listener, soft.clone()));
+        let wake = tray.wake.clone();
+        let hear = store.clone().hear(move || wake.notify_one(), after_door.clone());
+        shutdown.spawn(hear);
         shutdown.spawn(worker.run(tray, after_door.clone()));
         shutdown.spawn(housekeeping.run(soft.clone()));
         shutdown.spawn(rounds.run(soft.clone()));

@@ -47,6 +47,7 @@ mod override_address;
 mod pipelining;
 mod policy;
 mod postfix;
+mod postgres;
 mod products;
 mod proven;
 mod render;

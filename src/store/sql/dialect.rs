@@ -12,6 +12,7 @@ use std::{
 
 use sqlx::{
     ConnectOptions as _,
+    postgres::PgDatabaseError,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -21,6 +22,13 @@ use super::{
     rows::Columns,
 };
 use crate::domain::clock::{Clock, Timestamp};
+
+/// Asks PostgreSQL for its time, in microseconds.
+macro_rules! server_time {
+    () => {
+        "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now"
+    };
+}
 
 /// Which engine a connection speaks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +41,12 @@ pub(super) enum Engine {
 
 impl Engine {
     /// Begins a transaction that will write. SQLite has one writer: it waits here, for the busy timeout, and not half-way
-    /// through where waiting would be a deadlock. On PostgreSQL rows are locked as they are touched.
+    /// through where waiting would be a deadlock. On PostgreSQL rows are locked as they are touched; it tells its time in
+    /// the same round trip.
     pub(super) const fn begin(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => "BEGIN",
+            Self::Postgres => concat!("BEGIN; ", server_time!()),
         }
     }
 
@@ -65,6 +74,14 @@ impl Engine {
         }
     }
 
+    /// The row of the table `probe` that a connection writes. Instances on one server do not wait for each other there.
+    pub(super) const fn probe_row(self) -> &'static str {
+        match self {
+            Self::Sqlite => "1",
+            Self::Postgres => "pg_backend_pid() % 1024",
+        }
+    }
+
     /// Answers with a row if there is a table of the name `$1`.
     pub(super) const fn has_table(self) -> &'static str {
         match self {
@@ -82,27 +99,30 @@ impl Engine {
             Self::Postgres => script
                 .replace(" BLOB", " BYTEA")
                 .replace(" INTEGER", " BIGINT")
+                // Byte by byte, as SQLite orders them, whatever the database's language.
+                .replace(" TEXT", " TEXT COLLATE \"C\"")
                 .replace(") STRICT", ")")
                 .into(),
         }
     }
 }
 
-/// The clock that leases run on. One machine uses a SQLite file: its own clock is the store's. PostgreSQL tells its own.
+/// The clock that leases run on.
 #[derive(Clone, Debug)]
-pub(super) struct StoreClock(Arc<dyn Clock>);
+pub(super) enum StoreClock {
+    /// One machine uses a SQLite file: its own clock is the store's.
+    Machine(Arc<dyn Clock>),
+    /// PostgreSQL tells its own: in a transaction the moment at which that began.
+    Server,
+}
 
 impl StoreClock {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self(clock)
-    }
-
     pub(super) async fn now(&self, connection: &mut Connection) -> Result<Timestamp, Failure> {
-        match connection.engine() {
-            Engine::Sqlite => Ok(self.0.now()),
-            Engine::Postgres => {
-                let now = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now";
-                let row = query(now).fetch_one(connection).await?;
+        match (self, connection.began_at()) {
+            (Self::Machine(clock), _) => Ok(clock.now()),
+            (Self::Server, Some(moment)) => Ok(moment),
+            (Self::Server, None) => {
+                let row = query(server_time!()).fetch_one(connection).await?;
                 Ok(Columns::new("the clock", &row).time("now")?)
             }
         }
@@ -148,11 +168,42 @@ pub(super) fn reading(path: &Path, settings: &SqlSettings) -> SqliteConnectOptio
     writing(path, settings).pragma("query_only", "ON")
 }
 
-/// Whether a connection is as good as before after this error: it only had to wait too long, or a constraint held.
+/// Whether connections are as good as before after this error: one only had to wait too long, or a constraint held.
 pub(super) fn leaves_connections_whole(error: &sqlx::Error) -> bool {
     match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => true,
+        sqlx::Error::Database(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
+            error.code().is_some_and(|code| concerns_one(&code))
+        }
+        sqlx::Error::Database(error) => {
+            primary_code(error).is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&code))
+        }
+        _ => false,
+    }
+}
+
+/// Whether PostgreSQL's code is about one statement or one log-in: bad data, a constraint, an aborted or lost transaction, no
+/// such thing, no room for one more, a lock, a time-out. A server that shuts down or became read-only fails for all.
+fn concerns_one(code: &str) -> bool {
+    const CLASSES: [&str; 8] = ["0A", "22", "23", "28", "40", "42", "53", "55"];
+    const ABORTED: &str = "25P02";
+    const CANCELLED: &str = "57014";
+    code == ABORTED || code == CANCELLED || CLASSES.iter().any(|class| code.starts_with(class))
+}
+
+/// Whether the transaction lost a race with another and may be tried again: a deadlock, or a lock that was not to be had.
+pub(super) fn lost_a_race(error: &sqlx::Error) -> bool {
+    const CODES: [&str; 3] = ["40001", "40P01", "55P03"];
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| CODES.contains(&&*code))
+}
+
+/// Whether the database was busy with somebody else's work: it will be for everybody.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        _ => primary_code(error).is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&code)),
+        sqlx::Error::Database(error) => primary_code(error) == Some(BUSY),
+        _ => false,
     }
 }
 
@@ -160,22 +211,19 @@ const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 const CONSTRAINT: i32 = 19;
 
-/// Whether the database was busy with somebody else's work: it will be for everybody.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || primary_code(error) == Some(BUSY)
+/// SQLite's: the low byte is the primary code, whatever the extended one says. PostgreSQL's are five digits or letters.
+fn primary_code(error: &Box<dyn sqlx::error::DatabaseError>) -> Option<i32> {
+    if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+        return None;
+    }
+    error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
 }
 
-/// Whether it failed because somebody else was at the same rows: SQLSTATE 40001 and 40P01. SQLite has one writer.
-pub(super) fn is_race(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40001" | "40P01"))
-}
+/// The channel of a PostgreSQL database on which mails are announced that nobody has taken.
+pub(super) const CHANNEL: &str = "mailfactor_outbox";
 
-/// SQLite's: the low byte is the primary code, whatever the extended one says.
-fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<i32>().ok().map(|code| code & 0xff)
-}
+/// Announces one.
+pub(super) const ANNOUNCE: &str = "NOTIFY mailfactor_outbox";
 
 /// How long a connection may be waited for: longer than any operation's deadline, which then speaks first.
 pub(super) const ACQUIRE: Duration = Duration::from_mins(1);

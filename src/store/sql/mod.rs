@@ -13,6 +13,7 @@ use self::{
     dialect::StoreClock,
     pools::{Broken, Pool},
     query::{Connection, Read, Write},
+    server::Server,
     shared::Waiting,
 };
 use super::{StoreError, StoreResult};
@@ -34,6 +35,7 @@ mod gathering;
 mod inbox_rows;
 mod inboxes;
 mod migrations;
+mod news;
 mod oauth_rows;
 mod outbox;
 mod outbox_changes;
@@ -50,8 +52,12 @@ mod reports;
 mod rows;
 mod seals;
 mod secrets;
+mod server;
+mod server_settings;
 mod shared;
 mod templates;
+
+pub use server_settings::ServerSettings;
 
 /// Where the store is and how long it may take.
 #[derive(Clone, Debug)]
@@ -117,6 +123,30 @@ impl SqlStore {
         Ok(store)
     }
 
+    /// Opens the store on a PostgreSQL server, which keeps the time of leases. Nothing is migrated.
+    pub async fn connect_to_server(settings: &ServerSettings) -> StoreResult<Self> {
+        Self::connect_with_clock(settings, StoreClock::Server).await
+    }
+
+    async fn connect_with_clock(settings: &ServerSettings, clock: StoreClock) -> StoreResult<Self> {
+        let (broken, tasks) = (Broken::default(), TaskTracker::new());
+        let server = Server::new(settings, broken.clone());
+        let store = Self(Arc::new(Inner {
+            writer: Pool::Postgres(server.clone()),
+            readers: Pool::Postgres(server),
+            clock,
+            deadline: settings.deadline,
+            broken,
+            waiting: Waiting::new(tasks.clone()),
+            tasks,
+        }));
+        // The first connection says at once why there can be none.
+        store
+            .operation("connect", async { store.reader().await.map(drop) })
+            .await?;
+        Ok(store)
+    }
+
     /// Closes every connection, once its operation is over.
     pub async fn close(&self) {
         self.0.tasks.close();
@@ -132,7 +162,7 @@ impl SqlStore {
         Self(Arc::new(Inner {
             writer: Pool::Sqlite(broken.pool(1).connect_lazy_with(writing)),
             readers: Pool::Sqlite(broken.pool(settings.readers.max(1)).connect_lazy_with(reading)),
-            clock: StoreClock::new(clock),
+            clock: StoreClock::Machine(clock),
             deadline: settings.deadline,
             broken,
             waiting: Waiting::new(tasks.clone()),
@@ -151,7 +181,10 @@ impl SqlStore {
         let result = match tokio::time::timeout(self.0.deadline, work.instrument(span)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure)) => Err(self.0.broken.note(failure)),
-            Err(_) => Err(StoreError::Timeout(self.0.deadline)),
+            Err(_) => {
+                self.0.broken.doubt();
+                Err(StoreError::Timeout(self.0.deadline))
+            }
         };
         let outcome = match &result {
             Ok(_) => "ok",
@@ -242,3 +275,7 @@ fn flag(value: bool) -> i64 {
 #[cfg(test)]
 #[path = "tests.rs"]
 pub(super) mod tests;
+
+#[cfg(test)]
+#[path = "postgres_tests.rs"]
+mod postgres_tests;

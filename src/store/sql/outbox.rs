@@ -94,6 +94,7 @@ impl Outbox for SqlStore {
             for (id, lease) in leased {
                 work::release(&mut write, id, lease).await?;
             }
+            write.announce().await?;
             Ok(write.commit().await?)
         })
         .await
@@ -244,7 +245,7 @@ pub(super) fn values(entry: &NewEntry, now: Timestamp) -> [Value<'_>; COLUMNS] {
         DeliveryState::Queued.tag().into(),
         entry.submitted_at.as_micros().into(),
         entry.expires_at.as_micros().into(),
-        entry.submitted_at.as_micros().into(),
+        now.as_micros().into(),
         (&entry.masked_recipient).into(),
         "".into(),
         "".into(),
@@ -265,6 +266,11 @@ pub(super) fn values(entry: &NewEntry, now: Timestamp) -> [Value<'_>; COLUMNS] {
     ]
 }
 
+/// Whether a mail waits for whoever comes first.
+pub(super) fn is_left_to_anybody(entry: &NewEntry) -> bool {
+    entry.lease.is_none() && !entry.decoy
+}
+
 /// Writes a mail.
 pub(super) async fn insert(
     connection: &mut Connection,
@@ -272,6 +278,9 @@ pub(super) async fn insert(
     now: Timestamp,
 ) -> Result<(), Failure> {
     bulk::put(connection, INSERT, &[entry], |entry| values(entry, now), "").await?;
+    if is_left_to_anybody(entry) {
+        connection.announce().await?;
+    }
     Ok(())
 }
 

@@ -4,33 +4,34 @@
 //! used again, so that none stays read-only, or full, or with a file that is gone.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use sqlx::{Database, Postgres, Sqlite, pool::PoolOptions};
+use sqlx::{Database, Sqlite, pool::PoolOptions};
 use tokio::time::Instant;
 
 use super::{
     Failure,
     dialect::{self, Engine},
     query::{Connection, Read, Write},
+    server::Server,
     unavailable,
 };
 use crate::store::StoreError;
 
 /// Connections of one kind.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Pool {
     Sqlite(sqlx::Pool<Sqlite>),
-    Postgres(sqlx::Pool<Postgres>),
+    Postgres(Server),
 }
 
 impl Pool {
     pub(super) async fn read(&self) -> Result<Read, Failure> {
         Ok(Read(match self {
             Self::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
-            Self::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
+            Self::Postgres(server) => Connection::Postgres(server.acquire().await?),
         }))
     }
 
@@ -38,9 +39,7 @@ impl Pool {
     pub(super) async fn write(&self) -> Result<Write, Failure> {
         Ok(Write(match self {
             Self::Sqlite(pool) => Connection::SqliteWrite(pool.begin_with(Engine::Sqlite.begin()).await?),
-            Self::Postgres(pool) => {
-                Connection::PostgresWrite(pool.begin_with(Engine::Postgres.begin()).await?)
-            }
+            Self::Postgres(server) => Connection::Postgres(server.begin().await?),
         }))
     }
 
@@ -48,14 +47,21 @@ impl Pool {
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(server) => server.close().await,
         }
     }
 }
 
 /// When the database last failed: older connections are not used again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Broken(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Broken(Arc<Mutex<Marks>>);
+
+#[derive(Debug, Default)]
+struct Marks {
+    failed: Option<Instant>,
+    /// When it last did not answer in time. It may be slow, or gone.
+    silent: Option<Instant>,
+}
 
 impl Broken {
     /// A pool whose connections are closed, not used, if the database failed since they were opened.
@@ -73,9 +79,28 @@ impl Broken {
             })
     }
 
-    fn opened_since(&self, age: Duration) -> bool {
-        let failed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_none_or(|failed| age < failed.elapsed())
+    /// Whether a connection of this age was opened after the last failure.
+    pub(super) fn opened_since(&self, age: Duration) -> bool {
+        self.marks().failed.is_none_or(|failed| age < failed.elapsed())
+    }
+
+    /// Whether the database did not answer in time since this moment.
+    pub(super) fn silent_since(&self, moment: Instant) -> bool {
+        self.marks().silent.is_some_and(|silent| silent >= moment)
+    }
+
+    /// Notes that the database has failed.
+    pub(super) fn fail(&self) {
+        self.marks().failed = Some(Instant::now());
+    }
+
+    /// Notes that the database did not answer in time.
+    pub(super) fn doubt(&self) {
+        self.marks().silent = Some(Instant::now());
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a failure of the database and tells the caller.
@@ -85,7 +110,7 @@ impl Broken {
             Failure::Raced => unavailable(std::io::Error::other("other instances are at the same rows")),
             Failure::Sql(error) => {
                 if !dialect::leaves_connections_whole(&error) {
-                    *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    self.fail();
                 }
                 unavailable(error)
             }

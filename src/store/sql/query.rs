@@ -11,11 +11,12 @@ use std::{
 use sqlx::{
     AssertSqlSafe, Executor as _, Postgres, Row as _, Sqlite, Transaction,
     pool::PoolConnection,
-    postgres::{PgConnection, PgRow},
+    postgres::PgRow,
     sqlite::{SqliteConnection, SqliteRow},
 };
 
-use super::dialect::Engine;
+use super::{dialect::Engine, server::Lent};
+use crate::domain::clock::Timestamp;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -23,8 +24,7 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 pub(super) enum Connection {
     Sqlite(PoolConnection<Sqlite>),
     SqliteWrite(Transaction<'static, Sqlite>),
-    Postgres(PoolConnection<Postgres>),
-    PostgresWrite(Transaction<'static, Postgres>),
+    Postgres(Lent),
 }
 
 /// A connection to read from.
@@ -35,7 +35,7 @@ pub(super) struct Write(pub(super) Connection);
 
 enum Link<'c> {
     Sqlite(&'c mut SqliteConnection),
-    Postgres(&'c mut PgConnection),
+    Postgres(&'c mut Lent),
 }
 
 impl Connection {
@@ -43,8 +43,7 @@ impl Connection {
         match self {
             Self::Sqlite(connection) => Link::Sqlite(connection),
             Self::SqliteWrite(transaction) => Link::Sqlite(transaction),
-            Self::Postgres(connection) => Link::Postgres(connection),
-            Self::PostgresWrite(transaction) => Link::Postgres(transaction),
+            Self::Postgres(lent) => Link::Postgres(lent),
         }
     }
 
@@ -52,7 +51,23 @@ impl Connection {
     pub(super) fn engine(&self) -> Engine {
         match self {
             Self::Sqlite(_) | Self::SqliteWrite(_) => Engine::Sqlite,
-            Self::Postgres(_) | Self::PostgresWrite(_) => Engine::Postgres,
+            Self::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// When its transaction began, on the server's clock.
+    pub(super) fn began_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Postgres(lent) => lent.began_at(),
+            Self::Sqlite(_) | Self::SqliteWrite(_) => None,
+        }
+    }
+
+    /// Tells other instances of a mail that is due and that nobody has taken. A file has no other instances.
+    pub(super) async fn announce(&mut self) -> Result<()> {
+        match self {
+            Self::Postgres(lent) => lent.announce().await,
+            Self::Sqlite(_) | Self::SqliteWrite(_) => Ok(()),
         }
     }
 
@@ -70,7 +85,10 @@ impl Connection {
         let script = sqlx::raw_sql(AssertSqlSafe(script));
         match self.link() {
             Link::Sqlite(connection) => connection.execute(script).await.map(drop),
-            Link::Postgres(connection) => connection.execute(script).await.map(drop),
+            Link::Postgres(lent) => {
+                let done = lent.begun()?.execute(script).await;
+                lent.done(done).map(drop)
+            }
         }
     }
 }
@@ -80,9 +98,9 @@ impl Write {
     pub(super) async fn commit(self) -> Result<()> {
         match self.0 {
             Connection::SqliteWrite(transaction) => transaction.commit().await,
-            Connection::PostgresWrite(transaction) => transaction.commit().await,
+            Connection::Postgres(lent) => lent.commit().await,
             // Not in a transaction, each statement was its own.
-            Connection::Sqlite(_) | Connection::Postgres(_) => Ok(()),
+            Connection::Sqlite(_) => Ok(()),
         }
     }
 
@@ -91,7 +109,7 @@ impl Write {
     pub(super) async fn rollback(self) -> Result<()> {
         match self.0 {
             Connection::SqliteWrite(transaction) => transaction.rollback().await,
-            Connection::PostgresWrite(transaction) => transaction.rollback().await,
+            // As it is dropped.
             Connection::Sqlite(_) | Connection::Postgres(_) => Ok(()),
         }
     }
@@ -173,19 +191,29 @@ macro_rules! run {
                 }
                 statement.$method(connection).await.map($each)
             }
-            Link::Postgres(connection) => {
+            Link::Postgres(lent) => {
                 let mut statement = sqlx::query::<Postgres>(AssertSqlSafe(text)).persistent(kept);
                 for value in values {
                     statement = match value {
                         Value::Number(value) => statement.bind(value),
-                        Value::Text(value) => statement.bind(value.map(Cow::into_owned)),
+                        Value::Text(value) => statement.bind(value.map(without_nul)),
                         Value::Bytes(value) => statement.bind(value.map(Cow::into_owned)),
                     };
                 }
-                statement.$method(connection).await.map($done)
+                let done = statement.$method(lent.begun()?).await;
+                lent.done(done).map($done)
             }
         }
     }};
+}
+
+/// PostgreSQL keeps no NUL in a text, which a mail server may well send.
+fn without_nul(text: Cow<'_, str>) -> String {
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text.into_owned()
+    }
 }
 
 impl<'q> Query<'q> {

@@ -86,7 +86,7 @@ impl Seals for SqlStore {
         self.operation("seals.sealed_otherwise", async {
             let statement = format!(
                 "SELECT {id} AS owner, {column} AS sealed FROM {table} \
-                 WHERE {only} AND {id} > $1 AND substr({column}, 1, $2) <> $3 ORDER BY {id} LIMIT $4"
+                 WHERE {only} AND {id} > $1 AND substr({column}, 1, CAST($2 AS INTEGER)) <> $3 ORDER BY {id} LIMIT $4"
             );
             let mut reader = self.reader().await?;
             let rows = query(statement)

@@ -66,7 +66,7 @@ impl Place for File {
 }
 
 mod contracts {
-    contract::keeps_every_contract!(super::super::File::new());
+    contract::keeps_every_contract!(Some(super::super::File::new()));
     use crate::store::contract;
 }
 

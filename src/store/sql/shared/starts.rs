@@ -99,5 +99,11 @@ async fn insert(write: &mut Write, opened: &[&Start], now: Timestamp) -> Result<
         "",
     )
     .await?;
+    if opened
+        .iter()
+        .any(|start| outbox::is_left_to_anybody(&start.entry))
+    {
+        write.announce().await?;
+    }
     Ok(())
 }
