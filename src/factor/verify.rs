@@ -1,5 +1,7 @@
 //! Verify: one right code, once.
 
+use std::sync::Arc;
+
 use super::{Desk, GetError, count};
 use crate::{
     domain::{
@@ -51,7 +53,7 @@ impl Desk {
         let code = Code::parse(typed, &challenge.spec)?;
         let judged = match challenge.closed(self.clock.now()) {
             Some(verdict) => (verdict, challenge),
-            None => self.judge(&challenge, &code).await?,
+            None => self.judge(Arc::new(challenge), &code).await?,
         };
         let verdict = judged.0.name();
         metrics::counter!("mailfactor_verifications_total", "verdict" => verdict).increment(1);
@@ -59,7 +61,11 @@ impl Desk {
         Ok(judged)
     }
 
-    async fn judge(&self, challenge: &Challenge, code: &Code) -> Result<(Verdict, Challenge), VerifyError> {
+    async fn judge(
+        &self,
+        challenge: Arc<Challenge>,
+        code: &Code,
+    ) -> Result<(Verdict, Challenge), VerifyError> {
         // Every code the challenge may ever have is compared, decoy or not: the work tells nothing, and a resend that
         // overtakes this call changes nothing.
         let numbers = self.keyring.code_key(&challenge.key)?.matches(
@@ -73,6 +79,7 @@ impl Desk {
             id: challenge.id,
             numbers,
             limits: self.policies.current().of(&challenge.event).guesses,
+            known: Some(challenge),
             now: self.clock.now(),
         };
         let Guessed { verdict, challenge } =

@@ -1,5 +1,7 @@
 //! The contracts of challenges and of the budgets they draw on.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{NewEntry, StoreResult};
@@ -94,6 +96,8 @@ pub enum Resent {
 pub struct Guess {
     /// The challenge.
     pub id: ChallengeId,
+    /// As it was last seen, if it was: what never changes of it need not be read again.
+    pub known: Option<Arc<Challenge>>,
     /// The numbers of the codes it equals. Compared before, in constant time; told only once it is counted.
     pub numbers: CodeNumbers,
     /// The user's limits.

@@ -652,3 +652,26 @@ pub(crate) async fn those_who_come_together_are_decided_one_by_one(place: &impl 
     assert_eq!(store.guesses(subject(2), now).await.unwrap(), (2, None));
     assert_eq!(Challenges::find(&store, b).await.unwrap().unwrap().attempts, 2);
 }
+
+pub(crate) async fn an_old_copy_of_a_challenge_decides_nothing(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let first_seen = Arc::new(opened(&store, 1, now).await);
+    let with_copy = |number| Guess {
+        known: Some(Arc::clone(&first_seen)),
+        ..guess(first_seen.id, number, now)
+    };
+    for attempts_left in (0..5).rev() {
+        let guessed = store.guess(with_copy(0)).await.unwrap().unwrap();
+        assert_eq!(guessed.verdict, Verdict::Wrong { attempts_left });
+        let kept = Challenges::find(&store, first_seen.id).await.unwrap();
+        assert_eq!(kept, Some(guessed.challenge));
+    }
+    let guessed = store.guess(with_copy(1)).await.unwrap().unwrap();
+    assert_eq!(guessed.verdict, Verdict::Locked);
+    let unknown = Guess {
+        id: ChallengeId::from_bytes(unique()),
+        ..with_copy(1)
+    };
+    assert!(store.guess(unknown).await.unwrap().is_none());
+}

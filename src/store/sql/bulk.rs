@@ -2,7 +2,7 @@
 //!
 //! The rows are cut into a few sizes, so that there are few texts and each stays prepared.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use super::{
     Failure,
@@ -25,13 +25,14 @@ pub(super) fn chunks<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
 /// All rows whose key is among these: `SELECT ... WHERE key IN (` stands before the keys, `) ...` after them.
 pub(super) async fn fetch<K: AsRef<[u8]>>(
     connection: &mut Connection,
-    before: &'static str,
+    before: impl Into<Cow<'static, str>>,
     keys: &[K],
     after: &str,
 ) -> Result<Vec<Row>, Failure> {
+    let before = before.into();
     let mut rows = Vec::with_capacity(keys.len());
     for chunk in chunks(keys) {
-        let mut query = query(before);
+        let mut query = query(before.clone());
         query.push_list(chunk.iter().map(AsRef::as_ref)).push(after);
         rows.extend(query.fetch_all(connection).await?);
     }

@@ -147,6 +147,27 @@ pub(super) async fn purge(
     Ok(purged)
 }
 
+/// The columns of what changes in the life of a challenge, and its name.
+pub(super) const MOVING: &str = "id, state, code_number, attempts, resend_at, verified_at";
+
+/// What never changes of a challenge as it is known, the rest as the row of [`MOVING`] has it.
+pub(super) fn moved(row: &Row, known: &Challenge) -> Result<Challenge, Failure> {
+    let columns = Columns::new(TABLE, row);
+    Ok(Challenge {
+        state: columns.known(State::from_tag(columns.number("state")?))?,
+        code_number: columns.count("code_number")?,
+        attempts: columns.count("attempts")?,
+        resend_at: columns.time("resend_at")?,
+        verified_at: columns.time_if_any("verified_at")?,
+        ..known.clone()
+    })
+}
+
+/// The name of a challenge of a row.
+pub(super) fn id(row: &Row) -> Result<ChallengeId, Failure> {
+    Ok(ChallengeId::from_bytes(Columns::new(TABLE, row).bytes("id")?))
+}
+
 /// A challenge of a row.
 pub(super) fn challenge(row: &Row) -> Result<Challenge, Failure> {
     let columns = Columns::new(TABLE, row);

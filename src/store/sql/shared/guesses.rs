@@ -1,5 +1,7 @@
 //! Guesses that share a commit.
 
+use std::collections::BTreeMap;
+
 use super::{
     super::{Failure, budgets, bulk, challenge_rows as rows, confirmations, query::Write},
     page::Page,
@@ -25,14 +27,9 @@ pub(super) async fn judge(
     if guesses.is_empty() {
         return Ok(Vec::new());
     }
-    let mut ids: Vec<ChallengeId> = guesses.iter().map(|(_, guess)| guess.id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut challenges = challenges(write, &ids).await?;
-    let mut users: Vec<Subject> = ids
-        .iter()
-        .filter_map(|id| Some(challenges.get(id)?.user))
-        .collect();
+    let mut challenges = challenges(write, guesses).await?;
+    let found = guesses.iter().filter_map(|(_, guess)| challenges.get(&guess.id));
+    let mut users: Vec<Subject> = found.map(|challenge| challenge.user).collect();
     users.sort_unstable();
     users.dedup();
     let mut budgets = Page::read(budgets::read_all(write, &users).await?);
@@ -72,14 +69,32 @@ pub(super) async fn judge(
     Ok(answers)
 }
 
-async fn challenges(write: &mut Write, ids: &[ChallengeId]) -> Result<Page<ChallengeId, Challenge>, Failure> {
-    let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
+/// The challenges that are guessed at: of those that are known already only what changes is read.
+async fn challenges(
+    write: &mut Write,
+    guesses: &[(usize, &Guess)],
+) -> Result<Page<ChallengeId, Challenge>, Failure> {
+    let mut known: BTreeMap<ChallengeId, Option<&Challenge>> = BTreeMap::new();
+    for (_, guess) in guesses {
+        let challenge = known.entry(guess.id).or_default();
+        *challenge = challenge.or(guess.known.as_deref());
+    }
+    let all: Vec<&[u8]> = known.keys().map(|id| id.as_bytes().as_slice()).collect();
     let locked = [") ORDER BY id", write.engine().for_update()].concat();
-    let found = bulk::fetch(write, "SELECT * FROM challenges WHERE id IN (", &ids, &locked).await?;
-    let mut read = Vec::with_capacity(found.len());
-    for row in &found {
-        let challenge = rows::challenge(row)?;
-        read.push((challenge.id, challenge));
+    let mut read = Vec::with_capacity(known.len());
+    if known.values().all(Option::is_some) {
+        let before = ["SELECT ", rows::MOVING, " FROM challenges WHERE id IN ("].concat();
+        for row in &bulk::fetch(write, before, &all, &locked).await? {
+            let id = rows::id(row)?;
+            if let Some(Some(known)) = known.get(&id) {
+                read.push((id, rows::moved(row, known)?));
+            }
+        }
+    } else {
+        for row in &bulk::fetch(write, "SELECT * FROM challenges WHERE id IN (", &all, &locked).await? {
+            let challenge = rows::challenge(row)?;
+            read.push((challenge.id, challenge));
+        }
     }
     Ok(Page::read(read))
 }

@@ -15,7 +15,7 @@ mod sends;
 mod settlements;
 mod starts;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -93,14 +93,9 @@ impl SqlStore {
                 }
             }
             Err(failure) => {
-                let told = format!("{failure:?}");
-                let mut askers = askers.into_iter();
-                let first = askers.next();
-                if let Some(asker) = first {
-                    let _ = asker.send(Err(self.0.broken.note(failure)));
-                }
+                let error = Arc::new(self.0.broken.note(failure));
                 for asker in askers {
-                    let _ = asker.send(Err(unavailable(std::io::Error::other(told.clone()))));
+                    let _ = asker.send(Err(of_all(&error)));
                 }
             }
         }
@@ -151,6 +146,14 @@ impl SqlStore {
         write.commit().await?;
         let answers: Option<Vec<Done>> = answers.into_iter().collect();
         Ok(answers.ok_or(StoreError::Corrupt("a shared commit"))?)
+    }
+}
+
+/// One failed commit fails all who shared it.
+fn of_all(error: &Arc<StoreError>) -> StoreError {
+    match **error {
+        StoreError::Timeout(limit) => StoreError::Timeout(limit),
+        _ => unavailable(Arc::clone(error)),
     }
 }
 
