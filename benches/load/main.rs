@@ -10,7 +10,7 @@
 //! ([`pending`]). [`service`] starts the release binary as an operator does, [`postgres`] a database server for it,
 //! [`drive`] keeps so many calls in flight and takes the times.
 //!
-//! What is measured: [`calls`] (verify, start, flows), [`mails`] (the sending path against Postfix's `smtp-source`),
+//! What is measured: [`calls`] (verify, start, flows; [`taken`] keeps the values), [`mails`] (the sending path against Postfix's `smtp-source`),
 //! [`distance`] (a mail server far away), [`rest`] (memory, time to readiness), [`claim`] (claims in a long outbox).
 //! [`report`] says it all once, with the bars; a shortfall is printed like anything else.
 
@@ -38,6 +38,7 @@ mod report;
 mod rest;
 mod service;
 mod sink;
+mod taken;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
