@@ -2,11 +2,15 @@
 
 use async_trait::async_trait;
 
-use super::{Failure, SqlStore, audit, dialect::Connection, rows::Columns};
+use super::{
+    Failure, SqlStore, audit, bulk,
+    query::{Connection, Row, Value, Write, query},
+    rows::Columns,
+};
 use crate::{
     domain::{
         audit::{Fields, Note, Object},
-        budget::{GuessBudget, GuessLimits, Lock, SendBudget},
+        budget::{GuessBudget, Lock, SendBudget},
         clock::Timestamp,
         keyring::Subject,
     },
@@ -14,6 +18,7 @@ use crate::{
 };
 
 const TABLE: &str = "guess_budgets";
+const SENDS: &str = "send_budgets";
 
 /// A lock that no moment ends.
 const FOR_GOOD: i64 = i64::MAX;
@@ -68,24 +73,13 @@ pub(super) async fn user_lock(
     Ok(read(connection, user).await?.lock(now))
 }
 
-/// Counts a wrong code.
-pub(super) async fn fail(
-    connection: &mut Connection,
-    user: Subject,
-    limits: &GuessLimits,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let budget = touch(connection, user).await?;
-    save(connection, user, budget.fail(limits, now)).await
-}
-
 /// Forgets a user's wrong codes and locks. `false`: there were none.
 pub(super) async fn clear(connection: &mut Connection, user: Subject) -> Result<bool, Failure> {
-    let deleted = sqlx::query("DELETE FROM guess_budgets WHERE user_hash = $1")
+    let deleted = query("DELETE FROM guess_budgets WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .execute(connection)
         .await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok(deleted > 0)
 }
 
 /// Charges one mail to each budget in turn; the moment from which it is allowed where one is spent. The transaction is
@@ -97,7 +91,7 @@ pub(super) async fn charge(
 ) -> Result<Result<(), Timestamp>, Failure> {
     for charge in charges {
         // Writes the row before it is read, so that nobody else decides on it meanwhile, on any engine.
-        let row = sqlx::query(
+        let row = query(
             "INSERT INTO send_budgets (subject, full_at, day_began, today) VALUES ($1, 0, 0, 0) \
              ON CONFLICT (subject) DO UPDATE SET today = send_budgets.today \
              RETURNING full_at, day_began, today",
@@ -105,17 +99,11 @@ pub(super) async fn charge(
         .bind(charge.subject.as_bytes().as_slice())
         .fetch_one(&mut *connection)
         .await?;
-        let columns = Columns::new("send_budgets", &row);
-        let budget = SendBudget {
-            full_at: columns.time("full_at")?,
-            day_began: columns.time("day_began")?,
-            today: columns.count("today")?,
-        };
-        let after = match budget.charge(&charge.limits, now) {
+        let after = match send_budget(&row)?.charge(&charge.limits, now) {
             Ok(after) => after,
             Err(allowed_from) => return Ok(Err(allowed_from)),
         };
-        sqlx::query("UPDATE send_budgets SET full_at = $2, day_began = $3, today = $4 WHERE subject = $1")
+        query("UPDATE send_budgets SET full_at = $2, day_began = $3, today = $4 WHERE subject = $1")
             .bind(charge.subject.as_bytes().as_slice())
             .bind(after.full_at.as_micros())
             .bind(after.day_began.as_micros())
@@ -132,7 +120,7 @@ pub(super) async fn forget_refilled(
     moment: Timestamp,
     limit: u32,
 ) -> Result<(), Failure> {
-    sqlx::query(
+    query(
         "DELETE FROM send_budgets WHERE subject IN (\
          SELECT subject FROM send_budgets WHERE day_began < $1 AND full_at < $2 LIMIT $3)",
     )
@@ -144,8 +132,65 @@ pub(super) async fn forget_refilled(
     Ok(())
 }
 
+/// The budgets of those who have one, in a transaction that is about to change them.
+pub(super) async fn read_all(
+    write: &mut Write,
+    users: &[Subject],
+) -> Result<Vec<(Subject, GuessBudget)>, Failure> {
+    let users: Vec<&[u8]> = users.iter().map(|user| user.as_bytes().as_slice()).collect();
+    let before = "SELECT user_hash, failures, locked_until FROM guess_budgets WHERE user_hash IN (";
+    let after = [") ORDER BY user_hash", write.engine().for_update()].concat();
+    let rows = bulk::fetch(write, before, &users, &after).await?;
+    let line = |row: &Row| Ok((Columns::new(TABLE, row).subject("user_hash")?, budget(row)?));
+    rows.iter().map(line).collect()
+}
+
+/// A user's row.
+pub(super) fn values<'b>(user: &'b Subject, budget: &GuessBudget) -> [Value<'b>; 3] {
+    [
+        user.as_bytes().as_slice().into(),
+        i64::from(budget.failures).into(),
+        locked_until(budget).into(),
+    ]
+}
+
+/// The budgets for sending of those who have one, in a transaction that is about to change them.
+pub(super) async fn sends(
+    write: &mut Write,
+    subjects: &[Subject],
+) -> Result<Vec<(Subject, SendBudget)>, Failure> {
+    let subjects: Vec<&[u8]> = subjects
+        .iter()
+        .map(|subject| subject.as_bytes().as_slice())
+        .collect();
+    let before = "SELECT subject, full_at, day_began, today FROM send_budgets WHERE subject IN (";
+    let after = [") ORDER BY subject", write.engine().for_update()].concat();
+    let rows = bulk::fetch(write, before, &subjects, &after).await?;
+    let line = |row: &Row| Ok((Columns::new(SENDS, row).subject("subject")?, send_budget(row)?));
+    rows.iter().map(line).collect()
+}
+
+/// A subject's row.
+pub(super) fn send_values<'b>(subject: &'b Subject, budget: &SendBudget) -> [Value<'b>; 4] {
+    [
+        subject.as_bytes().as_slice().into(),
+        budget.full_at.as_micros().into(),
+        budget.day_began.as_micros().into(),
+        i64::from(budget.today).into(),
+    ]
+}
+
+fn send_budget(row: &Row) -> Result<SendBudget, Failure> {
+    let columns = Columns::new(SENDS, row);
+    Ok(SendBudget {
+        full_at: columns.time("full_at")?,
+        day_began: columns.time("day_began")?,
+        today: columns.count("today")?,
+    })
+}
+
 async fn read(connection: &mut Connection, user: Subject) -> Result<GuessBudget, Failure> {
-    let row = sqlx::query("SELECT failures, locked_until FROM guess_budgets WHERE user_hash = $1")
+    let row = query("SELECT failures, locked_until FROM guess_budgets WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -154,7 +199,7 @@ async fn read(connection: &mut Connection, user: Subject) -> Result<GuessBudget,
 
 /// Reads a user's row, made if there is none, and keeps it from others until the transaction ends.
 async fn touch(connection: &mut Connection, user: Subject) -> Result<GuessBudget, Failure> {
-    let row = sqlx::query(
+    let row = query(
         "INSERT INTO guess_budgets (user_hash, failures) VALUES ($1, 0) \
          ON CONFLICT (user_hash) DO UPDATE SET failures = guess_budgets.failures \
          RETURNING failures, locked_until",
@@ -166,20 +211,23 @@ async fn touch(connection: &mut Connection, user: Subject) -> Result<GuessBudget
 }
 
 async fn save(connection: &mut Connection, user: Subject, budget: GuessBudget) -> Result<(), Failure> {
-    let locked_until = budget.locked_until.map(|lock| match lock {
-        Lock::Until(moment) => moment.as_micros(),
-        Lock::ForGood => FOR_GOOD,
-    });
-    sqlx::query("UPDATE guess_budgets SET failures = $2, locked_until = $3 WHERE user_hash = $1")
+    query("UPDATE guess_budgets SET failures = $2, locked_until = $3 WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .bind(i64::from(budget.failures))
-        .bind(locked_until)
+        .bind(locked_until(&budget))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-fn budget(row: &super::dialect::Row) -> Result<GuessBudget, Failure> {
+fn locked_until(budget: &GuessBudget) -> Option<i64> {
+    budget.locked_until.map(|lock| match lock {
+        Lock::Until(moment) => moment.as_micros(),
+        Lock::ForGood => FOR_GOOD,
+    })
+}
+
+fn budget(row: &Row) -> Result<GuessBudget, Failure> {
     let columns = Columns::new(TABLE, row);
     let locked_until = columns.number_if_any("locked_until")?.map(|micros| match micros {
         FOR_GOOD => Lock::ForGood,

@@ -4,6 +4,7 @@
 //! as bytes, `ON CONFLICT` and `RETURNING`.
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -14,36 +15,78 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::SqlSettings;
-use crate::{
-    domain::clock::{Clock, Timestamp},
-    store::StoreError,
+use super::{
+    Failure, SqlSettings,
+    query::{Connection, query},
+    rows::Columns,
 };
+use crate::domain::clock::{Clock, Timestamp};
 
-/// The engine.
-pub(super) type Db = sqlx::Sqlite;
-/// One of its connections.
-pub(super) type Connection = sqlx::SqliteConnection;
-/// A row it answers with.
-pub(super) type Row = sqlx::sqlite::SqliteRow;
-
-/// Begins a transaction that will write. SQLite has one writer: it waits here, for the busy timeout, and not half-way
-/// through where waiting would be a deadlock. On PostgreSQL rows are locked as they are touched.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
-
-/// Ends a SELECT inside a writing transaction whose row must not change before it ends. SQLite has one writer anyway.
-pub(super) const FOR_UPDATE: &str = "";
-
-/// Ends a SELECT of rows to be claimed: those that somebody else is claiming are passed over.
-pub(super) const SKIP_LOCKED: &str = "";
-
-/// Follows a table's name: reads it by this index, or fails. Without statistics SQLite would guess; PostgreSQL has them.
-pub(super) fn by_index(index: &str) -> String {
-    format!(" INDEXED BY {index}")
+/// Which engine a connection speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// A file of this machine: one writer at a time.
+    Sqlite,
+    /// A server that instances share.
+    Postgres,
 }
 
-/// Answers with a row if there is a table of this name.
-pub(super) const HAS_TABLE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = $1";
+impl Engine {
+    /// Begins a transaction that will write. SQLite has one writer: it waits here, for the busy timeout, and not half-way
+    /// through where waiting would be a deadlock. On PostgreSQL rows are locked as they are touched.
+    pub(super) const fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// Ends a SELECT inside a writing transaction whose rows must not change before it ends. SQLite has one writer anyway.
+    pub(super) const fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// Ends a SELECT of rows to be claimed: those that somebody else is claiming are passed over.
+    pub(super) const fn skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// Follows a table's name: reads it by this index, or fails. Without statistics SQLite would guess; PostgreSQL has them.
+    pub(super) fn by_index(self, index: &str) -> String {
+        match self {
+            Self::Sqlite => format!(" INDEXED BY {index}"),
+            Self::Postgres => String::new(),
+        }
+    }
+
+    /// Answers with a row if there is a table of the name `$1`.
+    pub(super) const fn has_table(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = $1",
+            Self::Postgres => {
+                "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1"
+            }
+        }
+    }
+
+    /// A script of the schema in the engine's own types.
+    pub(super) fn script(self, script: &'static str) -> Cow<'static, str> {
+        match self {
+            Self::Sqlite => script.into(),
+            Self::Postgres => script
+                .replace(" BLOB", " BYTEA")
+                .replace(" INTEGER", " BIGINT")
+                .replace(") STRICT", ")")
+                .into(),
+        }
+    }
+}
 
 /// The clock that leases run on. One machine uses a SQLite file: its own clock is the store's. PostgreSQL tells its own.
 #[derive(Clone, Debug)]
@@ -54,9 +97,15 @@ impl StoreClock {
         Self(clock)
     }
 
-    #[expect(clippy::unused_async, reason = "another engine is asked for its time")]
-    pub(super) async fn now(&self, _connection: &mut Connection) -> Result<Timestamp, StoreError> {
-        Ok(self.0.now())
+    pub(super) async fn now(&self, connection: &mut Connection) -> Result<Timestamp, Failure> {
+        match connection.engine() {
+            Engine::Sqlite => Ok(self.0.now()),
+            Engine::Postgres => {
+                let now = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now";
+                let row = query(now).fetch_one(connection).await?;
+                Ok(Columns::new("the clock", &row).time("now")?)
+            }
+        }
     }
 }
 
@@ -101,18 +150,31 @@ pub(super) fn reading(path: &Path, settings: &SqlSettings) -> SqliteConnectOptio
 
 /// Whether a connection is as good as before after this error: it only had to wait too long, or a constraint held.
 pub(super) fn leaves_connections_whole(error: &sqlx::Error) -> bool {
-    const BUSY: i32 = 5;
-    const LOCKED: i32 = 6;
-    const CONSTRAINT: i32 = 19;
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<i32>().ok());
-            // The low byte is the primary code, whatever the extended one says.
-            code.is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&(code & 0xff)))
-        }
-        _ => false,
+        _ => primary_code(error).is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&code)),
     }
+}
+
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const CONSTRAINT: i32 = 19;
+
+/// Whether the database was busy with somebody else's work: it will be for everybody.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) || primary_code(error) == Some(BUSY)
+}
+
+/// Whether it failed because somebody else was at the same rows: SQLSTATE 40001 and 40P01. SQLite has one writer.
+pub(super) fn is_race(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+/// SQLite's: the low byte is the primary code, whatever the extended one says.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|code| code & 0xff)
 }
 
 /// How long a connection may be waited for: longer than any operation's deadline, which then speaks first.

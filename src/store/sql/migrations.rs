@@ -1,10 +1,9 @@
 //! The schema, version by version. Each script is applied once, in one transaction with the note that it was.
 
-use sqlx::{Row as _, raw_sql};
-
 use super::{
     Failure, SqlStore,
-    dialect::{Connection, HAS_TABLE},
+    query::{Connection, query},
+    rows::Columns,
 };
 use crate::{
     domain::clock::Timestamp,
@@ -99,7 +98,7 @@ impl SqlStore {
     pub async fn migrate(&self) -> StoreResult<usize> {
         self.operation("migrate", async {
             let mut write = self.write().await?;
-            sqlx::query(NOTES).execute(&mut *write).await?;
+            query(NOTES).execute(&mut *write).await?;
             let pending = pending(&mut write).await?;
             let now = self.now(&mut write).await?;
             for migration in &pending {
@@ -115,7 +114,7 @@ impl SqlStore {
     pub async fn pending_migrations(&self) -> StoreResult<usize> {
         self.operation("pending_migrations", async {
             let mut reader = self.reader().await?;
-            let notes = sqlx::query(HAS_TABLE).bind("schema_versions");
+            let notes = query(reader.engine().has_table()).bind("schema_versions");
             if notes.fetch_optional(&mut *reader).await?.is_none() {
                 return Ok(MIGRATIONS.len());
             }
@@ -127,11 +126,11 @@ impl SqlStore {
 
 /// The steps that are not noted. A step that this version does not know was made by a newer one: hands off.
 async fn pending(connection: &mut Connection) -> Result<Vec<&'static Migration>, Failure> {
-    let rows = sqlx::query("SELECT version FROM schema_versions")
+    let rows = query("SELECT version FROM schema_versions")
         .fetch_all(connection)
         .await?;
-    let applied = rows.iter().map(|row| row.try_get::<i64, _>(0));
-    let applied = applied.collect::<Result<Vec<_>, _>>()?;
+    let version = |row| Columns::new("schema_versions", row).number("version");
+    let applied: Vec<i64> = rows.iter().map(version).collect::<StoreResult<_>>()?;
     let known = |version: &i64| MIGRATIONS.iter().any(|migration| migration.version == *version);
     if !applied.iter().all(known) {
         return Err(Failure::Store(StoreError::Corrupt("a schema of a newer version")));
@@ -143,8 +142,9 @@ async fn pending(connection: &mut Connection) -> Result<Vec<&'static Migration>,
 }
 
 async fn apply(connection: &mut Connection, migration: &Migration, now: Timestamp) -> Result<(), Failure> {
-    raw_sql(migration.script).execute(&mut *connection).await?;
-    sqlx::query("INSERT INTO schema_versions (version, name, applied_at) VALUES ($1, $2, $3)")
+    let script = connection.engine().script(migration.script);
+    connection.run_script(script).await?;
+    query("INSERT INTO schema_versions (version, name, applied_at) VALUES ($1, $2, $3)")
         .bind(migration.version)
         .bind(migration.name)
         .bind(now.as_micros())

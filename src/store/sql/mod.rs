@@ -1,22 +1,20 @@
 //! The archive in SQL: one store that keeps every contract, one file for each.
 //!
-//! Writes go through one connection, reads through a few. Every operation has a deadline. A database that fails does
-//! not need a restart: connections that were open when it failed are closed before they are used again, so that none
-//! stays read-only, or full, or with a file that is gone.
+//! Writes go through one connection, reads through a few ([`pools`]). Every operation has a deadline. The statements are
+//! one set for SQLite and PostgreSQL, spoken through [`query`]; what differs stands in [`dialect`].
 
-use std::{
-    fmt,
-    future::Future,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, future::Future, path::Path, sync::Arc, time::Duration};
 
-use sqlx::pool::{PoolConnection, PoolOptions};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use self::dialect::{Connection, Db, StoreClock};
+use self::{
+    dialect::StoreClock,
+    pools::{Broken, Pool},
+    query::{Connection, Read, Write},
+    shared::Waiting,
+};
 use super::{StoreError, StoreResult};
 use crate::domain::clock::{Clock, Timestamp};
 
@@ -25,12 +23,14 @@ mod accounts;
 mod audit;
 mod audit_pages;
 mod budgets;
+mod bulk;
 mod callers;
 mod challenge_rows;
 mod challenges;
 mod confirmations;
 mod dialect;
 mod dkim;
+mod gathering;
 mod inbox_rows;
 mod inboxes;
 mod migrations;
@@ -42,16 +42,16 @@ mod outbox_report;
 mod outbox_requeue;
 mod outbox_work;
 mod policies;
+mod pools;
 mod probe;
+mod query;
 mod refresh_tokens;
 mod reports;
 mod rows;
 mod seals;
 mod secrets;
+mod shared;
 mod templates;
-
-/// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
-type Write = sqlx::Transaction<'static, Db>;
 
 /// Where the store is and how long it may take.
 #[derive(Clone, Debug)]
@@ -85,16 +85,14 @@ impl SqlSettings {
 pub struct SqlStore(Arc<Inner>);
 
 struct Inner {
-    writer: sqlx::Pool<Db>,
-    readers: sqlx::Pool<Db>,
+    writer: Pool,
+    readers: Pool,
     clock: StoreClock,
     deadline: Duration,
     broken: Broken,
+    waiting: Waiting,
+    tasks: TaskTracker,
 }
-
-/// When the database last failed: older connections are not used again.
-#[derive(Clone, Debug, Default)]
-struct Broken(Arc<Mutex<Option<Instant>>>);
 
 impl SqlStore {
     /// Opens the store; the file is created if there is none (mode 0600), the directory must exist. Nothing is
@@ -112,7 +110,7 @@ impl SqlStore {
         // The first connection makes the file what it should be, and says at once where it cannot be opened.
         store
             .operation("connect", async {
-                drop(store.writer().await?);
+                drop(store.0.writer.read().await?);
                 Ok(())
             })
             .await?;
@@ -121,20 +119,24 @@ impl SqlStore {
 
     /// Closes every connection, once its operation is over.
     pub async fn close(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
         self.0.readers.close().await;
         self.0.writer.close().await;
     }
 
     fn open(path: &Path, settings: &SqlSettings, clock: Arc<dyn Clock>) -> Self {
-        let broken = Broken::default();
+        let (broken, tasks) = (Broken::default(), TaskTracker::new());
         let writing = dialect::writing(path, settings);
         let reading = dialect::reading(path, settings);
         Self(Arc::new(Inner {
-            writer: broken.pool(1).connect_lazy_with(writing),
-            readers: broken.pool(settings.readers.max(1)).connect_lazy_with(reading),
+            writer: Pool::Sqlite(broken.pool(1).connect_lazy_with(writing)),
+            readers: Pool::Sqlite(broken.pool(settings.readers.max(1)).connect_lazy_with(reading)),
             clock: StoreClock::new(clock),
             deadline: settings.deadline,
             broken,
+            waiting: Waiting::new(tasks.clone()),
+            tasks,
         }))
     }
 
@@ -162,63 +164,30 @@ impl SqlStore {
         result
     }
 
-    async fn writer(&self) -> Result<PoolConnection<Db>, Failure> {
-        Ok(self.0.writer.acquire().await?)
+    /// The connection that writes, outside of a transaction.
+    #[cfg(test)]
+    async fn writer(&self) -> Result<Read, Failure> {
+        self.0.writer.read().await
     }
 
-    async fn reader(&self) -> Result<PoolConnection<Db>, Failure> {
-        Ok(self.0.readers.acquire().await?)
+    async fn reader(&self) -> Result<Read, Failure> {
+        self.0.readers.read().await
     }
 
     /// Begins a transaction that writes.
     async fn write(&self) -> Result<Write, Failure> {
-        Ok(self.0.writer.begin_with(dialect::BEGIN).await?)
+        self.0.writer.write().await
     }
 
     /// The present moment on the store's clock.
     async fn now(&self, connection: &mut Connection) -> Result<Timestamp, Failure> {
-        Ok(self.0.clock.now(connection).await?)
+        self.0.clock.now(connection).await
     }
 }
 
 impl fmt::Debug for SqlStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SqlStore(..)")
-    }
-}
-
-impl Broken {
-    /// A pool whose connections are closed, not used, if the database failed since they were opened.
-    fn pool(&self, size: u32) -> PoolOptions<Db> {
-        let broken = self.clone();
-        PoolOptions::new()
-            .max_connections(size)
-            .acquire_timeout(dialect::ACQUIRE)
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .before_acquire(move |_, connection| {
-                let whole = broken.opened_since(connection.age);
-                Box::pin(async move { Ok(whole) })
-            })
-    }
-
-    fn opened_since(&self, age: Duration) -> bool {
-        let failed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_none_or(|failed| age < failed.elapsed())
-    }
-
-    /// Notes a failure of the database and tells the caller.
-    fn note(&self, failure: Failure) -> StoreError {
-        match failure {
-            Failure::Store(error) => error,
-            Failure::Sql(error) => {
-                if !dialect::leaves_connections_whole(&error) {
-                    *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-                }
-                unavailable(error)
-            }
-        }
     }
 }
 
@@ -229,6 +198,24 @@ enum Failure {
     Sql(sqlx::Error),
     /// Ours.
     Store(StoreError),
+    /// Another instance changed the same rows between our look and our write. To be tried again.
+    Raced,
+}
+
+impl Failure {
+    /// Each of so many rows was written, or somebody was faster.
+    fn unless_all(written: u64, rows: usize) -> Result<(), Self> {
+        if usize::try_from(written) == Ok(rows) {
+            Ok(())
+        } else {
+            Err(Self::Raced)
+        }
+    }
+}
+
+/// What was there a moment ago is not what it was.
+fn unreadable(table: &'static str) -> Failure {
+    Failure::Store(StoreError::Corrupt(table))
 }
 
 impl From<sqlx::Error> for Failure {

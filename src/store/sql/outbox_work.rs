@@ -2,21 +2,19 @@
 //! (A mail that is settled as sent and has come back already is 5, bounced: report 1 says so.)
 //! `state IN (1, 3)` is what the partial indexes say, word for word, so that they are used.
 
-use sqlx::Row as _;
-
 use super::{
     Failure,
-    dialect::{Connection, Row, SKIP_LOCKED, by_index},
+    query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
     domain::{
         clock::Timestamp,
-        delivery::{DeliveryState, MOST_UNSURE, SendFailure},
+        delivery::MOST_UNSURE,
         id::{ChallengeId, EntryId, LeaseId},
         keyring::Sealed,
     },
-    store::{AttemptRecord, Claimed, LEASE, Leave, Outcome, Settlement},
+    store::{Claimed, LEASE, Leave},
 };
 
 const TABLE: &str = "outbox";
@@ -29,19 +27,13 @@ pub(super) async fn due(
 ) -> Result<Vec<EntryId>, Failure> {
     const STATEMENT: &str = " WHERE state IN (1, 3) AND decoy = 0 \
         AND next_attempt_at <= $1 AND leased_until <= $1 AND expires_at > $1 ORDER BY next_attempt_at LIMIT $2";
-    let rows = sqlx::query(sqlx::AssertSqlSafe(
-        [
-            "SELECT id FROM outbox",
-            &by_index("outbox_due"),
-            STATEMENT,
-            SKIP_LOCKED,
-        ]
-        .concat(),
-    ))
-    .bind(now.as_micros())
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(connection)
-    .await?;
+    let engine = connection.engine();
+    let index = engine.by_index("outbox_due");
+    let rows = query(["SELECT id FROM outbox", &index, STATEMENT, engine.skip_locked()].concat())
+        .bind(now.as_micros())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
     let id = |row: &Row| Ok(EntryId::from_bytes(Columns::new(TABLE, row).bytes("id")?));
     rows.iter().map(id).collect()
 }
@@ -54,7 +46,7 @@ pub(super) async fn lease(
     now: Timestamp,
 ) -> Result<Option<Claimed>, Failure> {
     let leased_until = now.plus(LEASE);
-    let row = sqlx::query(
+    let row = query(
         "UPDATE outbox SET lease = $2, leased_until = $3, charged = 0 \
          WHERE id = $1 AND state IN (1, 3) AND leased_until <= $4 \
          RETURNING challenge, submitted_at, expires_at, message_id, attempts, unsure, mail",
@@ -89,7 +81,7 @@ pub(super) async fn leave(
     lease: LeaseId,
     now: Timestamp,
 ) -> Result<Leave, Failure> {
-    let granted = sqlx::query(
+    let granted = query(
         "UPDATE outbox SET unsure = unsure + 1 - charged, charged = 1 \
          WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3) AND (unsure < $4 OR charged = 1)",
     )
@@ -99,95 +91,22 @@ pub(super) async fn leave(
     .bind(i64::from(MOST_UNSURE))
     .execute(&mut *connection)
     .await?;
-    if granted.rows_affected() == 1 {
+    if granted == 1 {
         return Ok(Leave::Granted);
     }
-    let held = sqlx::query(
-        "SELECT 1 FROM outbox WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3)",
-    )
-    .bind(id.as_bytes().as_slice())
-    .bind(lease.as_bytes().as_slice())
-    .bind(now.as_micros())
-    .fetch_optional(connection)
-    .await?;
+    let held =
+        query("SELECT 1 FROM outbox WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3)")
+            .bind(id.as_bytes().as_slice())
+            .bind(lease.as_bytes().as_slice())
+            .bind(now.as_micros())
+            .fetch_optional(connection)
+            .await?;
     Ok(held.map_or(Leave::Lost, |_| Leave::Exhausted))
-}
-
-/// Records what became of a mail and gives its lease up. `false`: the lease is lost. A mail that was withdrawn
-/// meanwhile stays so, unless it had been sent.
-pub(super) async fn settle(
-    connection: &mut Connection,
-    settlement: &Settlement,
-    now: Timestamp,
-) -> Result<bool, Failure> {
-    let (state, sent_at, next_attempt_at, failure) = match &settlement.outcome {
-        Outcome::Sent { at } => (DeliveryState::Sent, Some(*at), None, None),
-        Outcome::Retry { at, failure } => (DeliveryState::Deferred, None, Some(*at), Some(failure)),
-        Outcome::Failed { failure } => (DeliveryState::Failed, None, None, Some(failure)),
-        Outcome::Expired { failure } => (DeliveryState::Expired, None, None, failure.as_ref()),
-    };
-    let account = settlement.attempts.last().map(|attempt| attempt.account.as_str());
-    let row = sqlx::query(
-        "UPDATE outbox SET \
-         state = CASE WHEN state = 7 AND $3 <> 2 THEN 7 \
-         WHEN $3 = 2 AND EXISTS (SELECT 1 FROM reports WHERE entry = $1 AND kind = 1) THEN 5 ELSE $3 END, \
-         sent_at = $4, \
-         next_attempt_at = CASE WHEN state = 7 THEN NULL ELSE $5 END, \
-         last_error = $6, subject = COALESCE($7, subject), account = COALESCE($8, account), \
-         attempts = attempts + $9, unsure = CASE WHEN unsure > $10 THEN unsure - $10 ELSE 0 END, \
-         sender = COALESCE($11, sender), changed_at = $12, charged = 0, lease = NULL, leased_until = 0 \
-         WHERE id = $1 AND lease = $2 RETURNING attempts",
-    )
-    .bind(settlement.id.as_bytes().as_slice())
-    .bind(settlement.lease.as_bytes().as_slice())
-    .bind(state.tag())
-    .bind(sent_at.map(Timestamp::as_micros))
-    .bind(next_attempt_at.map(Timestamp::as_micros))
-    .bind(failure.map(SendFailure::to_string).unwrap_or_default())
-    .bind(settlement.subject.as_deref())
-    .bind(account)
-    .bind(i64::try_from(settlement.attempts.len()).unwrap_or(i64::MAX))
-    .bind(super::flag(settlement.fate_known))
-    .bind(settlement.sender.as_deref())
-    .bind(now.as_micros())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = row else { return Ok(false) };
-    let made: u32 = Columns::new(TABLE, &row).count("attempts")?;
-    let before = made.saturating_sub(u32::try_from(settlement.attempts.len()).unwrap_or(u32::MAX));
-    for (number, attempt) in (before + 1..).zip(&settlement.attempts) {
-        record(connection, settlement.id, number, attempt).await?;
-    }
-    Ok(true)
-}
-
-async fn record(
-    connection: &mut Connection,
-    entry: EntryId,
-    number: u32,
-    attempt: &AttemptRecord,
-) -> Result<(), Failure> {
-    sqlx::query(
-        "INSERT INTO attempts (entry, number, started_at, duration, account, stage, reply_code, reply, outcome) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(entry.as_bytes().as_slice())
-    .bind(i64::from(number))
-    .bind(attempt.started_at.as_micros())
-    .bind(i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX))
-    .bind(&attempt.account)
-    .bind(attempt.stage.name())
-    .bind(attempt.reply_code.map(i64::from))
-    .bind(&attempt.reply)
-    .bind(attempt.outcome.tag())
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Gives a mail back that was not begun: a copy charged for this lease was never sent.
 pub(super) async fn release(connection: &mut Connection, id: EntryId, lease: LeaseId) -> Result<(), Failure> {
-    sqlx::query(
+    query(
         "UPDATE outbox SET lease = NULL, leased_until = 0, unsure = unsure - charged, charged = 0 \
          WHERE id = $1 AND lease = $2",
     )
@@ -200,19 +119,24 @@ pub(super) async fn release(connection: &mut Connection, id: EntryId, lease: Lea
 
 /// Gives back all leases. What their holders had sent nobody knows, so the charged copies stay charged.
 pub(super) async fn release_all(connection: &mut Connection) -> Result<u64, Failure> {
-    let released = sqlx::query(
+    let released = query(
         "UPDATE outbox SET lease = NULL, leased_until = 0, charged = 0 \
          WHERE state IN (1, 3) AND decoy = 0 AND lease IS NOT NULL",
     )
     .execute(connection)
     .await?;
-    Ok(released.rows_affected())
+    Ok(released)
 }
 
 pub(super) async fn any_expired(connection: &mut Connection, now: Timestamp) -> Result<bool, Failure> {
     const CONDITION: &str = " WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 LIMIT 1";
-    let statement = ["SELECT 1 FROM outbox", &by_index("outbox_expiring"), CONDITION].concat();
-    let any = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let statement = [
+        "SELECT 1 FROM outbox",
+        &connection.engine().by_index("outbox_expiring"),
+        CONDITION,
+    ]
+    .concat();
+    let any = query(statement)
         .bind(now.as_micros())
         .fetch_optional(connection)
         .await?;
@@ -230,8 +154,13 @@ pub(super) async fn expire(
          changed_at = $2 WHERE id IN (SELECT id FROM outbox";
     const CONDITION: &str = " WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 AND leased_until <= $2 \
          ORDER BY expires_at LIMIT $3) RETURNING challenge";
-    let statement = [UPDATE, &by_index("outbox_expiring"), CONDITION].concat();
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let statement = [
+        UPDATE,
+        &connection.engine().by_index("outbox_expiring"),
+        CONDITION,
+    ]
+    .concat();
+    let rows = query(statement)
         .bind(now.as_micros())
         .bind(leases_at.as_micros())
         .bind(i64::from(limit))
@@ -246,7 +175,7 @@ pub(super) async fn expire(
 }
 
 pub(super) async fn any_open(connection: &mut Connection, challenge: ChallengeId) -> Result<bool, Failure> {
-    let any = sqlx::query("SELECT 1 FROM outbox WHERE challenge = $1 AND state IN (1, 3) LIMIT 1")
+    let any = query("SELECT 1 FROM outbox WHERE challenge = $1 AND state IN (1, 3) LIMIT 1")
         .bind(challenge.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -263,13 +192,11 @@ pub(super) async fn purge(
     submitted_before: Timestamp,
     limit: u32,
 ) -> Result<u64, Failure> {
-    let rows = sqlx::query(PURGE)
+    let rows = query(PURGE)
         .bind(submitted_before.as_micros())
         .bind(i64::from(limit))
         .fetch_all(connection)
         .await?;
     // Counted as rows that come back: the attempts deleted with them are not meant.
-    rows.iter()
-        .try_for_each(|row| row.try_get::<i64, _>(0).map(drop))?;
     Ok(rows.len() as u64)
 }

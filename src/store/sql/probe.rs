@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::SqlStore;
+use super::{SqlStore, query::query};
 use crate::store::{Probe, StoreResult};
 
 #[async_trait]
@@ -11,7 +11,7 @@ impl Probe for SqlStore {
         self.operation("probe", async {
             let mut write = self.write().await?;
             let now = self.now(&mut write).await?;
-            sqlx::query(
+            query(
                 "INSERT INTO probe (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at",
             )
             .bind(now.as_micros())
@@ -19,7 +19,7 @@ impl Probe for SqlStore {
             .await?;
             write.commit().await?;
             let mut reader = self.reader().await?;
-            sqlx::query("SELECT at FROM probe WHERE id = 1")
+            query("SELECT at FROM probe WHERE id = 1")
                 .fetch_one(&mut *reader)
                 .await?;
             Ok(())

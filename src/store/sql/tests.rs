@@ -2,11 +2,13 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use sqlx::{AssertSqlSafe, Row as _};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::*;
+use super::{
+    query::{Cell as _, query},
+    *,
+};
 use crate::{
     domain::keyring::Subject,
     store::{
@@ -93,14 +95,12 @@ async fn the_file_is_the_owners_alone_and_durable() {
         ("synchronous", "2"),
         ("foreign_keys", "1"),
     ] {
-        let row = sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}")))
+        let row = query(format!("PRAGMA {pragma}"))
             .fetch_one(&mut *writer)
             .await
             .unwrap();
-        let kept = row
-            .try_get::<String, _>(0)
-            .or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()));
-        assert_eq!(kept.unwrap(), value, "{pragma}");
+        let kept = String::of(&row, pragma).unwrap_or_else(|_| row.get::<i64>(pragma).to_string());
+        assert_eq!(kept, value, "{pragma}");
     }
 }
 
@@ -123,7 +123,7 @@ async fn migrating_twice_or_at_once_is_migrating_once() {
     assert_eq!(store.pending_migrations().await.unwrap(), 0);
     assert_eq!(store.migrate().await.unwrap(), 0);
     let mut write = store.write().await.unwrap();
-    sqlx::query("INSERT INTO schema_versions (version, name, applied_at) VALUES (999, 'later', 0)")
+    query("INSERT INTO schema_versions (version, name, applied_at) VALUES (999, 'later', 0)")
         .execute(&mut *write)
         .await
         .unwrap();
@@ -217,7 +217,7 @@ async fn connections_that_became_read_only_or_full_are_replaced() {
     let store = file.open(ManualClock::new()).await;
     for pragma in ["PRAGMA query_only = 1", "PRAGMA max_page_count = 1"] {
         let mut writer = store.writer().await.unwrap();
-        sqlx::query(pragma).execute(&mut *writer).await.unwrap();
+        query(pragma).execute(&mut *writer).await.unwrap();
         drop(writer);
         // A database without room takes what fits into pages it has: until none is left.
         let mut result = starts(&store).await;
@@ -274,11 +274,11 @@ async fn given_up_half_way_nothing_is_written_and_nothing_is_stuck() {
     assert!(matches!(starts(&store).await.unwrap(), Started::Opened));
     // Whole or not at all: as many challenges as mails.
     let mut reader = store.reader().await.unwrap();
-    let row = sqlx::query("SELECT (SELECT COUNT(*) FROM challenges) - (SELECT COUNT(*) FROM outbox)")
-        .fetch_one(&mut *reader)
+    let surplus = query("SELECT (SELECT COUNT(*) FROM challenges) - (SELECT COUNT(*) FROM outbox)")
+        .fetch_number(&mut reader)
         .await
         .unwrap();
-    assert_eq!(row.get::<i64, _>(0), 0);
+    assert_eq!(surplus, 0);
 }
 
 #[tokio::test]
@@ -347,7 +347,7 @@ async fn what_runs_often_uses_its_index() {
             "send_budgets_day",
         ),
     ] {
-        let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+        let rows = query(format!("EXPLAIN QUERY PLAN {statement}"))
             .fetch_all(&mut *reader)
             .await
             .unwrap();
@@ -355,5 +355,62 @@ async fn what_runs_often_uses_its_index() {
         let plan = plan.join("; ");
         assert!(plan.contains(index), "{statement}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{statement}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn one_callers_unreadable_row_is_nobody_elses_failure() {
+    let file = File::new();
+    let store = file.open(ManualClock::new()).await;
+    let now = ManualClock::new().now();
+    let challenges: Vec<_> = (1..=20).map(|user| contract::challenge(user, now)).collect();
+    for challenge in &challenges {
+        store.start(contract::start(challenge)).await.unwrap();
+    }
+    let mut writer = store.writer().await.unwrap();
+    query("UPDATE challenges SET alphabet = 'no such' WHERE id = $1")
+        .bind(challenges[7].id.as_bytes().as_slice())
+        .execute(&mut writer)
+        .await
+        .unwrap();
+    drop(writer);
+    let guesses = challenges
+        .iter()
+        .map(|challenge| store.guess(contract::guess(challenge.id, 1, now)));
+    let answers = futures_util::future::join_all(guesses).await;
+    for (place, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(Some(guessed)) => assert_eq!(guessed.verdict.name(), "verified"),
+            Err(StoreError::Corrupt(_)) => assert_eq!(place, 7),
+            other => panic!("{place}: {other:?}"),
+        }
+    }
+    assert!(answers[7].is_err());
+}
+
+#[tokio::test]
+async fn rows_of_a_shared_write_are_found_by_their_keys() {
+    let file = File::new();
+    let store = file.open(ManualClock::new()).await;
+    let mut reader = store.reader().await.unwrap();
+    for statement in [
+        "UPDATE challenges SET state = v.column2 FROM (VALUES ($1, 2), ($2, 2)) AS v WHERE challenges.id = v.column1",
+        "UPDATE outbox SET lease = NULL FROM (VALUES ($1, $2), ($3, $4)) AS v \
+         WHERE outbox.id = v.column1 AND outbox.lease = v.column2",
+        "UPDATE send_budgets SET today = 1 FROM (VALUES ($1), ($2)) AS v WHERE send_budgets.subject = v.column1",
+        "UPDATE guess_budgets SET failures = 1 FROM (VALUES ($1), ($2)) AS v WHERE guess_budgets.user_hash = v.column1",
+        "SELECT * FROM challenges WHERE id IN ($1, $2) ORDER BY id",
+        "UPDATE outbox SET state = 7 WHERE challenge IN ($1, $2) AND state IN (1, 3) AND decoy = 0",
+    ] {
+        let explained = query(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = explained.fetch_all(&mut reader).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let searched = plan
+            .iter()
+            .any(|step| step.starts_with("SEARCH") && step.contains("INDEX"));
+        let scanned = plan
+            .iter()
+            .any(|step| step.starts_with("SCAN") && !step.ends_with("VALUES CLAUSE"));
+        assert!(searched && !scanned, "{statement}: {plan:?}");
     }
 }

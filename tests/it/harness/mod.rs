@@ -12,6 +12,7 @@ pub mod ground;
 pub mod letter;
 pub mod mailbox;
 pub mod oauth;
+pub mod post;
 pub mod postfix;
 pub mod process;
 pub mod proxy;
