@@ -4,7 +4,6 @@
 
 use std::{
     iter::{repeat, repeat_n},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -18,6 +17,7 @@ use super::{
     drive::{Measured, drive, percentile},
     helper::{Helper, Role},
     machine,
+    postgres::Postgres,
     report::{Report, micros},
     service::{self, Home, Office, Service},
     sink::{Codes, Sink},
@@ -40,7 +40,17 @@ const NO_HURRY: Duration = Duration::from_secs(600);
 pub(crate) async fn measure(arguments: &Arguments, report: &mut Report) -> Outcome<()> {
     for engine in arguments.engines() {
         let mut taken = Taken::default();
-        let mut scene = Scene::set(arguments, engine).await?;
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => match Postgres::start(&arguments.directory).await? {
+                Some(database) => Some(database),
+                None => {
+                    report.skip("calls on PostgreSQL", "PostgreSQL is not installed");
+                    continue;
+                }
+            },
+        };
+        let mut scene = Scene::set(arguments, engine, database).await?;
         for _ in 0..arguments.repetitions() {
             for in_flight in arguments.in_flight() {
                 scene.round(in_flight, &mut taken).await?;
@@ -69,17 +79,20 @@ struct Scene {
     users: usize,
     next_user: usize,
     window: Duration,
-    directory: PathBuf,
+    /// Where a bare commit is tried: a directory or a URL.
+    place: String,
     commits: usize,
     /// Verifications a second, as measured last.
     guess: f64,
     _home: Home,
+    _database: Option<Postgres>,
 }
 
 impl Scene {
-    async fn set(arguments: &Arguments, engine: Engine) -> Outcome<Self> {
+    async fn set(arguments: &Arguments, engine: Engine, database: Option<Postgres>) -> Outcome<Self> {
         let users = if arguments.quick { 5_000 } else { 100_000 };
-        let home = Home::new(&arguments.binary, &arguments.directory, None, users)?;
+        let url = database.as_ref().map(Postgres::url);
+        let home = Home::new(&arguments.binary, &arguments.directory, url.as_deref(), users)?;
         let (admin, key) = (home.caller("ops", "admin")?, home.caller("idp", "authenticator")?);
         let sink = Sink::start().await?;
         let service = home.serve().await?;
@@ -98,17 +111,18 @@ impl Scene {
             users,
             next_user: 0,
             window: arguments.window(),
-            directory: arguments.directory.clone(),
+            place: url.unwrap_or_else(|| arguments.directory.display().to_string()),
             commits: if arguments.quick { 50 } else { 1_000 },
             guess: 500.0,
             _home: home,
+            _database: database,
         })
     }
 
     /// Everything once, at so many calls in flight.
     async fn round(&mut self, in_flight: usize, taken: &mut Taken) -> Outcome<()> {
         if in_flight == 1 {
-            let given = [self.directory.display().to_string(), self.commits.to_string()];
+            let given = [self.place.clone(), self.commits.to_string()];
             let told = Helper::ask(Role::Commit, machine::SERVER, &given)?;
             taken.add(
                 COMMIT,

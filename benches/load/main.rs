@@ -34,6 +34,7 @@ mod helper;
 mod machine;
 mod mails;
 mod pending;
+mod postgres;
 mod report;
 mod rest;
 mod service;
@@ -78,8 +79,8 @@ fn play(role: Role, arguments: &Arguments) -> Outcome<()> {
             Role::EchoSingle | Role::EchoMulti => echo::serve().await,
             Role::Sink => sink::serve().await,
             Role::Commit => {
-                let directory: PathBuf = arguments.given(0)?;
-                commit::measure(&directory, arguments.given(1)?).await
+                let place: String = arguments.given(0)?;
+                commit::measure(&place, arguments.given(1)?).await
             }
             Role::Pending => pending::measure(arguments.given(0)?).await,
             Role::Mails => mails::send(arguments.given(0)?, arguments.given(1)?, arguments.given(2)?).await,
