@@ -2,7 +2,10 @@
 //!
 //! One round after the other, everything in each: what the machine does meanwhile hits the ceiling and the service alike.
 
-use std::{collections::BTreeMap, iter::repeat, path::PathBuf, time::Duration};
+use std::{
+    iter::{repeat, repeat_n},
+    time::Duration,
+};
 
 use mailfactor::pb::v1 as pb;
 use tokio::time::Instant;
@@ -14,9 +17,14 @@ use super::{
     drive::{Measured, drive, percentile},
     helper::{Helper, Role},
     machine,
-    report::{Figure, Report, median, micros},
+    postgres::Postgres,
+    report::{Report, micros},
     service::{self, Home, Office, Service},
     sink::{Codes, Sink},
+    taken::{
+        AGAIN, COMMIT, ECHO_CPU, ECHO_MULTI, ECHO_SINGLE, FLOW_START, FLOW_VERIFY, FLOWS, MAILS, MIB, MIXED,
+        Names, RESIDENT, START, Taken, VERIFY,
+    },
 };
 
 /// How many calls prepare what is to be measured, at a time.
@@ -32,7 +40,17 @@ const NO_HURRY: Duration = Duration::from_secs(600);
 pub(crate) async fn measure(arguments: &Arguments, report: &mut Report) -> Outcome<()> {
     for engine in arguments.engines() {
         let mut taken = Taken::default();
-        let mut scene = Scene::set(arguments, engine).await?;
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => match Postgres::start(&arguments.directory).await? {
+                Some(database) => Some(database),
+                None => {
+                    report.skip("calls on PostgreSQL", "PostgreSQL is not installed");
+                    continue;
+                }
+            },
+        };
+        let mut scene = Scene::set(arguments, engine, database).await?;
         for _ in 0..arguments.repetitions() {
             for in_flight in arguments.in_flight() {
                 scene.round(in_flight, &mut taken).await?;
@@ -45,6 +63,7 @@ pub(crate) async fn measure(arguments: &Arguments, report: &mut Report) -> Outco
 }
 
 /// A challenge whose code is known.
+#[derive(Clone)]
 struct Prepared {
     challenge: String,
     code: String,
@@ -60,17 +79,20 @@ struct Scene {
     users: usize,
     next_user: usize,
     window: Duration,
-    directory: PathBuf,
+    /// Where a bare commit is tried: a directory or a URL.
+    place: String,
     commits: usize,
     /// Verifications a second, as measured last.
     guess: f64,
     _home: Home,
+    _database: Option<Postgres>,
 }
 
 impl Scene {
-    async fn set(arguments: &Arguments, engine: Engine) -> Outcome<Self> {
+    async fn set(arguments: &Arguments, engine: Engine, database: Option<Postgres>) -> Outcome<Self> {
         let users = if arguments.quick { 5_000 } else { 100_000 };
-        let home = Home::new(&arguments.binary, &arguments.directory, None, users)?;
+        let url = database.as_ref().map(Postgres::url);
+        let home = Home::new(&arguments.binary, &arguments.directory, url.as_deref(), users)?;
         let (admin, key) = (home.caller("ops", "admin")?, home.caller("idp", "authenticator")?);
         let sink = Sink::start().await?;
         let service = home.serve().await?;
@@ -89,17 +111,18 @@ impl Scene {
             users,
             next_user: 0,
             window: arguments.window(),
-            directory: arguments.directory.clone(),
+            place: url.unwrap_or_else(|| arguments.directory.display().to_string()),
             commits: if arguments.quick { 50 } else { 1_000 },
             guess: 500.0,
             _home: home,
+            _database: database,
         })
     }
 
     /// Everything once, at so many calls in flight.
     async fn round(&mut self, in_flight: usize, taken: &mut Taken) -> Outcome<()> {
         if in_flight == 1 {
-            let given = [self.directory.display().to_string(), self.commits.to_string()];
+            let given = [self.place.clone(), self.commits.to_string()];
             let told = Helper::ask(Role::Commit, machine::SERVER, &given)?;
             taken.add(
                 COMMIT,
@@ -108,22 +131,27 @@ impl Scene {
             );
         }
         for (name, echo) in &self.echoes {
-            let rate = self.echo(echo, in_flight).await?;
-            taken.add(name, in_flight, rate);
+            let before = echo.usage()?.cpu;
+            let measured = self.echo(echo, in_flight).await?;
+            taken.add(name, in_flight, measured.rate());
+            if *name == ECHO_SINGLE {
+                let cpu = echo.usage()?.cpu.saturating_sub(before);
+                taken.add(ECHO_CPU, in_flight, micros(cpu) / measured.latencies.len() as f64);
+            }
         }
         let callers = Callers::connect(self.service.address, &self.key, in_flight).await?;
         let started = self.starts(&callers, in_flight, taken).await?;
         let prepared = self.enough(started).await?;
-        let left = self
-            .verifications(&callers, in_flight, prepared, false, taken)
-            .await?;
+        let sent = self.verifications(&callers, in_flight, prepared, false, taken);
+        let (used, left) = sent.await?;
+        self.again(&callers, in_flight, used, taken).await?;
         let prepared = self.enough(left).await?;
         self.verifications(&callers, in_flight, prepared, true, taken)
             .await?;
         self.flows(&callers, in_flight, taken).await
     }
 
-    async fn echo(&self, echo: &Helper, in_flight: usize) -> Outcome<f64> {
+    async fn echo(&self, echo: &Helper, in_flight: usize) -> Outcome<Measured<()>> {
         let callers = Callers::connect(echo.address(0)?, &self.key, in_flight).await?;
         let call = move |lane: usize, ()| {
             let mut connection = callers.of(lane);
@@ -137,7 +165,7 @@ impl Scene {
             }
         };
         let (measured, _) = drive(repeat(()), in_flight, self.window, call).await?;
-        Ok(measured.rate())
+        Ok(measured)
     }
 
     /// Starts, while the mails go out. Gives what was started, with its codes, once all mails are out.
@@ -202,7 +230,7 @@ impl Scene {
         Ok(prepared)
     }
 
-    /// Right codes, or a mix of right and wrong ones. Gives back what was not used.
+    /// Right codes, or a mix of right and wrong ones. Gives back what was used, and what was not.
     async fn verifications(
         &mut self,
         callers: &Callers,
@@ -210,21 +238,57 @@ impl Scene {
         prepared: Vec<Prepared>,
         mixed: bool,
         taken: &mut Taken,
-    ) -> Outcome<Vec<Prepared>> {
-        let before = self.service.usage()?;
+    ) -> Outcome<(Vec<Prepared>, Vec<Prepared>)> {
+        let items = prepared.into_iter().enumerate().map(move |(number, prepared)| {
+            let wrong = mixed && number % WRONG == 0;
+            let expected = if wrong {
+                pb::VerifyResult::WrongCode
+            } else {
+                pb::VerifyResult::Verified
+            };
+            (prepared, expected)
+        });
+        let names = if mixed { &MIXED } else { &VERIFY };
+        let (measured, left) = self.submit(callers, in_flight, items, names, taken).await?;
+        self.guess = measured.rate().max(100.0);
+        Ok((measured.answers, left.map(|(prepared, _)| prepared).collect()))
+    }
+
+    /// Codes that were used, again: refused without asking the store.
+    async fn again(
+        &mut self,
+        callers: &Callers,
+        in_flight: usize,
+        used: Vec<Prepared>,
+        taken: &mut Taken,
+    ) -> Outcome<()> {
+        let rounds = repeat_n(used, usize::MAX).flatten();
+        let items = rounds.map(|prepared| (prepared, pb::VerifyResult::AlreadyUsed));
+        let _ = self.submit(callers, in_flight, items, &AGAIN, taken).await?;
+        Ok(())
+    }
+
+    async fn submit<I>(
+        &self,
+        callers: &Callers,
+        in_flight: usize,
+        items: I,
+        names: &Names,
+        taken: &mut Taken,
+    ) -> Outcome<(Measured<Prepared>, I)>
+    where
+        I: Iterator<Item = (Prepared, pb::VerifyResult)> + Send + 'static,
+    {
+        let before = self.service.usage()?.cpu;
         let callers = callers.clone();
-        let items = prepared.into_iter().enumerate();
-        let call = move |lane, (number, prepared): (usize, Prepared)| {
+        let call = move |lane, (prepared, expected)| {
             let callers = callers.clone();
-            let right = !mixed || number % WRONG != 0;
-            async move { verify(&callers, lane, prepared, right).await }
+            async move { verify(&callers, lane, prepared, expected).await }
         };
         let (measured, left) = drive(items, in_flight, self.window, call).await?;
-        let cpu = self.service.usage()?.cpu.saturating_sub(before.cpu);
-        let names = if mixed { &MIXED } else { &VERIFY };
+        let cpu = self.service.usage()?.cpu.saturating_sub(before);
         taken.times(names, in_flight, &measured.latencies, measured.took, cpu);
-        self.guess = measured.rate().max(100.0);
-        Ok(left.map(|(_, prepared)| prepared).collect())
+        Ok((measured, left))
     }
 
     /// Start, the code from the mail, verify: what a user goes through.
@@ -261,23 +325,25 @@ async fn start(callers: &Callers, lane: usize, user: usize) -> Outcome<String> {
         .challenge_id)
 }
 
-/// Submits the code, or one that differs in its last digit, and insists on the verdict.
-async fn verify(callers: &Callers, lane: usize, prepared: Prepared, right: bool) -> Outcome<()> {
-    let Prepared { challenge, mut code } = prepared;
-    let expected = if right {
-        pb::VerifyResult::Verified
-    } else {
+/// Submits the code, or where that is expected to be wrong one that differs in its last digit, and insists on the verdict.
+async fn verify(
+    callers: &Callers,
+    lane: usize,
+    prepared: Prepared,
+    expected: pb::VerifyResult,
+) -> Outcome<Prepared> {
+    let mut code = prepared.code.clone();
+    if expected == pb::VerifyResult::WrongCode {
         let last = code.pop().and_then(|digit| digit.to_digit(10)).unwrap_or(0);
         code.push(char::from_digit((last + 1) % 10, 10).unwrap_or('0'));
-        pb::VerifyResult::WrongCode
-    };
+    }
     let request = callers.signed(pb::VerifyCodeRequest {
-        challenge_id: challenge,
+        challenge_id: prepared.challenge.clone(),
         code,
     });
     let verdict = callers.of(lane).verify_code(request).await?.into_inner().result();
     if verdict == expected {
-        Ok(())
+        Ok(prepared)
     } else {
         Err(format!("the verdict is {verdict:?}, not {expected:?}").into())
     }
@@ -290,148 +356,7 @@ async fn flow(callers: &Callers, codes: &Codes, lane: usize, user: usize) -> Out
     let started = began.elapsed();
     let code = codes.of(&service::address(user)).await?;
     let began = Instant::now();
-    verify(callers, lane, Prepared { challenge, code }, true).await?;
+    let prepared = Prepared { challenge, code };
+    verify(callers, lane, prepared, pb::VerifyResult::Verified).await?;
     Ok((started, began.elapsed()))
-}
-
-const MIB: f64 = 1024.0 * 1024.0;
-const ECHO_SINGLE: &str = "echo, one thread";
-const ECHO_MULTI: &str = "echo, multi-threaded";
-const COMMIT: &str = "bare commit p50";
-const MAILS: &str = "mails meanwhile";
-const RESIDENT: &str = "resident after starts";
-const FLOWS: &str = "flows";
-
-/// The names of the figures of one kind of call.
-struct Names {
-    rate: &'static str,
-    p50: &'static str,
-    p99: &'static str,
-    cpu: &'static str,
-}
-
-const START: Names = Names {
-    rate: "start",
-    p50: "start p50",
-    p99: "start p99",
-    cpu: "start and mail, processor",
-};
-const VERIFY: Names = Names {
-    rate: "verify",
-    p50: "verify p50",
-    p99: "verify p99",
-    cpu: "verify, processor",
-};
-const MIXED: Names = Names {
-    rate: "verify, 1 in 4 wrong",
-    p50: "verify, 1 in 4 wrong, p50",
-    p99: "verify, 1 in 4 wrong, p99",
-    cpu: "verify, 1 in 4 wrong, processor",
-};
-const FLOW_START: Names = Names {
-    rate: FLOWS,
-    p50: "flow: start p50",
-    p99: "flow: start p99",
-    cpu: "",
-};
-const FLOW_VERIFY: Names = Names {
-    rate: FLOWS,
-    p50: "flow: verify p50",
-    p99: "flow: verify p99",
-    cpu: "",
-};
-
-/// Every value of every round.
-#[derive(Default)]
-struct Taken(BTreeMap<(usize, &'static str), Vec<f64>>);
-
-impl Taken {
-    fn add(&mut self, name: &'static str, in_flight: usize, value: f64) {
-        self.0.entry((in_flight, name)).or_default().push(value);
-    }
-
-    fn times(
-        &mut self,
-        names: &Names,
-        in_flight: usize,
-        latencies: &[Duration],
-        took: Duration,
-        cpu: Duration,
-    ) {
-        let calls = latencies.len() as f64;
-        self.add(names.rate, in_flight, calls / took.as_secs_f64());
-        self.add(names.p50, in_flight, micros(percentile(latencies, 50)));
-        self.add(names.p99, in_flight, micros(percentile(latencies, 99)));
-        self.add(names.cpu, in_flight, micros(cpu) / calls.max(1.0));
-    }
-
-    fn median(&self, name: &'static str, in_flight: usize) -> Option<f64> {
-        self.0
-            .get(&(in_flight, name))
-            .map(|values| median(values.clone()))
-    }
-
-    fn report(&self, engine: Engine, report: &mut Report) {
-        let mut counts: Vec<usize> = self.0.keys().map(|(in_flight, _)| *in_flight).collect();
-        counts.dedup();
-        for in_flight in counts {
-            self.report_at(engine, in_flight, report);
-        }
-    }
-
-    fn report_at(&self, engine: Engine, in_flight: usize, report: &mut Report) {
-        let (verify_bar, start_bar) = match engine {
-            Engine::Sqlite => (0.40, 0.20),
-            Engine::Postgres => (0.25, 0.12),
-        };
-        let mut say = |name: &'static str, unit: &'static str, shape: &dyn Fn(Figure) -> Figure| {
-            if let Some(value) = self.median(name, in_flight) {
-                report.add(shape(Figure::new(name, value, unit).on(engine).at(in_flight)));
-            }
-        };
-        let echoes = [ECHO_SINGLE, ECHO_MULTI];
-        for echo in echoes {
-            say(echo, "/s", &|figure| figure);
-        }
-        let commit = self.median(COMMIT, in_flight);
-        say(COMMIT, "us", &|figure| figure);
-        // The faster of the two is what the machine could do.
-        let ceiling = echoes
-            .into_iter()
-            .filter_map(|echo| self.median(echo, in_flight))
-            .fold(0.0, f64::max);
-        let bars = [
-            (VERIFY, Some(verify_bar)),
-            (MIXED, None),
-            (START, Some(start_bar)),
-        ];
-        for (names, bar) in bars {
-            say(names.rate, "/s", &|figure| {
-                let figure = figure.beside("echo", ceiling);
-                match bar.filter(|_| in_flight == 128) {
-                    Some(bar) => figure.at_least(bar),
-                    None => figure,
-                }
-            });
-            say(
-                names.p50,
-                "us",
-                &|figure| match commit.filter(|_| names.rate == VERIFY.rate) {
-                    Some(commit) => figure.beside("bare commit", commit).within(1.3),
-                    None => figure,
-                },
-            );
-            for name in [names.p99, names.cpu] {
-                say(name, "us", &|figure| figure);
-            }
-        }
-        say(MAILS, "/s", &|figure| figure);
-        say(RESIDENT, "MiB", &|figure| figure);
-        say(FLOWS, "/s", &|figure| figure);
-        for names in [FLOW_START, FLOW_VERIFY] {
-            for name in [names.p50, names.p99] {
-                say(name, "us", &|figure| figure);
-            }
-        }
-    }
 }

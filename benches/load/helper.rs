@@ -10,7 +10,10 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::{Outcome, machine};
+use super::{
+    Outcome,
+    machine::{self, Usage},
+};
 
 /// What a process may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,6 +74,11 @@ impl Helper {
         BufReader::new(stdout).read_line(&mut line)?;
         helper.said = line.split_whitespace().map(str::to_owned).collect();
         Ok(helper)
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> Outcome<Usage> {
+        machine::usage(self.child.id())
     }
 
     /// The address it told as its `number`th word.

@@ -10,7 +10,7 @@
 //! ([`pending`]). [`service`] starts the release binary as an operator does, [`postgres`] a database server for it,
 //! [`drive`] keeps so many calls in flight and takes the times.
 //!
-//! What is measured: [`calls`] (verify, start, flows), [`mails`] (the sending path against Postfix's `smtp-source`),
+//! What is measured: [`calls`] (verify, start, flows; [`taken`] keeps the values), [`mails`] (the sending path against Postfix's `smtp-source`),
 //! [`distance`] (a mail server far away), [`rest`] (memory, time to readiness), [`claim`] (claims in a long outbox).
 //! [`report`] says it all once, with the bars; a shortfall is printed like anything else.
 
@@ -34,10 +34,12 @@ mod helper;
 mod machine;
 mod mails;
 mod pending;
+mod postgres;
 mod report;
 mod rest;
 mod service;
 mod sink;
+mod taken;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
@@ -77,8 +79,8 @@ fn play(role: Role, arguments: &Arguments) -> Outcome<()> {
             Role::EchoSingle | Role::EchoMulti => echo::serve().await,
             Role::Sink => sink::serve().await,
             Role::Commit => {
-                let directory: PathBuf = arguments.given(0)?;
-                commit::measure(&directory, arguments.given(1)?).await
+                let place: String = arguments.given(0)?;
+                commit::measure(&place, arguments.given(1)?).await
             }
             Role::Pending => pending::measure(arguments.given(0)?).await,
             Role::Mails => mails::send(arguments.given(0)?, arguments.given(1)?, arguments.given(2)?).await,
