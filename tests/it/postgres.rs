@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
+use mailfactor::{app::Machine, pb::v1 as pb};
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
 use tonic_health::pb::health_check_response::ServingStatus;
