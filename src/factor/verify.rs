@@ -78,33 +78,11 @@ impl Desk {
         let Guessed { verdict, challenge } =
             self.challenges.guess(guess).await?.ok_or(VerifyError::Unknown)?;
         match verdict {
-            Verdict::Verified { .. } => {
-                count("verified");
-                self.withdraw(&challenge).await;
-            }
+            Verdict::Verified { .. } => count("verified"),
             Verdict::Wrong { attempts_left: 0 } => count("locked"),
             _ => {}
         }
         self.changes.ring(challenge.id);
         Ok((verdict, challenge))
-    }
-
-    /// Withdraws what was not sent yet. Only the newest mail can be open: a resend withdraws the older ones. It is looked
-    /// at first, because in the usual case it was sent and nothing needs to be written. A failure costs nothing but a
-    /// mail with a code that no longer counts.
-    ///
-    /// A decoy has no mail to withdraw; for it the look alone is the same work as for a user whose mail was sent.
-    pub(super) async fn withdraw(&self, challenge: &Challenge) {
-        let withdrawn = match self.outbox.newest(challenge.id).await {
-            Ok(Some(entry)) if entry.state.is_open() && !challenge.decoy => {
-                self.outbox.withdraw(challenge.id).await
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = withdrawn {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(challenge.id = %challenge.id, error, "unsent mails could not be withdrawn");
-        }
     }
 }

@@ -122,9 +122,9 @@ pub trait Challenges: Send + Sync {
     async fn resend(&self, resend: Resend) -> StoreResult<Option<Resent>>;
 
     /// Counts one attempt and judges it, in one transaction: a challenge that is pending, in time and has attempts left,
-    /// of a user who is not locked, counts the attempt; a right code consumes the challenge, clears the user's
-    /// failures and notes the address that the challenge confirms, a wrong one counts among them; the last wrong one locks the challenge. Of any number of parallel
-    /// right guesses exactly one is [`Verdict::Verified`]; of any number of wrong ones exactly as many are compared
+    /// of a user who is not locked, counts the attempt; a right code consumes the challenge, withdraws its unsent mails,
+    /// clears the user's failures and notes the address that the challenge confirms, a wrong one counts among them; the
+    /// last wrong one locks the challenge. Of any number of parallel right guesses exactly one is [`Verdict::Verified`]; of any number of wrong ones exactly as many are compared
     /// as the challenge has attempts. `None`: no such challenge.
     async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>>;
 

@@ -156,7 +156,7 @@ impl SqlStore {
                     connection.run_script("COMMIT".into()).await?;
                     return Ok(steps);
                 }
-                Err(Failure::Sql(error)) if tries < TRIES && dialect::lost_a_race(&error) => {
+                Err(Failure::Sql(error)) if tries < TRIES && in_the_way(&error) => {
                     connection.run_script("ROLLBACK".into()).await?;
                     // Those that waited behind it come first.
                     sleep(Duration::from_millis(500)).await;
@@ -179,6 +179,11 @@ impl SqlStore {
         })
         .await
     }
+}
+
+/// Whether a step failed because of others at work.
+fn in_the_way(error: &sqlx::Error) -> bool {
+    dialect::is_race(error) || dialect::is_busy(error)
 }
 
 /// Applies the steps that are not noted, and notes them.

@@ -29,8 +29,8 @@ use crate::domain::clock::Timestamp;
 /// The oldest server that is spoken to, as it numbers itself.
 const OLDEST: u32 = 150_000;
 
-/// After so much silence a connection is in doubt: whatever lies between may have forgotten it.
-const QUIET: Duration = Duration::from_secs(30);
+/// After so much silence a connection is in doubt: the server may have closed it, or whatever lies between forgotten it.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How often mails are announced at the most: each announcement makes commits wait for each other.
 const OFTEN: Duration = Duration::from_millis(100);
