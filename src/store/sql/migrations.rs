@@ -172,7 +172,7 @@ impl SqlStore {
         self.operation("pending_migrations", async {
             let mut reader = self.reader().await?;
             let notes = query(reader.engine().has_table()).bind("schema_versions");
-            if notes.fetch_optional(&mut *reader).await?.is_none() {
+            if notes.fetch_optional(&mut reader).await?.is_none() {
                 return Ok(MIGRATIONS.len());
             }
             Ok(pending(&mut reader).await?.len())

@@ -270,9 +270,10 @@ impl Lent {
     /// many at once: whoever hears of the first finds the others.
     pub(super) async fn announce(&mut self) -> Result<(), sqlx::Error> {
         let server = self.server.as_ref();
-        match server.is_some_and(|server| server.may_announce()) {
-            true => self.run(dialect::ANNOUNCE).await,
-            false => Ok(()),
+        if server.is_some_and(Server::may_announce) {
+            self.run(dialect::ANNOUNCE).await
+        } else {
+            Ok(())
         }
     }
 
