@@ -296,7 +296,7 @@ pub(crate) async fn a_resend_moves_on_and_withdraws(place: &impl Place) {
     };
     assert_eq!(*moved_on, expected);
     let old = Outbox::find(&store, first).await.unwrap().unwrap();
-    assert_eq!(old.state, crate::domain::delivery::DeliveryState::Withdrawn);
+    assert_eq!(old.state, DeliveryState::Withdrawn);
     let newest = store.newest(challenge.id).await.unwrap().unwrap();
     assert_ne!(newest.id, first);
     assert_eq!(newest.submitted_at, now);

@@ -266,8 +266,8 @@ pub(super) fn values(entry: &NewEntry, now: Timestamp) -> [Value<'_>; COLUMNS] {
     ]
 }
 
-/// Whether a new mail is left to whoever looks first.
-pub(super) fn waits_for_anybody(entry: &NewEntry) -> bool {
+/// Whether a mail waits for whoever comes first.
+pub(super) fn is_left_to_anybody(entry: &NewEntry) -> bool {
     entry.lease.is_none() && !entry.decoy
 }
 
@@ -278,7 +278,7 @@ pub(super) async fn insert(
     now: Timestamp,
 ) -> Result<(), Failure> {
     bulk::put(connection, INSERT, &[entry], |entry| values(entry, now), "").await?;
-    if waits_for_anybody(entry) {
+    if is_left_to_anybody(entry) {
         connection.announce().await?;
     }
     Ok(())

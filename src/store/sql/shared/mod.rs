@@ -15,6 +15,10 @@ mod sends;
 mod settlements;
 mod starts;
 
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
 use super::{
     Failure, SqlStore, dialect,
     gathering::{Asked, Gathering},
@@ -40,8 +44,19 @@ pub(super) enum Done {
     Settled(bool),
 }
 
+/// A job that somebody waits for.
+#[derive(Debug)]
+pub(super) struct Due {
+    job: Job,
+    /// Until then. What is not committed by then never is: the caller was told so.
+    by: Instant,
+}
+
 /// Those who wait for the next commit.
-pub(super) type Waiting = Gathering<Job, StoreResult<Done>>;
+pub(super) type Waiting = Gathering<Due, StoreResult<Done>>;
+
+/// How much sooner than its caller a job gives up.
+const MARGIN: Duration = Duration::from_millis(50);
 
 /// How often one job is tried while other instances are at the same rows.
 const TRIES: u32 = 5;
@@ -54,16 +69,17 @@ impl SqlStore {
             let store = store.clone();
             async move { store.commit_together(asked).await }
         };
-        match self.0.waiting.ask(job, work).await {
+        let by = Instant::now() + self.0.deadline.saturating_sub(MARGIN);
+        match self.0.waiting.ask(Due { job, by }, work).await {
             Ok(answer) => Ok(answer?),
             Err(unanswered) => Err(unavailable(unanswered).into()),
         }
     }
 
-    async fn commit_together(&self, asked: Vec<Asked<Job, StoreResult<Done>>>) {
-        let (jobs, askers): (Vec<Job>, Vec<_>) = asked.into_iter().unzip();
+    async fn commit_together(&self, asked: Vec<Asked<Due, StoreResult<Done>>>) {
+        let (jobs, askers): (Vec<Due>, Vec<_>) = asked.into_iter().unzip();
         metrics::histogram!("mailfactor_store_shared_writes").record(jobs_as_number(jobs.len()));
-        let all: Vec<&Job> = jobs.iter().collect();
+        let all: Vec<&Due> = jobs.iter().collect();
         match self.in_time(&all).await {
             Ok(answers) => {
                 for (asker, answer) in askers.into_iter().zip(answers) {
@@ -90,7 +106,7 @@ impl SqlStore {
         }
     }
 
-    async fn alone(&self, job: &Job) -> StoreResult<Done> {
+    async fn alone(&self, job: &Due) -> StoreResult<Done> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -102,13 +118,14 @@ impl SqlStore {
         }
     }
 
-    /// A transaction that takes too long is given up: those behind it have their own deadlines.
-    async fn in_time(&self, jobs: &[&Job]) -> Result<Vec<Done>, Failure> {
-        let limit = self.0.deadline;
-        let done = tokio::time::timeout(limit, self.commit_all(jobs)).await;
+    /// A transaction is given up when the first of those who share it gives up.
+    async fn in_time(&self, due: &[&Due]) -> Result<Vec<Done>, Failure> {
+        let jobs: Vec<&Job> = due.iter().map(|due| &due.job).collect();
+        let first = due.iter().map(|due| due.by).min().unwrap_or_else(Instant::now);
+        let done = timeout_at(first, self.commit_all(&jobs)).await;
         done.unwrap_or_else(|_| {
             self.0.broken.doubt();
-            Err(Failure::Store(StoreError::Timeout(limit)))
+            Err(Failure::Store(StoreError::Timeout(self.0.deadline)))
         })
     }
 

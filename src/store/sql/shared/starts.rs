@@ -99,7 +99,10 @@ async fn insert(write: &mut Write, opened: &[&Start], now: Timestamp) -> Result<
         "",
     )
     .await?;
-    if opened.iter().any(|start| outbox::waits_for_anybody(&start.entry)) {
+    if opened
+        .iter()
+        .any(|start| outbox::is_left_to_anybody(&start.entry))
+    {
         write.announce().await?;
     }
     Ok(())
