@@ -118,7 +118,10 @@ impl SqlStore {
         let jobs: Vec<&Job> = due.iter().map(|due| &due.job).collect();
         let first = due.iter().map(|due| due.by).min().unwrap_or_else(Instant::now);
         let done = timeout_at(first, self.commit_all(&jobs)).await;
-        done.unwrap_or(Err(Failure::Store(StoreError::Timeout(self.0.deadline))))
+        done.unwrap_or_else(|_| {
+            self.0.broken.doubt();
+            Err(Failure::Store(StoreError::Timeout(self.0.deadline)))
+        })
     }
 
     async fn commit_all(&self, jobs: &[&Job]) -> Result<Vec<Done>, Failure> {
@@ -171,7 +174,7 @@ fn is_race(failure: &Failure) -> bool {
     match failure {
         Failure::Raced => true,
         Failure::Store(_) => false,
-        Failure::Sql(error) => dialect::lost_a_race(error),
+        Failure::Sql(error) => dialect::is_race(error),
     }
 }
 
