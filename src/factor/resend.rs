@@ -120,7 +120,12 @@ impl Desk {
             now,
         };
         let challenges = Arc::clone(&self.challenges);
-        let write = async move { challenges.resend(resend).await };
+        let write = async move {
+            failpoint!("resend.before_commit");
+            let resent = challenges.resend(resend).await;
+            failpoint!("resend.after_commit");
+            resent
+        };
         let opened = |resent: &Option<Resent>| matches!(resent, Some(Resent::Opened(_)));
         match slot.owe(entry, write, opened).await? {
             Some(Resent::Opened(challenge)) => {

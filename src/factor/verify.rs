@@ -75,8 +75,10 @@ impl Desk {
             limits: self.policies.current().of(&challenge.event).guesses,
             now: self.clock.now(),
         };
-        let Guessed { verdict, challenge } =
-            self.challenges.guess(guess).await?.ok_or(VerifyError::Unknown)?;
+        failpoint!("verify.before_commit");
+        let guessed = self.challenges.guess(guess).await;
+        failpoint!("verify.after_commit");
+        let Guessed { verdict, challenge } = guessed?.ok_or(VerifyError::Unknown)?;
         match verdict {
             Verdict::Verified { .. } => {
                 count("verified");
