@@ -43,7 +43,7 @@ impl Fleet {
             // Letters, so that a code is found wherever it stands.
             .with("policy.code.alphabet", "letters")
             .with("policy.code.length", 10)
-            .with("policy.resend.after", "1s")
+            .with("policy.resend.after", "5s")
             .with("log.filter", "debug");
         let names: Vec<(String, String)> = (0..users).map(|number| (name(number), address(number))).collect();
         let borrowed: Vec<(&str, &str)> = names
@@ -171,13 +171,13 @@ impl Fleet {
     }
 
     /// Waits until an instance has ended by itself, and takes it out.
-    pub(crate) async fn ended(&self, number: usize) {
+    pub(crate) async fn ended(&self, number: usize, after: &str) {
         let ended = timeout(PATIENCE, async {
             while self.with(number, Process::end).is_none() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        ended.await.expect("the instance does not end");
+        assert!(ended.await.is_ok(), "the instance does not end: {after}");
         drop(self.take(number));
     }
 }

@@ -19,7 +19,7 @@ const BETWEEN_KILLS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_the_only_instance_under_load() {
-    let kills = if soak() { 500 } else { 25 };
+    let kills = if soak() { 500 } else { 10 };
     let mut dice = Dice::new(seed());
     let users = (kills + 1) * (BETWEEN_KILLS + 8 * PARALLEL);
     let fleet = Arc::new(Fleet::set(Home::new(), users).await);

@@ -1,14 +1,16 @@
 //! What callers were told: every acknowledged call, and how many calls nobody answered.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use mailfactor::pb::v1 as pb;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -38,6 +40,8 @@ pub(crate) struct Account {
 pub(crate) struct Ledger {
     accounts: Mutex<BTreeMap<usize, Account>>,
     next: AtomicUsize,
+    /// Second mails that are wanted, and from when on.
+    resends: Mutex<VecDeque<(Instant, usize, String)>>,
     unanswered: Mutex<BTreeMap<String, usize>>,
 }
 
@@ -63,6 +67,23 @@ impl Ledger {
     /// Something else became known of a user's challenge.
     pub(crate) fn note(&self, user: usize, change: impl FnOnce(&mut Account)) {
         change(self.lock().get_mut(&user).unwrap());
+    }
+
+    /// Somebody will want a second mail.
+    pub(crate) fn resend_later(&self, user: usize, challenge: &pb::Challenge) {
+        let (created, resend) = (challenge.created_at.unwrap(), challenge.resend_at.unwrap());
+        let wait = u64::try_from(resend.seconds - created.seconds).unwrap();
+        let at = Instant::now() + Duration::from_millis(wait * 1_000 + 50);
+        let resend = (at, user, challenge.challenge_id.clone());
+        self.resends.lock().unwrap().push_back(resend);
+    }
+
+    /// A second mail that may be asked for by now: its user and challenge.
+    pub(crate) fn resend_due(&self) -> Option<(usize, String)> {
+        let mut resends = self.resends.lock().unwrap();
+        let due = resends.front().is_some_and(|(at, ..)| *at <= Instant::now());
+        let (_, user, challenge) = due.then(|| resends.pop_front()).flatten()?;
+        Some((user, challenge))
     }
 
     /// A call failed. It may have done its work or not; what may not be said is that it was wrong.

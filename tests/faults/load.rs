@@ -23,7 +23,6 @@ const WRONG: &str = "BBBBBBBBBB";
 
 /// The load, while it lasts.
 pub(crate) struct Load {
-    pub(crate) ledger: Arc<Ledger>,
     acknowledged: watch::Receiver<usize>,
     end: CancellationToken,
     tasks: JoinSet<()>,
@@ -51,11 +50,13 @@ impl Load {
                         "the load has run out of users: give it more"
                     );
                     caller.flow(user).await;
+                    if let Some((user, challenge)) = caller.ledger.resend_due() {
+                        caller.resend(user, &challenge).await;
+                    }
                 }
             });
         }
         Self {
-            ledger: Arc::clone(ledger),
             acknowledged,
             end,
             tasks,
@@ -102,7 +103,7 @@ impl Caller {
             1 | 2 => self.right(user, id, 1).await,
             3 => self.right(user, id, 4).await,
             4 => self.cancel(user, id).await,
-            5 => self.resend(user, &challenge).await,
+            5 => self.ledger.resend_later(user, &challenge),
             // The mail is all that is wanted.
             _ => {}
         }
@@ -156,20 +157,16 @@ impl Caller {
             .await;
     }
 
-    /// A second mail, as soon as it may be asked for; then its code.
-    async fn resend(&mut self, user: usize, challenge: &pb::Challenge) {
-        let created = challenge.created_at.unwrap();
-        let resend = challenge.resend_at.unwrap();
-        let wait = u64::try_from(resend.seconds - created.seconds).unwrap();
-        tokio::time::sleep(Duration::from_millis(wait * 1_000 + 50)).await;
+    /// A second mail; then its code.
+    async fn resend(&mut self, user: usize, id: &str) {
         let client = self.client().await;
-        let answer = self.call(client.resend(&challenge.challenge_id)).await;
+        let answer = self.call(client.resend(id)).await;
         self.ledger.note(user, |account| match &answer {
             Some(_) => account.mails += 1,
             None => account.resend_unanswered = true,
         });
         if answer.is_some() {
-            self.right(user, &challenge.challenge_id, 1).await;
+            self.right(user, id, 1).await;
         }
     }
 

@@ -21,7 +21,7 @@ const SPARE: u64 = 6;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn out_of_file_descriptors_and_back() {
     let mut dice = Dice::new(seed());
-    let fleet = Arc::new(Fleet::set(Home::new(), 100_000).await);
+    let fleet = Arc::new(Fleet::set(Home::new(), 4_000).await);
     let ledger = Arc::new(Ledger::default());
     let mut load = Load::begin(&fleet, &ledger, 4, &mut dice);
     load.acknowledged(100).await;
@@ -49,7 +49,7 @@ async fn out_of_file_descriptors_and_back() {
     // It recovers without the limit being lifted.
     let newcomer = timeout(Duration::from_secs(10), Client::connect(address, &fleet.idp)).await;
     let newcomer = newcomer.expect("no connection is accepted any more");
-    let challenge = newcomer.start("user99999").await.unwrap();
+    let challenge = newcomer.start("user3999").await.unwrap();
     assert!(!challenge.challenge_id.is_empty());
     load.stop().await;
     fleet.drained(TAKEN_OVER).await;
