@@ -35,6 +35,7 @@ mod armed {
             ground::wait_for_entry,
             in_time,
             service::{Home, PATIENCE},
+            smtp::{Act, At},
         },
         instances::end,
         ledger::Ledger,
@@ -43,25 +44,32 @@ mod armed {
 
     const VARIABLE: &str = "MAILFACTOR_FAILPOINTS";
     const PARALLEL: usize = 4;
-    const USERS: usize = if cfg!(debug_assertions) { 12_000 } else { 60_000 };
+    const USERS: usize = 4_000;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn aborted_at_each_step() {
         let mut dice = Dice::new(seed());
-        let fleet = Arc::new(Fleet::set(home(), USERS).await);
+        let fleet = Arc::new(Fleet::set(Home::new(), if soak() { 20 * USERS } else { USERS }).await);
         fleet.kill(0);
         let ledger = Arc::new(Ledger::default());
         let rounds = if soak() { 20 } else { 1 };
         for _ in 0..rounds {
             for step in failpoints::STEPS {
-                // The outbox is asked every 100 ms from the first moment on: not before the instance is ready.
-                let arrival = if *step == "claim.before" {
-                    30
-                } else {
-                    1 + dice.below(6)
+                let arrival = match *step {
+                    // The outbox is asked every 100 ms from the first moment on: not before the instance is ready.
+                    "claim.before" => 30,
+                    "claim.after" => 1,
+                    _ => 1 + dice.below(6),
                 };
                 let plan = format!("{step}=abort#{arrival}");
+                if *step == "claim.after" {
+                    // What is left over would be claimed before the instance is ready.
+                    fleet.up(0, &[]).await;
+                    fleet.drained(TAKEN_OVER).await;
+                    fleet.kill(0);
+                }
                 fleet.up(0, &[(VARIABLE, &plan)]).await;
+                put_off(&fleet, 4);
                 let load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
                 fleet.ended(0, &plan).await;
                 fleet.up(0, &[]).await;
@@ -76,7 +84,7 @@ mod armed {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn aborted_at_random() {
         let mut dice = Dice::new(seed());
-        let fleet = Arc::new(Fleet::set(home(), USERS).await);
+        let fleet = Arc::new(Fleet::set(Home::new(), if soak() { 20 * USERS } else { USERS }).await);
         fleet.kill(0);
         let ledger = Arc::new(Ledger::default());
         for _ in 0..if soak() { 300 } else { 8 } {
@@ -99,7 +107,7 @@ mod armed {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn panics_at_each_step_are_one_calls_or_one_mails_own() {
         let mut dice = Dice::new(seed());
-        let fleet = Arc::new(Fleet::set(home(), USERS).await);
+        let fleet = Arc::new(Fleet::set(Home::new(), USERS).await);
         fleet.kill(0);
         let plan: Vec<String> = failpoints::STEPS
             .iter()
@@ -107,6 +115,7 @@ mod armed {
             .collect();
         fleet.up(0, &[(VARIABLE, &plan.join(","))]).await;
         let ledger = Arc::new(Ledger::default());
+        put_off(&fleet, 40);
         let mut load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
         load.acknowledged(200).await;
         let unreached = || {
@@ -124,9 +133,10 @@ mod armed {
         finish(fleet, &ledger, "a panic at each step").await;
     }
 
-    /// With fewer mails under way than callers have, so that some are claimed and not only handed over.
-    fn home() -> Home {
-        Home::new().with("delivery.concurrency", 2)
+    /// So many mails are put off at first: what is retried is claimed, and not only handed over.
+    fn put_off(fleet: &Fleet, mails: usize) {
+        let later = Act::Reply("451 4.7.1 try again later");
+        fleet.smtp.times(mails, At::Rcpt, later);
     }
 
     async fn finish(fleet: Arc<Fleet>, ledger: &Ledger, what: &str) {

@@ -38,7 +38,6 @@ mod inbox;
 mod inbox_faults;
 mod injection;
 mod keys;
-mod kill;
 mod oauth;
 mod oauth_faults;
 mod outbox;
