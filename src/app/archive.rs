@@ -1,14 +1,14 @@
 //! Opening the archive: the key file and the database, which belong together.
 
-use std::path::Path;
+use std::time::Duration;
 
 use super::{BuildError, Lock, Machine};
 use crate::{
-    config::{Config, keys},
+    config::{Config, Encryption, Host, Postgres, StorePlace, keys},
     domain::keyring::Keyring,
     store::{
         Inboxes as _, Outbox as _, StoreError, StoreResult,
-        sql::{SqlSettings, SqlStore},
+        sql::{ServerSettings, SqlSettings, SqlStore},
     },
 };
 
@@ -17,8 +17,7 @@ use crate::{
 /// The key file is made together with the database and never afterwards: a database whose keys are gone is not to get
 /// others in silence.
 pub(super) async fn open(config: &Config, machine: &Machine) -> Result<(SqlStore, Keyring), BuildError> {
-    let fresh = !config.store.file.exists();
-    let keyring = keys::load(&config.key_file, fresh, &*machine.entropy)?;
+    let keyring = keys::load(&config.key_file, is_new(config), &*machine.entropy)?;
     let store = connect(config, machine).await?;
     failed(config, store.migrate().await)?;
     Ok((store, keyring))
@@ -26,17 +25,55 @@ pub(super) async fn open(config: &Config, machine: &Machine) -> Result<(SqlStore
 
 /// Connects, without bringing anything up to date.
 pub(super) async fn connect(config: &Config, machine: &Machine) -> Result<SqlStore, BuildError> {
-    let settings = SqlSettings {
-        url: config.store.url.clone(),
-        readers: config.store.readers,
-        busy_timeout: config.store.busy_timeout,
-        deadline: config.store.deadline,
+    let store = &config.store;
+    let clock = machine.clock.clone();
+    let connected = match &store.place {
+        StorePlace::File(file) => {
+            let settings = SqlSettings {
+                url: format!("sqlite:{}", file.display()),
+                readers: store.readers,
+                busy_timeout: store.busy_timeout,
+                deadline: store.deadline,
+            };
+            SqlStore::connect(&settings, clock).await
+        }
+        StorePlace::Postgres(postgres) => {
+            SqlStore::connect_to_server(&server(postgres, store.deadline)).await
+        }
     };
-    failed(config, SqlStore::connect(&settings, machine.clock.clone()).await)
+    failed(config, connected)
 }
 
-/// Takes over what a killed process left leased: nobody else uses this database, so nobody else is sending it.
+fn server(postgres: &Postgres, deadline: Duration) -> ServerSettings {
+    ServerSettings {
+        host: match &postgres.host {
+            Host::Name(name) => name.clone(),
+            Host::Socket(directory) => directory.display().to_string(),
+        },
+        port: postgres.port,
+        user: postgres.user.clone(),
+        password: postgres.password.clone(),
+        database: postgres.database.clone(),
+        encrypted: postgres.tls != Encryption::Plain,
+        authorities: match &postgres.tls {
+            Encryption::Verified(file) => file.clone(),
+            Encryption::Plain => None,
+        },
+        connections: postgres.connections,
+        connect_timeout: postgres.connect_timeout,
+        acquire_timeout: postgres.acquire_timeout,
+        statement_timeout: postgres.statement_timeout,
+        ping_timeout: postgres.ping_timeout,
+        deadline,
+    }
+}
+
+/// Takes over what a killed process left leased in a file: nobody else uses it, so nobody else is sending it. On a server
+/// others may be; what was left there is taken over when its lease has run out.
 pub(super) async fn take_over(store: &SqlStore, config: &Config) -> Result<(), BuildError> {
+    if config.store.file().is_none() {
+        return Ok(());
+    }
     let released = failed(config, store.release_all().await)?;
     failed(config, store.release_checks().await)?;
     if released > 0 {
@@ -48,25 +85,25 @@ pub(super) async fn take_over(store: &SqlStore, config: &Config) -> Result<(), B
     Ok(())
 }
 
-/// Brings the database up to date; says how many steps that took. Only where no server runs on it.
+/// Brings the database up to date; says how many steps that took. A file only where no server runs on it.
 pub async fn migrate(config: &Config, machine: &Machine) -> Result<usize, BuildError> {
-    let _lock = Lock::take(&config.store.file)?;
-    keys::load(&config.key_file, !config.store.file.exists(), &*machine.entropy)?;
+    let _lock = config.store.file().map(Lock::take).transpose()?;
+    keys::load(&config.key_file, is_new(config), &*machine.entropy)?;
     let store = connect(config, machine).await?;
     let steps = failed(config, store.migrate().await)?;
     store.close().await;
     Ok(steps)
 }
 
-/// Whether a database is there.
-pub(super) fn exists(path: &Path) -> bool {
-    path.is_file()
+/// Whether the database is a file that is still to be made, and its keys with it.
+pub(super) fn is_new(config: &Config) -> bool {
+    config.store.file().is_some_and(|file| !file.exists())
 }
 
-/// A failure of the store, with the database's path.
+/// A failure of the store, with the database's name.
 pub(super) fn failed<T>(config: &Config, result: StoreResult<T>) -> Result<T, BuildError> {
     result.map_err(|source: StoreError| BuildError::Store {
-        path: config.store.file.display().to_string(),
+        path: config.store.name(),
         source,
     })
 }

@@ -32,13 +32,13 @@ pub enum Verdict {
 /// Looks at everything.
 pub async fn check(config: &Config, machine: &Machine) -> Vec<Finding> {
     let mut findings = vec![listeners(config)];
-    let fresh = !archive::exists(&config.store.file);
+    let fresh = archive::is_new(config);
     let keys = keys(config, machine, fresh);
     findings.push(keys);
     if fresh {
         let text = format!(
             "{} is not there yet; the first start makes it",
-            config.store.file.display()
+            config.store.name()
         );
         findings.push(finding("database", Verdict::Good, text));
     } else {
@@ -86,7 +86,7 @@ fn keys(config: &Config, machine: &Machine, fresh: bool) -> Finding {
 }
 
 async fn database(config: &Config, machine: &Machine) -> Vec<Finding> {
-    let path = config.store.file.display();
+    let path = config.store.name();
     let bad = |text: String| vec![finding("database", Verdict::Bad, text)];
     let store = match archive::connect(config, machine).await {
         Ok(store) => store,

@@ -136,14 +136,14 @@ pub struct App {
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
     deadline: Duration,
-    lock: Lock,
+    lock: Option<Lock>,
 }
 
 /// Opens, checks and binds everything. Migrates the embedded database and, at the very first start, makes its key file.
 pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> {
     // Metrics first: counters that are touched before the recorder is there are lost.
     let _ = Metrics::install();
-    let lock = Lock::take(&config.store.file)?;
+    let lock = config.store.file().map(Lock::take).transpose()?;
     let (store, keyring) = archive::open(&config, &machine).await?;
     archive::take_over(&store, &config).await?;
     let keyring = Arc::new(keyring);

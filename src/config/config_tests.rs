@@ -163,7 +163,7 @@ fn a_secret_comes_by_value_or_by_file_but_not_both() {
     fs::write(&secret, format!("sqlite:{}\n", database.display())).unwrap();
     let url_file = format!("url_file = '{}'", secret.display());
     let config = load(&format!("[store]\n{url_file}"), &[]).unwrap();
-    assert_eq!(config.store.file, database);
+    assert_eq!(config.store.file(), Some(&*database));
     let faults = load(&format!("[store]\nurl = \"sqlite:b.db\"\n{url_file}"), &[]).unwrap_err();
     assert_eq!(
         faults,

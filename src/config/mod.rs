@@ -30,7 +30,7 @@ pub use delivery::{Delivery, Network, Timeouts};
 pub use duration::{parse as parse_duration, write as write_duration};
 pub use repository::{Columns, Repository, RepositoryKind, Users};
 pub use server::{Limits, Log, LogFormat, Server, Tls};
-pub use store::{Retention, Store};
+pub use store::{Encryption, Host, Postgres, Retention, Store, StorePlace};
 
 /// The defaults, and what every key means.
 pub const DEFAULT: &str = include_str!("default.toml");

@@ -7,27 +7,30 @@ use std::{
 
 use super::reader::Reader;
 
+pub use postgres::{Encryption, Host, Postgres};
+
+mod postgres;
+
 /// Section `[store]`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Store {
-    /// `sqlite:` and a path. May hold a password, one day: never logged.
-    pub url: String,
-    /// The path in it.
-    pub file: PathBuf,
-    /// Connections that read.
+    /// Where it is.
+    pub place: StorePlace,
+    /// Connections that read a file.
     pub readers: u32,
-    /// How long a statement waits for another process's lock.
+    /// How long a statement waits for another process's lock on a file.
     pub busy_timeout: Duration,
     /// How long one operation may take.
     pub deadline: Duration,
 }
 
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("file", &self.file)
-            .finish_non_exhaustive()
-    }
+/// Where the store is.
+#[derive(Clone, Debug)]
+pub enum StorePlace {
+    /// In a file, for one instance.
+    File(PathBuf),
+    /// On a server, for any number of them.
+    Postgres(Box<Postgres>),
 }
 
 /// Sections `[retention]` and `[audit]`.
@@ -44,37 +47,72 @@ pub struct Retention {
 impl Store {
     pub(super) fn read(section: &Reader<'_>) -> Self {
         let url = section.secret("url", "sqlite:mailfactor.db");
-        let file = match url.strip_prefix("sqlite:") {
-            Some(path) => path.strip_prefix("//").unwrap_or(path),
-            None => "",
+        let server = ["postgres://", "postgresql://"];
+        let place = if server.iter().any(|scheme| url.starts_with(scheme)) {
+            Postgres::read(section, &section.section("postgres"), &url)
+                .map(|postgres| StorePlace::Postgres(Box::new(postgres)))
+        } else {
+            Some(StorePlace::File(file(section, &url)))
         };
-        if file.is_empty() || file.contains('?') || file == ":memory:" {
-            section.fault("url", "must be \"sqlite:\" and the path of a file");
-        } else if let Some(parent) = parent(Path::new(file)).filter(|parent| !parent.is_dir()) {
-            section.fault(
-                "url",
-                format!(
-                    "lies in {}, which is not a directory; create it first",
-                    parent.display()
-                ),
-            );
-        }
         let ms = Duration::from_millis;
         Self {
-            file: PathBuf::from(file),
-            url: format!("sqlite:{file}"),
+            // Where it is missing a fault says why.
+            place: place.unwrap_or_else(|| StorePlace::File(PathBuf::new())),
             readers: section.number("readers", 1..=64),
             busy_timeout: section.duration("busy_timeout", ms(10)..=ms(2_000)),
             deadline: section.duration("deadline", ms(100)..=ms(2_400)),
         }
     }
+
+    /// The file, where it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.place {
+            StorePlace::File(file) => Some(file),
+            StorePlace::Postgres(_) => None,
+        }
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.place {
+            StorePlace::File(file) => file.display().to_string(),
+            StorePlace::Postgres(postgres) => postgres.name(),
+        }
+    }
+}
+
+/// The file of a URL.
+fn file(section: &Reader<'_>, url: &str) -> PathBuf {
+    let file = match url.strip_prefix("sqlite:") {
+        Some(path) => path.strip_prefix("//").unwrap_or(path),
+        None => "",
+    };
+    if file.is_empty() || file.contains('?') || file == ":memory:" {
+        section.fault("url", postgres::WRONG);
+    } else if let Some(parent) = parent(Path::new(file)).filter(|parent| !parent.is_dir()) {
+        section.fault(
+            "url",
+            format!(
+                "lies in {}, which is not a directory; create it first",
+                parent.display()
+            ),
+        );
+    }
+    PathBuf::from(file)
 }
 
 /// The key file: the one that is set, or the one beside the database.
 pub(super) fn key_file(section: &Reader<'_>, store: &Store) -> PathBuf {
-    match section.text("file") {
-        "" => store.file.with_extension("keys"),
-        file => {
+    match (section.text("file"), store.file()) {
+        ("", Some(database)) => database.with_extension("keys"),
+        ("", None) => {
+            let text = "is required with PostgreSQL: the same key file for every instance, made before the first start";
+            section.fault("file", text);
+            PathBuf::new()
+        }
+        (file, _) => {
             let file = Path::new(file);
             if let Some(parent) = parent(file).filter(|parent| !parent.is_dir()) {
                 section.fault(

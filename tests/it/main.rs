@@ -45,6 +45,7 @@ mod overload;
 mod override_address;
 mod policy;
 mod postfix;
+mod postgres;
 mod products;
 mod proven;
 mod render;

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Failure,
-    dialect::{Connection, FOR_UPDATE, Row},
-    flag,
+    Failure, flag,
+    query::{Connection, Query, Row, query},
     rows::Columns,
     secrets,
 };
@@ -31,7 +30,7 @@ pub(super) enum Saved {
 }
 
 pub(super) async fn find(connection: &mut Connection, id: AccountId) -> Result<Option<Account>, Failure> {
-    let row = sqlx::query("SELECT * FROM accounts WHERE id = $1")
+    let row = query("SELECT * FROM accounts WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -44,7 +43,7 @@ pub(super) async fn find_for_update(
     id: AccountId,
 ) -> Result<Option<Account>, Failure> {
     const STATEMENT: &str = "SELECT * FROM accounts WHERE id = $1";
-    let row = sqlx::query(sqlx::AssertSqlSafe([STATEMENT, FOR_UPDATE].concat()))
+    let row = query([STATEMENT, connection.engine().for_update()].concat())
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -52,15 +51,16 @@ pub(super) async fn find_for_update(
 }
 
 pub(super) async fn list(connection: &mut Connection) -> Result<Vec<Account>, Failure> {
-    let rows = sqlx::query("SELECT * FROM accounts ORDER BY name")
+    let rows = query("SELECT * FROM accounts ORDER BY name")
         .fetch_all(connection)
         .await?;
     Ok(rows.iter().map(account).collect::<StoreResult<_>>()?)
 }
 
 pub(super) async fn count(connection: &mut Connection) -> Result<i64, Failure> {
-    let count = sqlx::query_scalar("SELECT COUNT(*) FROM accounts");
-    Ok(count.fetch_one(connection).await?)
+    Ok(query("SELECT COUNT(*) FROM accounts")
+        .fetch_number(connection)
+        .await?)
 }
 
 pub(super) async fn insert(connection: &mut Connection, account: &Account) -> Result<Saved, Failure> {
@@ -77,7 +77,7 @@ pub(super) async fn insert(connection: &mut Connection, account: &Account) -> Re
         .bind(account.created_at.as_micros())
         .execute(connection)
         .await?;
-    Ok(saved(inserted.rows_affected()))
+    Ok(saved(inserted))
 }
 
 pub(super) async fn update(connection: &mut Connection, account: &Account) -> Result<Saved, Failure> {
@@ -89,11 +89,11 @@ pub(super) async fn update(connection: &mut Connection, account: &Account) -> Re
         per_day = $29, client_certificate = $30, client_key_kind = $31, client_key = $32 \
         WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM accounts AS other WHERE other.name = $2 AND other.id <> $1)";
     let updated = bind(statement, account).execute(connection).await?;
-    Ok(saved(updated.rows_affected()))
+    Ok(saved(updated))
 }
 
 pub(super) async fn delete(connection: &mut Connection, id: AccountId) -> Result<(), Failure> {
-    sqlx::query("DELETE FROM accounts WHERE id = $1")
+    query("DELETE FROM accounts WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .execute(connection)
         .await?;
@@ -106,13 +106,11 @@ pub(super) async fn move_default(
     id: AccountId,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    sqlx::query(
-        "UPDATE accounts SET is_default = 0, version = version + 1, updated_at = $1 WHERE is_default = 1",
-    )
-    .bind(now.as_micros())
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("UPDATE accounts SET is_default = 1, version = version + 1, updated_at = $2 WHERE id = $1")
+    query("UPDATE accounts SET is_default = 0, version = version + 1, updated_at = $1 WHERE is_default = 1")
+        .bind(now.as_micros())
+        .execute(&mut *connection)
+        .await?;
+    query("UPDATE accounts SET is_default = 1, version = version + 1, updated_at = $2 WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .bind(now.as_micros())
         .execute(connection)
@@ -126,7 +124,7 @@ pub(super) async fn note_test(
     id: AccountId,
     proof: Proof,
 ) -> Result<(), Failure> {
-    sqlx::query("UPDATE accounts SET tested = $2, tested_at = $3 WHERE id = $1")
+    query("UPDATE accounts SET tested = $2, tested_at = $3 WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .bind(proof.settings.as_bytes().as_slice())
         .bind(proof.at.as_micros())
@@ -135,11 +133,8 @@ pub(super) async fn note_test(
     Ok(())
 }
 
-type Statement<'q> =
-    sqlx::query::Query<'q, super::dialect::Db, <super::dialect::Db as sqlx::Database>::Arguments>;
-
 /// Binds `$1` to `$32`: everything but the default and the creation.
-fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
+fn bind<'q>(statement: &'static str, account: &'q Account) -> Query<'q> {
     let AccountSettings {
         name,
         enabled,
@@ -156,7 +151,7 @@ fn bind<'q>(statement: &'static str, account: &'q Account) -> Statement<'q> {
     let identity = link.identity.as_deref();
     let key = identity.map(|identity| secrets::parts(&identity.key));
     let (key_kind, key) = key.unzip();
-    sqlx::query(statement)
+    query(statement)
         .bind(account.id.as_bytes().as_slice())
         .bind(name)
         .bind(flag(*enabled))

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     Failure, SqlStore, Write, audit_pages as pages,
-    dialect::{Connection, Row},
+    query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
@@ -43,7 +43,7 @@ impl Audit for SqlStore {
     async fn purge(&self, before: Timestamp, limit: u32) -> StoreResult<u64> {
         self.operation("audit.purge", async {
             let mut write = self.write().await?;
-            let purged = sqlx::query(
+            let purged = query(
                 "DELETE FROM audit_events WHERE id IN \
                  (SELECT id FROM audit_events WHERE at < $1 ORDER BY at, id LIMIT $2)",
             )
@@ -52,7 +52,7 @@ impl Audit for SqlStore {
             .execute(&mut *write)
             .await?;
             write.commit().await?;
-            Ok(purged.rows_affected())
+            Ok(purged)
         })
         .await
     }
@@ -80,7 +80,7 @@ pub(super) async fn commit(
 
 async fn insert(connection: &mut Connection, event: &AuditEvent) -> Result<(), Failure> {
     let note = &event.note;
-    sqlx::query(
+    query(
         "INSERT INTO audit_events (id, at, action, actor_kind, actor_id, actor_name, peer, request_id, object_id, \
          object_name, was, became) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )

@@ -1,12 +1,11 @@
 //! Pages of the audit. What is asked for by identifier or name is read by an index for each, in the order of the list,
 //! and put together here.
 
-use sqlx::QueryBuilder;
-
 use super::{
     Failure,
     audit::event,
-    dialect::{Connection, Db, by_index},
+    dialect::Engine,
+    query::{Connection, Query, passing_query},
 };
 use crate::{
     domain::audit::AuditEvent,
@@ -47,12 +46,8 @@ pub(super) async fn list(
 ) -> Result<Vec<AuditEvent>, Failure> {
     let mut found = Vec::new();
     for way in ways(filter) {
-        let mut query = page("", filter, way, after, limit);
-        let rows = query
-            .build()
-            .persistent(false)
-            .fetch_all(&mut *connection)
-            .await?;
+        let query = page(connection.engine(), "", filter, way, after, limit);
+        let rows = query.fetch_all(&mut *connection).await?;
         for row in &rows {
             found.push(event(row)?);
         }
@@ -64,14 +59,17 @@ pub(super) async fn list(
 }
 
 fn page(
-    prefix: &str,
+    engine: Engine,
+    prefix: &'static str,
     filter: &AuditFilter,
     (index, entered): Way<'_>,
     after: Option<AuditKey>,
     limit: u32,
-) -> QueryBuilder<Db> {
-    let mut query = QueryBuilder::new(prefix);
-    query.push("SELECT * FROM audit_events").push(by_index(index));
+) -> Query<'static> {
+    let mut query = passing_query(prefix);
+    query
+        .push("SELECT * FROM audit_events")
+        .push(&engine.by_index(index));
     // Something to begin with, so that everything else begins with AND.
     query.push(" WHERE 1 = 1");
     if let Some((column, value)) = entered {
@@ -84,10 +82,7 @@ fn page(
     }
     if !filter.actions.is_empty() {
         query.push(" AND action IN (");
-        let mut names = query.separated(", ");
-        for action in &filter.actions {
-            names.push_bind(action.name());
-        }
+        query.push_list(filter.actions.iter().map(|action| action.name()));
         query.push(")");
     }
     if let Some(from) = filter.from {
@@ -115,8 +110,6 @@ fn page(
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use sqlx::Row as _;
 
     use super::*;
     use crate::{
@@ -152,9 +145,9 @@ mod tests {
                 id: AuditId::from_bytes([1; 16]),
             });
             for way in ways(&filter) {
-                let mut query = page("EXPLAIN QUERY PLAN ", &filter, way, after, 10);
-                let rows = query.build().fetch_all(&mut *reader).await.unwrap();
-                let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
+                let query = page(Engine::Sqlite, "EXPLAIN QUERY PLAN ", &filter, way, after, 10);
+                let rows = query.fetch_all(&mut *reader).await.unwrap();
+                let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
                 let used = format!(" audit_events USING INDEX {}", way.0);
                 assert!(plan.len() == 1 && plan[0].contains(&used), "{plan:?} {filter:?}");
             }

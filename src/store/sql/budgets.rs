@@ -2,7 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{Failure, SqlStore, audit, dialect::Connection, rows::Columns};
+use super::{
+    Failure, SqlStore, audit,
+    query::{Connection, query},
+    rows::Columns,
+};
 use crate::{
     domain::{
         audit::{Fields, Note, Object},
@@ -81,11 +85,11 @@ pub(super) async fn fail(
 
 /// Forgets a user's wrong codes and locks. `false`: there were none.
 pub(super) async fn clear(connection: &mut Connection, user: Subject) -> Result<bool, Failure> {
-    let deleted = sqlx::query("DELETE FROM guess_budgets WHERE user_hash = $1")
+    let deleted = query("DELETE FROM guess_budgets WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .execute(connection)
         .await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok(deleted > 0)
 }
 
 /// Charges one mail to each budget in turn; the moment from which it is allowed where one is spent. The transaction is
@@ -97,7 +101,7 @@ pub(super) async fn charge(
 ) -> Result<Result<(), Timestamp>, Failure> {
     for charge in charges {
         // Writes the row before it is read, so that nobody else decides on it meanwhile, on any engine.
-        let row = sqlx::query(
+        let row = query(
             "INSERT INTO send_budgets (subject, full_at, day_began, today) VALUES ($1, 0, 0, 0) \
              ON CONFLICT (subject) DO UPDATE SET today = send_budgets.today \
              RETURNING full_at, day_began, today",
@@ -115,7 +119,7 @@ pub(super) async fn charge(
             Ok(after) => after,
             Err(allowed_from) => return Ok(Err(allowed_from)),
         };
-        sqlx::query("UPDATE send_budgets SET full_at = $2, day_began = $3, today = $4 WHERE subject = $1")
+        query("UPDATE send_budgets SET full_at = $2, day_began = $3, today = $4 WHERE subject = $1")
             .bind(charge.subject.as_bytes().as_slice())
             .bind(after.full_at.as_micros())
             .bind(after.day_began.as_micros())
@@ -132,7 +136,7 @@ pub(super) async fn forget_refilled(
     moment: Timestamp,
     limit: u32,
 ) -> Result<(), Failure> {
-    sqlx::query(
+    query(
         "DELETE FROM send_budgets WHERE subject IN (\
          SELECT subject FROM send_budgets WHERE day_began < $1 AND full_at < $2 LIMIT $3)",
     )
@@ -145,7 +149,7 @@ pub(super) async fn forget_refilled(
 }
 
 async fn read(connection: &mut Connection, user: Subject) -> Result<GuessBudget, Failure> {
-    let row = sqlx::query("SELECT failures, locked_until FROM guess_budgets WHERE user_hash = $1")
+    let row = query("SELECT failures, locked_until FROM guess_budgets WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -154,7 +158,7 @@ async fn read(connection: &mut Connection, user: Subject) -> Result<GuessBudget,
 
 /// Reads a user's row, made if there is none, and keeps it from others until the transaction ends.
 async fn touch(connection: &mut Connection, user: Subject) -> Result<GuessBudget, Failure> {
-    let row = sqlx::query(
+    let row = query(
         "INSERT INTO guess_budgets (user_hash, failures) VALUES ($1, 0) \
          ON CONFLICT (user_hash) DO UPDATE SET failures = guess_budgets.failures \
          RETURNING failures, locked_until",
@@ -170,7 +174,7 @@ async fn save(connection: &mut Connection, user: Subject, budget: GuessBudget) -
         Lock::Until(moment) => moment.as_micros(),
         Lock::ForGood => FOR_GOOD,
     });
-    sqlx::query("UPDATE guess_budgets SET failures = $2, locked_until = $3 WHERE user_hash = $1")
+    query("UPDATE guess_budgets SET failures = $2, locked_until = $3 WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .bind(i64::from(budget.failures))
         .bind(locked_until)
@@ -179,7 +183,7 @@ async fn save(connection: &mut Connection, user: Subject, budget: GuessBudget) -
     Ok(())
 }
 
-fn budget(row: &super::dialect::Row) -> Result<GuessBudget, Failure> {
+fn budget(row: &super::query::Row) -> Result<GuessBudget, Failure> {
     let columns = Columns::new(TABLE, row);
     let locked_until = columns.number_if_any("locked_until")?.map(|micros| match micros {
         FOR_GOOD => Lock::ForGood,

@@ -3,9 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, audit,
-    dialect::{Connection, Row},
-    flag,
+    Failure, SqlStore, audit, flag,
+    query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
@@ -44,7 +43,7 @@ impl Callers for SqlStore {
             let Some(before) = find(&mut write, id).await? else {
                 return Ok(CallerWrite::Unknown);
             };
-            sqlx::query(
+            query(
                 "UPDATE callers SET key_before = key_newest, key_newest = $2, rotated_at = $3 WHERE id = $1",
             )
             .bind(id.to_string())
@@ -73,7 +72,7 @@ impl Callers for SqlStore {
             let Some(before) = find(&mut write, id).await? else {
                 return Ok(CallerWrite::Unknown);
             };
-            sqlx::query("DELETE FROM callers WHERE id = $1")
+            query("DELETE FROM callers WHERE id = $1")
                 .bind(id.to_string())
                 .execute(&mut *write)
                 .await?;
@@ -94,7 +93,7 @@ impl Callers for SqlStore {
     async fn find_by_certificate(&self, certificate: CertificateDigest) -> StoreResult<Option<Caller>> {
         self.operation("callers.find_by_certificate", async {
             let mut reader = self.reader().await?;
-            let row = sqlx::query("SELECT * FROM callers WHERE certificate = $1")
+            let row = query("SELECT * FROM callers WHERE certificate = $1")
                 .bind(certificate.0.as_slice())
                 .fetch_optional(&mut *reader)
                 .await?;
@@ -106,7 +105,7 @@ impl Callers for SqlStore {
     async fn list(&self) -> StoreResult<Vec<Caller>> {
         self.operation("callers.list", async {
             let mut reader = self.reader().await?;
-            let rows = sqlx::query("SELECT * FROM callers ORDER BY name")
+            let rows = query("SELECT * FROM callers ORDER BY name")
                 .fetch_all(&mut *reader)
                 .await?;
             Ok(rows.iter().map(caller).collect::<StoreResult<_>>()?)
@@ -119,7 +118,7 @@ impl Callers for SqlStore {
 async fn insert(connection: &mut Connection, caller: &Caller) -> Result<bool, Failure> {
     let key = |index: usize| caller.keys.get(index).map(|key| key.0.as_slice());
     let certificate = caller.certificate.as_ref();
-    let inserted = sqlx::query(
+    let inserted = query(
         "INSERT INTO callers (id, name, role, see_users, key_newest, key_before, certificate, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
     )
@@ -133,11 +132,11 @@ async fn insert(connection: &mut Connection, caller: &Caller) -> Result<bool, Fa
     .bind(caller.created_at.as_micros())
     .execute(connection)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(inserted == 1)
 }
 
 async fn find(connection: &mut Connection, id: CallerId) -> Result<Option<Caller>, Failure> {
-    let row = sqlx::query("SELECT * FROM callers WHERE id = $1")
+    let row = query("SELECT * FROM callers WHERE id = $1")
         .bind(id.to_string())
         .fetch_optional(connection)
         .await?;

@@ -1,9 +1,8 @@
 //! The table of challenges: its statements and what its rows mean.
 
 use super::{
-    Failure,
-    dialect::{Connection, FOR_UPDATE, Row},
-    flag,
+    Failure, flag,
+    query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
@@ -26,7 +25,7 @@ pub(super) fn unreadable() -> Failure {
 }
 
 pub(super) async fn find(connection: &mut Connection, id: ChallengeId) -> Result<Option<Challenge>, Failure> {
-    let row = sqlx::query("SELECT * FROM challenges WHERE id = $1")
+    let row = query("SELECT * FROM challenges WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -39,8 +38,8 @@ pub(super) async fn find_for_update(
     id: ChallengeId,
 ) -> Result<Option<Challenge>, Failure> {
     const STATEMENT: &str = "SELECT * FROM challenges WHERE id = $1";
-    let statement = sqlx::AssertSqlSafe([STATEMENT, FOR_UPDATE].concat());
-    let row = sqlx::query(statement)
+    let statement = [STATEMENT, connection.engine().for_update()].concat();
+    let row = query(statement)
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -55,7 +54,7 @@ pub(super) async fn repeated(
     let Some(request) = request else {
         return Ok(None);
     };
-    let row = sqlx::query("SELECT * FROM challenges WHERE request_id = $1")
+    let row = query("SELECT * FROM challenges WHERE request_id = $1")
         .bind(request.id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -73,7 +72,7 @@ pub(super) async fn insert(
     challenge: &Challenge,
     request: Option<RequestKey>,
 ) -> Result<bool, Failure> {
-    let inserted = sqlx::query(
+    let inserted = query(
         "INSERT INTO challenges (id, caller, purpose, alphabet, code_length, code_key, user_hash, address_hash, \
          decoy, state, code_number, most_codes, codes_before, attempts, most_attempts, created_at, expires_at, \
          resend_at, verified_at, masked_recipient, event, endpoint, context, request_id, request_contents, confirms) \
@@ -108,7 +107,7 @@ pub(super) async fn insert(
     .bind(challenge.confirms.as_ref().map(|address| address.as_bytes().as_slice()))
     .execute(connection)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(inserted == 1)
 }
 
 /// Moves a pending challenge on to its next code.
@@ -116,7 +115,7 @@ pub(super) async fn next_code(
     connection: &mut Connection,
     resend: &Resend,
 ) -> Result<Option<Challenge>, Failure> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE challenges SET code_number = $2, resend_at = $3 \
          WHERE id = $1 AND state = 1 AND code_number = $2 - 1 AND resend_at <= $4 AND expires_at > $4 RETURNING *",
     )
@@ -137,7 +136,7 @@ pub(super) async fn close(
     now: Timestamp,
 ) -> Result<Option<Challenge>, Failure> {
     let verified_at = (state == State::Verified).then(|| now.as_micros());
-    let row = sqlx::query(
+    let row = query(
         "UPDATE challenges SET state = $2, verified_at = $3 \
          WHERE id = $1 AND state = 1 AND attempts < most_attempts AND expires_at > $4 RETURNING *",
     )
@@ -156,7 +155,7 @@ pub(super) async fn count_wrong(
     id: ChallengeId,
     now: Timestamp,
 ) -> Result<Option<Challenge>, Failure> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE challenges SET attempts = attempts + 1, \
          state = CASE WHEN attempts + 1 >= most_attempts THEN 4 ELSE state END \
          WHERE id = $1 AND state = 1 AND attempts < most_attempts AND expires_at > $2 RETURNING *",
@@ -173,7 +172,7 @@ pub(super) async fn purge(
     expired_before: Timestamp,
     limit: u32,
 ) -> Result<u64, Failure> {
-    let purged = sqlx::query(
+    let purged = query(
         "DELETE FROM challenges WHERE id IN (\
          SELECT id FROM challenges WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
     )
@@ -181,7 +180,7 @@ pub(super) async fn purge(
     .bind(i64::from(limit))
     .execute(connection)
     .await?;
-    Ok(purged.rows_affected())
+    Ok(purged)
 }
 
 fn challenge(row: &Row) -> Result<Challenge, Failure> {

@@ -4,6 +4,7 @@
 //! as bytes, `ON CONFLICT` and `RETURNING`.
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -11,52 +12,120 @@ use std::{
 
 use sqlx::{
     ConnectOptions as _,
+    postgres::PgDatabaseError,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::SqlSettings;
-use crate::{
-    domain::clock::{Clock, Timestamp},
-    store::StoreError,
+use super::{
+    Failure, SqlSettings,
+    query::{Connection, query},
+    rows::Columns,
 };
+use crate::domain::clock::{Clock, Timestamp};
 
-/// The engine.
-pub(super) type Db = sqlx::Sqlite;
-/// One of its connections.
-pub(super) type Connection = sqlx::SqliteConnection;
-/// A row it answers with.
-pub(super) type Row = sqlx::sqlite::SqliteRow;
-
-/// Begins a transaction that will write. SQLite has one writer: it waits here, for the busy timeout, and not half-way
-/// through where waiting would be a deadlock. On PostgreSQL rows are locked as they are touched.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
-
-/// Ends a SELECT inside a writing transaction whose row must not change before it ends. SQLite has one writer anyway.
-pub(super) const FOR_UPDATE: &str = "";
-
-/// Ends a SELECT of rows to be claimed: those that somebody else is claiming are passed over.
-pub(super) const SKIP_LOCKED: &str = "";
-
-/// Follows a table's name: reads it by this index, or fails. Without statistics SQLite would guess; PostgreSQL has them.
-pub(super) fn by_index(index: &str) -> String {
-    format!(" INDEXED BY {index}")
+/// Asks PostgreSQL for its time, in microseconds.
+macro_rules! server_time {
+    () => {
+        "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now"
+    };
 }
 
-/// Answers with a row if there is a table of this name.
-pub(super) const HAS_TABLE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = $1";
+/// Which engine a connection speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// A file of this machine: one writer at a time.
+    Sqlite,
+    /// A server that instances share.
+    Postgres,
+}
 
-/// The clock that leases run on. One machine uses a SQLite file: its own clock is the store's. PostgreSQL tells its own.
-#[derive(Clone, Debug)]
-pub(super) struct StoreClock(Arc<dyn Clock>);
-
-impl StoreClock {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self(clock)
+impl Engine {
+    /// Begins a transaction that will write. SQLite has one writer: it waits here, for the busy timeout, and not half-way
+    /// through where waiting would be a deadlock. On PostgreSQL rows are locked as they are touched; it tells its time in
+    /// the same round trip.
+    pub(super) const fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => concat!("BEGIN; ", server_time!()),
+        }
     }
 
-    #[expect(clippy::unused_async, reason = "another engine is asked for its time")]
-    pub(super) async fn now(&self, _connection: &mut Connection) -> Result<Timestamp, StoreError> {
-        Ok(self.0.now())
+    /// Ends a SELECT inside a writing transaction whose rows must not change before it ends. SQLite has one writer anyway.
+    pub(super) const fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// Ends a SELECT of rows to be claimed: those that somebody else is claiming are passed over.
+    pub(super) const fn skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// Follows a table's name: reads it by this index, or fails. Without statistics SQLite would guess; PostgreSQL has them.
+    pub(super) fn by_index(self, index: &str) -> String {
+        match self {
+            Self::Sqlite => format!(" INDEXED BY {index}"),
+            Self::Postgres => String::new(),
+        }
+    }
+
+    /// The row of the table `probe` that a connection writes. Instances on one server do not wait for each other there.
+    pub(super) const fn probe_row(self) -> &'static str {
+        match self {
+            Self::Sqlite => "1",
+            Self::Postgres => "pg_backend_pid() % 1024",
+        }
+    }
+
+    /// Answers with a row if there is a table of the name `$1`.
+    pub(super) const fn has_table(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = $1",
+            Self::Postgres => {
+                "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1"
+            }
+        }
+    }
+
+    /// A script of the schema in the engine's own types.
+    pub(super) fn script(self, script: &'static str) -> Cow<'static, str> {
+        match self {
+            Self::Sqlite => script.into(),
+            Self::Postgres => script
+                .replace(" BLOB", " BYTEA")
+                .replace(" INTEGER", " BIGINT")
+                // Byte by byte, as SQLite orders them, whatever the database's language.
+                .replace(" TEXT", " TEXT COLLATE \"C\"")
+                .replace(") STRICT", ")")
+                .into(),
+        }
+    }
+}
+
+/// The clock that leases run on.
+#[derive(Clone, Debug)]
+pub(super) enum StoreClock {
+    /// One machine uses a SQLite file: its own clock is the store's.
+    Machine(Arc<dyn Clock>),
+    /// PostgreSQL tells its own: in a transaction the moment at which that began.
+    Server,
+}
+
+impl StoreClock {
+    pub(super) async fn now(&self, connection: &mut Connection) -> Result<Timestamp, Failure> {
+        match (self, connection.began_at()) {
+            (Self::Machine(clock), _) => Ok(clock.now()),
+            (Self::Server, Some(moment)) => Ok(moment),
+            (Self::Server, None) => {
+                let row = query(server_time!()).fetch_one(connection).await?;
+                Ok(Columns::new("the clock", &row).time("now")?)
+            }
+        }
     }
 }
 
@@ -99,13 +168,16 @@ pub(super) fn reading(path: &Path, settings: &SqlSettings) -> SqliteConnectOptio
     writing(path, settings).pragma("query_only", "ON")
 }
 
-/// Whether a connection is as good as before after this error: it only had to wait too long, or a constraint held.
+/// Whether connections are as good as before after this error: one only had to wait too long, or a constraint held.
 pub(super) fn leaves_connections_whole(error: &sqlx::Error) -> bool {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;
     const CONSTRAINT: i32 = 19;
     match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => true,
+        sqlx::Error::Database(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
+            error.code().is_some_and(|code| concerns_one(&code))
+        }
         sqlx::Error::Database(error) => {
             let code = error.code().and_then(|code| code.parse::<i32>().ok());
             // The low byte is the primary code, whatever the extended one says.
@@ -113,6 +185,22 @@ pub(super) fn leaves_connections_whole(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether PostgreSQL's code is about one statement or one log-in: bad data, a constraint, an aborted or lost transaction, no
+/// such thing, no room for one more, a lock, a time-out. A server that shuts down or became read-only fails for all.
+fn concerns_one(code: &str) -> bool {
+    const CLASSES: [&str; 8] = ["0A", "22", "23", "28", "40", "42", "53", "55"];
+    const ABORTED: &str = "25P02";
+    const CANCELLED: &str = "57014";
+    code == ABORTED || code == CANCELLED || CLASSES.iter().any(|class| code.starts_with(class))
+}
+
+/// Whether the transaction lost a race with another and may be tried again: a deadlock, or a lock that was not to be had.
+pub(super) fn lost_a_race(error: &sqlx::Error) -> bool {
+    const CODES: [&str; 3] = ["40001", "40P01", "55P03"];
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| CODES.contains(&&*code))
 }
 
 /// How long a connection may be waited for: longer than any operation's deadline, which then speaks first.

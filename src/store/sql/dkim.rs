@@ -3,9 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, account_rows, audit,
-    dialect::{Connection, Row},
-    flag,
+    Failure, SqlStore, account_rows, audit, flag,
+    query::{Connection, Row, query},
     rows::Columns,
     secrets,
 };
@@ -53,7 +52,7 @@ impl DkimKeys for SqlStore {
                 ..key
             };
             let (kind, secret) = secrets::parts(&key.secret);
-            sqlx::query(
+            query(
                 "INSERT INTO dkim_keys (account, selector, domain, enabled, algorithm, public_key, secret_kind, secret, \
                  updated_at, version, id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
                  ON CONFLICT (account, selector) DO UPDATE SET domain = excluded.domain, enabled = excluded.enabled, \
@@ -97,7 +96,7 @@ impl DkimKeys for SqlStore {
             if version.is_some_and(|version| version != key.version) {
                 return Ok(DkimWrite::Stale);
             }
-            sqlx::query("DELETE FROM dkim_keys WHERE account = $1 AND selector = $2")
+            query("DELETE FROM dkim_keys WHERE account = $1 AND selector = $2")
                 .bind(account.as_bytes().as_slice())
                 .bind(selector)
                 .execute(&mut *write)
@@ -118,7 +117,7 @@ impl DkimKeys for SqlStore {
 }
 
 async fn list(connection: &mut Connection, account: AccountId) -> Result<Vec<DkimKey>, Failure> {
-    let rows = sqlx::query("SELECT * FROM dkim_keys WHERE account = $1 ORDER BY selector")
+    let rows = query("SELECT * FROM dkim_keys WHERE account = $1 ORDER BY selector")
         .bind(account.as_bytes().as_slice())
         .fetch_all(connection)
         .await?;

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Failure, account_rows,
-    dialect::{Connection, FOR_UPDATE, Row},
-    flag,
+    Failure, account_rows, flag,
+    query::{Connection, Query, Row, query},
     rows::Columns,
     secrets,
 };
@@ -26,7 +25,7 @@ pub(super) async fn find(
     id: InboxId,
     now: Timestamp,
 ) -> Result<Option<Inbox>, Failure> {
-    let row = sqlx::query("SELECT * FROM inboxes WHERE id = $1")
+    let row = query("SELECT * FROM inboxes WHERE id = $1")
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -40,7 +39,7 @@ pub(super) async fn find_for_update(
     now: Timestamp,
 ) -> Result<Option<(Inbox, Position)>, Failure> {
     const STATEMENT: &str = "SELECT * FROM inboxes WHERE id = $1";
-    let row = sqlx::query(sqlx::AssertSqlSafe([STATEMENT, FOR_UPDATE].concat()))
+    let row = query([STATEMENT, connection.engine().for_update()].concat())
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -49,7 +48,7 @@ pub(super) async fn find_for_update(
 }
 
 pub(super) async fn list(connection: &mut Connection, now: Timestamp) -> Result<Vec<Inbox>, Failure> {
-    let rows = sqlx::query("SELECT * FROM inboxes ORDER BY name")
+    let rows = query("SELECT * FROM inboxes ORDER BY name")
         .fetch_all(connection)
         .await?;
     Ok(rows
@@ -59,8 +58,9 @@ pub(super) async fn list(connection: &mut Connection, now: Timestamp) -> Result<
 }
 
 pub(super) async fn count(connection: &mut Connection) -> Result<i64, Failure> {
-    let count = sqlx::query_scalar("SELECT COUNT(*) FROM inboxes");
-    Ok(count.fetch_one(connection).await?)
+    Ok(query("SELECT COUNT(*) FROM inboxes")
+        .fetch_number(connection)
+        .await?)
 }
 
 /// Whether its name was free.
@@ -77,7 +77,7 @@ pub(super) async fn insert(connection: &mut Connection, inbox: &Inbox) -> Result
         .bind(Vec::<u8>::new())
         .execute(connection)
         .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(inserted == 1)
 }
 
 /// Whether its name was free. Ends the lease, and what failed before counts no longer.
@@ -98,17 +98,14 @@ pub(super) async fn update(
         .bind(position.seen.concat())
         .execute(connection)
         .await?;
-    Ok(updated.rows_affected() == 1)
+    Ok(updated == 1)
 }
 
-type Statement<'q> =
-    sqlx::query::Query<'q, super::dialect::Db, <super::dialect::Db as sqlx::Database>::Arguments>;
-
 /// Binds `$1` to `$18`: what an administrator sets.
-fn bind<'q>(statement: &'static str, inbox: &'q Inbox) -> Statement<'q> {
+fn bind<'q>(statement: &'static str, inbox: &'q Inbox) -> Query<'q> {
     let settings = &inbox.settings;
     let (secret_kind, secret) = secrets::parts(&settings.login.secret);
-    sqlx::query(statement)
+    query(statement)
         .bind(inbox.id.as_bytes().as_slice())
         .bind(&settings.name)
         .bind(flag(settings.enabled))

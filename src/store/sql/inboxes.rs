@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{SqlStore, audit, dialect::Row, inbox_rows as rows, rows::Columns};
+use super::{
+    SqlStore, audit, inbox_rows as rows,
+    query::{Row, query},
+    rows::Columns,
+};
 use crate::{
     domain::{
         audit::{Fields, Note, Object},
@@ -103,7 +107,7 @@ impl Inboxes for SqlStore {
                 Ok(inbox) => inbox,
                 Err(refusal) => return Ok(refusal),
             };
-            sqlx::query("DELETE FROM inboxes WHERE id = $1")
+            query("DELETE FROM inboxes WHERE id = $1")
                 .bind(id.as_bytes().as_slice())
                 .execute(&mut *write)
                 .await?;
@@ -136,7 +140,7 @@ impl Inboxes for SqlStore {
         self.operation("inboxes.due", async {
             let mut reader = self.reader().await?;
             let moment = self.now(&mut reader).await?;
-            let rows = sqlx::query(
+            let rows = query(
                 "SELECT id FROM inboxes WHERE enabled = 1 AND automatic_check = 1 AND next_check_at <= $1 \
                  AND leased_until <= $2 ORDER BY next_check_at LIMIT $3",
             )
@@ -161,7 +165,7 @@ impl Inboxes for SqlStore {
             if inbox.standing.checking {
                 return Ok(BegunCheck::Busy);
             }
-            sqlx::query("UPDATE inboxes SET lease = $2, leased_until = $3 WHERE id = $1")
+            query("UPDATE inboxes SET lease = $2, leased_until = $3 WHERE id = $1")
                 .bind(id.as_bytes().as_slice())
                 .bind(lease.as_bytes().as_slice())
                 .bind(now.plus(hold).as_micros())
@@ -177,13 +181,12 @@ impl Inboxes for SqlStore {
         self.operation("inboxes.holds_check", async {
             let mut reader = self.reader().await?;
             let now = self.now(&mut reader).await?;
-            let held =
-                sqlx::query("SELECT 1 FROM inboxes WHERE id = $1 AND lease = $2 AND leased_until > $3")
-                    .bind(id.as_bytes().as_slice())
-                    .bind(lease.as_bytes().as_slice())
-                    .bind(now.as_micros())
-                    .fetch_optional(&mut *reader)
-                    .await?;
+            let held = query("SELECT 1 FROM inboxes WHERE id = $1 AND lease = $2 AND leased_until > $3")
+                .bind(id.as_bytes().as_slice())
+                .bind(lease.as_bytes().as_slice())
+                .bind(now.as_micros())
+                .fetch_optional(&mut *reader)
+                .await?;
             Ok(held.is_some())
         })
         .await
@@ -193,7 +196,7 @@ impl Inboxes for SqlStore {
         self.operation("inboxes.end_check", async {
             let mut write = self.write().await?;
             let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-            let ended = sqlx::query(
+            let ended = query(
                 "UPDATE inboxes SET lease = NULL, leased_until = 0, last_check_at = $3, \
                  last_success_at = CASE WHEN $4 = '' THEN $3 ELSE last_success_at END, last_error = $4, \
                  failures = CASE WHEN $4 = '' THEN 0 ELSE failures + 1 END, next_check_at = $5, \
@@ -213,7 +216,7 @@ impl Inboxes for SqlStore {
             .execute(&mut *write)
             .await?;
             write.commit().await?;
-            Ok(ended.rows_affected() == 1)
+            Ok(ended == 1)
         })
         .await
     }
@@ -221,7 +224,7 @@ impl Inboxes for SqlStore {
     async fn release_checks(&self) -> StoreResult<()> {
         self.operation("inboxes.release_checks", async {
             let mut write = self.write().await?;
-            sqlx::query("UPDATE inboxes SET lease = NULL, leased_until = 0 WHERE lease IS NOT NULL")
+            query("UPDATE inboxes SET lease = NULL, leased_until = 0 WHERE lease IS NOT NULL")
                 .execute(&mut *write)
                 .await?;
             Ok(write.commit().await?)

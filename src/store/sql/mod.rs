@@ -1,22 +1,19 @@
 //! The archive in SQL: one store that keeps every contract, one file for each.
 //!
-//! Writes go through one connection, reads through a few. Every operation has a deadline. A database that fails does
-//! not need a restart: connections that were open when it failed are closed before they are used again, so that none
-//! stays read-only, or full, or with a file that is gone.
+//! Writes go through one connection, reads through a few ([`pools`]). Every operation has a deadline. The statements are
+//! one set for SQLite and PostgreSQL, spoken through [`query`]; what differs stands in [`dialect`].
 
-use std::{
-    fmt,
-    future::Future,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, future::Future, path::Path, sync::Arc, time::Duration};
 
-use sqlx::pool::{PoolConnection, PoolOptions};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use self::dialect::{Connection, Db, StoreClock};
+use self::{
+    dialect::StoreClock,
+    pools::{Broken, Pool},
+    query::{Connection, Read, Write},
+    server::Server,
+};
 use super::{StoreError, StoreResult};
 use crate::domain::clock::{Clock, Timestamp};
 
@@ -42,16 +39,18 @@ mod outbox_report;
 mod outbox_requeue;
 mod outbox_work;
 mod policies;
+mod pools;
 mod probe;
+mod query;
 mod refresh_tokens;
 mod reports;
 mod rows;
 mod seals;
 mod secrets;
+mod server;
 mod templates;
 
-/// A transaction that writes. Dropped without a commit, it is undone before its connection does anything else.
-type Write = sqlx::Transaction<'static, Db>;
+pub use server::ServerSettings;
 
 /// Where the store is and how long it may take.
 #[derive(Clone, Debug)]
@@ -85,16 +84,12 @@ impl SqlSettings {
 pub struct SqlStore(Arc<Inner>);
 
 struct Inner {
-    writer: sqlx::Pool<Db>,
-    readers: sqlx::Pool<Db>,
+    writer: Pool,
+    readers: Pool,
     clock: StoreClock,
     deadline: Duration,
     broken: Broken,
 }
-
-/// When the database last failed: older connections are not used again.
-#[derive(Clone, Debug, Default)]
-struct Broken(Arc<Mutex<Option<Instant>>>);
 
 impl SqlStore {
     /// Opens the store; the file is created if there is none (mode 0600), the directory must exist. Nothing is
@@ -112,9 +107,31 @@ impl SqlStore {
         // The first connection makes the file what it should be, and says at once where it cannot be opened.
         store
             .operation("connect", async {
-                drop(store.writer().await?);
+                drop(store.0.writer.read().await?);
                 Ok(())
             })
+            .await?;
+        Ok(store)
+    }
+
+    /// Opens the store on a PostgreSQL server, which keeps the time of leases. Nothing is migrated.
+    pub async fn connect_to_server(settings: &ServerSettings) -> StoreResult<Self> {
+        Self::connect_with_clock(settings, StoreClock::Server).await
+    }
+
+    async fn connect_with_clock(settings: &ServerSettings, clock: StoreClock) -> StoreResult<Self> {
+        let broken = Broken::default();
+        let server = Server::new(settings, broken.clone());
+        let store = Self(Arc::new(Inner {
+            writer: Pool::Postgres(server.clone()),
+            readers: Pool::Postgres(server),
+            clock,
+            deadline: settings.deadline,
+            broken,
+        }));
+        // The first connection says at once why there can be none.
+        store
+            .operation("connect", async { store.reader().await.map(drop) })
             .await?;
         Ok(store)
     }
@@ -130,9 +147,9 @@ impl SqlStore {
         let writing = dialect::writing(path, settings);
         let reading = dialect::reading(path, settings);
         Self(Arc::new(Inner {
-            writer: broken.pool(1).connect_lazy_with(writing),
-            readers: broken.pool(settings.readers.max(1)).connect_lazy_with(reading),
-            clock: StoreClock::new(clock),
+            writer: Pool::Sqlite(broken.pool(1).connect_lazy_with(writing)),
+            readers: Pool::Sqlite(broken.pool(settings.readers.max(1)).connect_lazy_with(reading)),
+            clock: StoreClock::Machine(clock),
             deadline: settings.deadline,
             broken,
         }))
@@ -149,7 +166,10 @@ impl SqlStore {
         let result = match tokio::time::timeout(self.0.deadline, work.instrument(span)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure)) => Err(self.0.broken.note(failure)),
-            Err(_) => Err(StoreError::Timeout(self.0.deadline)),
+            Err(_) => {
+                self.0.broken.doubt();
+                Err(StoreError::Timeout(self.0.deadline))
+            }
         };
         let outcome = match &result {
             Ok(_) => "ok",
@@ -162,63 +182,30 @@ impl SqlStore {
         result
     }
 
-    async fn writer(&self) -> Result<PoolConnection<Db>, Failure> {
-        Ok(self.0.writer.acquire().await?)
+    /// The connection that writes, outside of a transaction.
+    #[cfg(test)]
+    async fn writer(&self) -> Result<Read, Failure> {
+        self.0.writer.read().await
     }
 
-    async fn reader(&self) -> Result<PoolConnection<Db>, Failure> {
-        Ok(self.0.readers.acquire().await?)
+    async fn reader(&self) -> Result<Read, Failure> {
+        self.0.readers.read().await
     }
 
     /// Begins a transaction that writes.
     async fn write(&self) -> Result<Write, Failure> {
-        Ok(self.0.writer.begin_with(dialect::BEGIN).await?)
+        self.0.writer.write().await
     }
 
     /// The present moment on the store's clock.
     async fn now(&self, connection: &mut Connection) -> Result<Timestamp, Failure> {
-        Ok(self.0.clock.now(connection).await?)
+        self.0.clock.now(connection).await
     }
 }
 
 impl fmt::Debug for SqlStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SqlStore(..)")
-    }
-}
-
-impl Broken {
-    /// A pool whose connections are closed, not used, if the database failed since they were opened.
-    fn pool(&self, size: u32) -> PoolOptions<Db> {
-        let broken = self.clone();
-        PoolOptions::new()
-            .max_connections(size)
-            .acquire_timeout(dialect::ACQUIRE)
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .before_acquire(move |_, connection| {
-                let whole = broken.opened_since(connection.age);
-                Box::pin(async move { Ok(whole) })
-            })
-    }
-
-    fn opened_since(&self, age: Duration) -> bool {
-        let failed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_none_or(|failed| age < failed.elapsed())
-    }
-
-    /// Notes a failure of the database and tells the caller.
-    fn note(&self, failure: Failure) -> StoreError {
-        match failure {
-            Failure::Store(error) => error,
-            Failure::Sql(error) => {
-                if !dialect::leaves_connections_whole(&error) {
-                    *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-                }
-                unavailable(error)
-            }
-        }
     }
 }
 
@@ -255,3 +242,7 @@ fn flag(value: bool) -> i64 {
 #[cfg(test)]
 #[path = "tests.rs"]
 pub(super) mod tests;
+
+#[cfg(test)]
+#[path = "postgres_tests.rs"]
+mod postgres_tests;

@@ -4,8 +4,9 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, audit, budgets, dialect::Connection, flag, outbox_changes as changes,
-    outbox_pages as pages, outbox_report as report, outbox_requeue as requeue, outbox_work as work,
+    Failure, SqlStore, audit, budgets, flag, outbox_changes as changes, outbox_pages as pages,
+    outbox_report as report, outbox_requeue as requeue, outbox_work as work,
+    query::{Connection, query},
 };
 use crate::{
     domain::{
@@ -231,7 +232,7 @@ pub(super) async fn insert(
 ) -> Result<(), Failure> {
     let leased = flag(entry.lease.is_some());
     let leased_until = entry.lease.map_or(0, |_| now.plus(LEASE).as_micros());
-    sqlx::query(
+    query(
         "INSERT INTO outbox (id, kind, challenge, decoy, state, submitted_at, expires_at, next_attempt_at, \
          masked_recipient, subject, account, attempts, last_error, message_id, mail, lease, leased_until, charged, \
          unsure, recipient_hash, changed_at) \
@@ -263,7 +264,7 @@ pub(super) async fn withdraw(
     challenge: ChallengeId,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    sqlx::query(
+    query(
         "UPDATE outbox SET state = 7, next_attempt_at = NULL, changed_at = $2 \
          WHERE challenge = $1 AND state IN (1, 3)",
     )

@@ -1,13 +1,12 @@
 //! What happened in the outbox since a moment, in the order it happened. Read by one index, from where it was last read:
 //! what else is asked for is looked at row by row, among the rows that changed.
 
-use sqlx::QueryBuilder;
-
 use super::{
     Failure,
-    dialect::{Connection, Db, by_index},
+    dialect::Engine,
     outbox_pages::{alike, among, submitted},
     outbox_report::{COLUMNS, entry},
+    query::{Connection, Query, passing_query},
 };
 use crate::{
     domain::clock::Timestamp,
@@ -22,22 +21,23 @@ pub(super) async fn page(
     after: Option<ChangeKey>,
     limit: u32,
 ) -> Result<Vec<Entry>, Failure> {
-    let mut query = statement("", filter, from, after, limit);
-    let rows = query.build().persistent(false).fetch_all(connection).await?;
+    let query = statement(connection.engine(), "", filter, from, after, limit);
+    let rows = query.fetch_all(connection).await?;
     rows.iter().map(entry).collect()
 }
 
 fn statement(
-    prefix: &str,
+    engine: Engine,
+    prefix: &'static str,
     filter: &EntryFilter,
     from: Timestamp,
     after: Option<ChangeKey>,
     limit: u32,
-) -> QueryBuilder<Db> {
-    let mut query = QueryBuilder::new(prefix);
+) -> Query<'static> {
+    let mut query = passing_query(prefix);
     query.push("SELECT ").push(COLUMNS).push(" FROM outbox");
     query
-        .push(by_index("outbox_changes"))
+        .push(&engine.by_index("outbox_changes"))
         .push(" WHERE decoy = 0 AND ");
     // One bound, the narrower one: with two, the index might be entered at the wider.
     match after.filter(|key| key.changed_at >= from) {
@@ -60,7 +60,6 @@ fn statement(
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Row as _;
 
     use super::*;
     use crate::{
@@ -94,9 +93,9 @@ mod tests {
         };
         for filter in [EntryFilter::default(), all] {
             for after in [None, Some(key)] {
-                let mut query = statement("EXPLAIN QUERY PLAN ", &filter, now, after, 10);
-                let rows = query.build().fetch_all(&mut *reader).await.unwrap();
-                let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
+                let query = statement(Engine::Sqlite, "EXPLAIN QUERY PLAN ", &filter, now, after, 10);
+                let rows = query.fetch_all(&mut *reader).await.unwrap();
+                let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
                 assert!(
                     plan.len() == 1 && plan[0].starts_with("SEARCH outbox USING INDEX outbox_changes ("),
                     "{plan:?}"

@@ -1,12 +1,11 @@
 //! Pages of the outbox report. Every page is read by an index that begins with what is asked for by equality and ends
 //! with the order of the list, from where the page begins: it costs what its rows cost, however long the table is.
 
-use sqlx::QueryBuilder;
-
 use super::{
     Failure,
-    dialect::{Connection, Db, by_index},
+    dialect::Engine,
     outbox_report::{COLUMNS, entry},
+    query::{Connection, Query, passing_query},
 };
 use crate::{
     domain::{clock::Timestamp, delivery::DeliveryState},
@@ -72,13 +71,9 @@ pub(super) async fn list(
 ) -> Result<Vec<Entry>, Failure> {
     let mut found = Vec::new();
     for state in Way::of(filter).states(filter) {
-        let mut query = page("", filter, state, after, limit);
+        let query = page(connection.engine(), "", filter, state, after, limit);
         // The text depends on the filter: kept statements would push out those of every day.
-        let rows = query
-            .build()
-            .persistent(false)
-            .fetch_all(&mut *connection)
-            .await?;
+        let rows = query.fetch_all(&mut *connection).await?;
         for row in &rows {
             found.push(entry(row)?);
         }
@@ -94,16 +89,17 @@ pub(super) async fn list(
 
 /// The statement for a page of one state, or of all of them.
 fn page(
-    prefix: &str,
+    engine: Engine,
+    prefix: &'static str,
     filter: &EntryFilter,
     state: Option<DeliveryState>,
     after: Option<PageKey>,
     limit: u32,
-) -> QueryBuilder<Db> {
+) -> Query<'static> {
     let way = Way::of(filter);
-    let mut query = QueryBuilder::new(prefix);
+    let mut query = passing_query(prefix);
     query.push("SELECT ").push(COLUMNS).push(" FROM outbox");
-    query.push(by_index(way.index())).push(" WHERE decoy = 0");
+    query.push(&engine.by_index(way.index())).push(" WHERE decoy = 0");
     // What partial indexes say, word for word, so that they are used.
     match way {
         Way::Tests => query.push(" AND kind = 2"),
@@ -127,7 +123,7 @@ fn page(
 }
 
 /// What is asked for by equality, but for the states.
-pub(super) fn alike(query: &mut QueryBuilder<Db>, filter: &EntryFilter) {
+pub(super) fn alike(query: &mut Query<'static>, filter: &EntryFilter) {
     if let Some(recipient) = &filter.recipient {
         query.push(" AND recipient_hash = ");
         query.push_bind(recipient.as_bytes().to_vec());
@@ -141,21 +137,18 @@ pub(super) fn alike(query: &mut QueryBuilder<Db>, filter: &EntryFilter) {
 }
 
 /// In one of these states; none: in any.
-pub(super) fn among(query: &mut QueryBuilder<Db>, states: &[DeliveryState]) {
+pub(super) fn among(query: &mut Query<'static>, states: &[DeliveryState]) {
     if states.is_empty() {
         return;
     }
     query.push(" AND state IN (");
-    let mut tags = query.separated(", ");
-    for state in states {
-        tags.push_bind(state.tag());
-    }
+    query.push_list(states.iter().map(|state| state.tag()));
     query.push(")");
 }
 
 /// From when to when, and after which entry. Only one bound a side is given, the narrower one: with two, the index
 /// might be entered at the wider.
-fn between(query: &mut QueryBuilder<Db>, filter: &EntryFilter, after: Option<PageKey>) {
+fn between(query: &mut Query<'static>, filter: &EntryFilter, after: Option<PageKey>) {
     let (mut from, mut until) = (filter.from, filter.until);
     if let Some(key) = after {
         let (bound, comparison, passed) = match filter.order {
@@ -179,7 +172,7 @@ fn between(query: &mut QueryBuilder<Db>, filter: &EntryFilter, after: Option<Pag
 }
 
 /// At or after the one moment, before the other.
-pub(super) fn submitted(query: &mut QueryBuilder<Db>, from: Option<Timestamp>, until: Option<Timestamp>) {
+pub(super) fn submitted(query: &mut Query<'static>, from: Option<Timestamp>, until: Option<Timestamp>) {
     for (comparison, moment) in [(">= ", from), ("< ", until)] {
         if let Some(moment) = moment {
             query.push(" AND submitted_at ").push(comparison);

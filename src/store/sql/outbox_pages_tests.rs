@@ -9,15 +9,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::Row as _;
-
 use super::*;
 use crate::{
     domain::{clock::Clock as _, id::EntryId, keyring::Subject},
     store::{
         Outbox as _, Outcome, Settlement,
         contract::{self, ManualClock, Place as _},
-        sql::{SqlStore, outbox_work::PURGE, tests::File},
+        sql::{SqlStore, outbox_work::PURGE, query::query, tests::File},
     },
 };
 
@@ -34,7 +32,7 @@ fn rows(usual: u32) -> u32 {
 /// In one statement, with the indexes built afterwards, each in one go.
 async fn fill(store: &SqlStore, rows: u32, from: Timestamp) {
     let mut writer = store.writer().await.unwrap();
-    let indexes = sqlx::query(
+    let indexes = query(
         "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'outbox' AND sql IS NOT NULL",
     )
     .fetch_all(&mut *writer)
@@ -42,13 +40,10 @@ async fn fill(store: &SqlStore, rows: u32, from: Timestamp) {
     .unwrap();
     assert!(indexes.len() > 5);
     for index in &indexes {
-        let drop = format!("DROP INDEX {}", index.get::<String, _>("name"));
-        sqlx::query(sqlx::AssertSqlSafe(drop))
-            .execute(&mut *writer)
-            .await
-            .unwrap();
+        let drop = format!("DROP INDEX {}", index.get::<String>("name"));
+        query(drop).execute(&mut *writer).await.unwrap();
     }
-    sqlx::query(
+    query(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
          INSERT INTO outbox (id, kind, decoy, state, submitted_at, sent_at, expires_at, masked_recipient, subject, \
          account, attempts, last_error, message_id, mail, leased_until, charged, unsure, recipient_hash, sender, \
@@ -63,11 +58,8 @@ async fn fill(store: &SqlStore, rows: u32, from: Timestamp) {
     .await
     .unwrap();
     for index in &indexes {
-        let create = index.get::<String, _>("sql");
-        sqlx::query(sqlx::AssertSqlSafe(create))
-            .execute(&mut *writer)
-            .await
-            .unwrap();
+        let create = index.get::<String>("sql");
+        query(create).execute(&mut *writer).await.unwrap();
     }
 }
 
@@ -78,9 +70,9 @@ async fn plan(
     state: Option<DeliveryState>,
     after: Option<PageKey>,
 ) -> Vec<String> {
-    let mut query = page("EXPLAIN QUERY PLAN ", filter, state, after, PAGE);
-    let rows = query.build().fetch_all(connection).await.unwrap();
-    rows.iter().map(|row| row.try_get("detail").unwrap()).collect()
+    let query = page(Engine::Sqlite, "EXPLAIN QUERY PLAN ", filter, state, after, PAGE);
+    let rows = query.fetch_all(connection).await.unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
 }
 
 /// A page, and how many steps of SQLite's machine it took.
@@ -96,12 +88,18 @@ async fn counted(
         true
     };
     connection
+        .sqlite()
         .lock_handle()
         .await
         .unwrap()
         .set_progress_handler(1, count);
     let found = list(connection, filter, after, PAGE).await.unwrap();
-    connection.lock_handle().await.unwrap().remove_progress_handler();
+    connection
+        .sqlite()
+        .lock_handle()
+        .await
+        .unwrap()
+        .remove_progress_handler();
     (found, steps.load(Ordering::Relaxed))
 }
 
@@ -271,13 +269,13 @@ async fn retention_finds_its_batch_by_an_index() {
     let store = file.open(ManualClock::new()).await;
     let mut writer = store.writer().await.unwrap();
     let explain = ["EXPLAIN QUERY PLAN ", PURGE].concat();
-    let rows = sqlx::query(sqlx::AssertSqlSafe(explain))
-        .bind(0)
-        .bind(500)
+    let rows = query(explain)
+        .bind(0_i64)
+        .bind(500_i64)
         .fetch_all(&mut *writer)
         .await
         .unwrap();
-    let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
+    let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
     let text = plan.join("; ");
     assert!(
         text.contains("SEARCH outbox USING INDEX outbox_report (submitted_at<?)"),

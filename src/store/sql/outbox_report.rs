@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Failure,
-    dialect::{Connection, Row},
+    query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(super) async fn newest(
     connection: &mut Connection,
     challenge: ChallengeId,
 ) -> Result<Option<Entry>, Failure> {
-    let row = sqlx::query(entries!(
+    let row = query(entries!(
         "challenge = $1 ORDER BY submitted_at DESC, id DESC LIMIT 1"
     ))
     .bind(challenge.as_bytes().as_slice())
@@ -50,7 +50,7 @@ pub(super) async fn newest(
 }
 
 pub(super) async fn find(connection: &mut Connection, id: EntryId) -> Result<Option<Entry>, Failure> {
-    let row = sqlx::query(entries!("id = $1 AND decoy = 0"))
+    let row = query(entries!("id = $1 AND decoy = 0"))
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -58,7 +58,7 @@ pub(super) async fn find(connection: &mut Connection, id: EntryId) -> Result<Opt
 }
 
 pub(super) async fn depth(connection: &mut Connection) -> Result<QueueDepth, Failure> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT COUNT(*) AS waiting, MIN(submitted_at) AS oldest FROM outbox \
          WHERE state IN (1, 3) AND decoy = 0",
     )
@@ -75,7 +75,7 @@ pub(super) async fn attempts(
     connection: &mut Connection,
     entry: EntryId,
 ) -> Result<Vec<AttemptRecord>, Failure> {
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT number, started_at, duration, account, stage, reply_code, reply, outcome FROM attempts \
          WHERE entry = $1 ORDER BY number",
     )

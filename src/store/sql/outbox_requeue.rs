@@ -1,6 +1,9 @@
 //! Trying a failed mail again.
 
-use super::{Failure, challenge_rows, dialect::Connection, outbox_report as report};
+use super::{
+    Failure, challenge_rows, outbox_report as report,
+    query::{Connection, query},
+};
 use crate::{
     domain::{challenge::Standing, clock::Timestamp, delivery::DeliveryState, id::EntryId},
     store::{Entry, Requeued},
@@ -22,7 +25,7 @@ pub(super) async fn requeue(
     if entry.expires_at <= now || !carries_a_living_code(connection, &entry, now).await? {
         return Ok(Requeued::Expired);
     }
-    let changed = sqlx::query(
+    let changed = query(
         "UPDATE outbox SET state = 3, next_attempt_at = $2, unsure = 0, charged = 0, lease = NULL, \
          leased_until = 0, changed_at = $3 WHERE id = $1 AND state = 4 AND decoy = 0",
     )
@@ -31,7 +34,7 @@ pub(super) async fn requeue(
     .bind(changed_at.as_micros())
     .execute(&mut *connection)
     .await?;
-    if changed.rows_affected() == 0 {
+    if changed == 0 {
         return Ok(Requeued::NotFailed);
     }
     let due = report::find(connection, id).await?;

@@ -2,11 +2,9 @@
 //! (A mail that is settled as sent and has come back already is 5, bounced: report 1 says so.)
 //! `state IN (1, 3)` is what the partial indexes say, word for word, so that they are used.
 
-use sqlx::Row as _;
-
 use super::{
     Failure,
-    dialect::{Connection, Row, SKIP_LOCKED, by_index},
+    query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
@@ -29,19 +27,13 @@ pub(super) async fn due(
 ) -> Result<Vec<EntryId>, Failure> {
     const STATEMENT: &str = " WHERE state IN (1, 3) AND decoy = 0 \
         AND next_attempt_at <= $1 AND leased_until <= $1 AND expires_at > $1 ORDER BY next_attempt_at LIMIT $2";
-    let rows = sqlx::query(sqlx::AssertSqlSafe(
-        [
-            "SELECT id FROM outbox",
-            &by_index("outbox_due"),
-            STATEMENT,
-            SKIP_LOCKED,
-        ]
-        .concat(),
-    ))
-    .bind(now.as_micros())
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(connection)
-    .await?;
+    let engine = connection.engine();
+    let index = engine.by_index("outbox_due");
+    let rows = query(["SELECT id FROM outbox", &index, STATEMENT, engine.skip_locked()].concat())
+        .bind(now.as_micros())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
     let id = |row: &Row| Ok(EntryId::from_bytes(Columns::new(TABLE, row).bytes("id")?));
     rows.iter().map(id).collect()
 }
@@ -54,7 +46,7 @@ pub(super) async fn lease(
     now: Timestamp,
 ) -> Result<Option<Claimed>, Failure> {
     let leased_until = now.plus(LEASE);
-    let row = sqlx::query(
+    let row = query(
         "UPDATE outbox SET lease = $2, leased_until = $3, charged = 0 \
          WHERE id = $1 AND state IN (1, 3) AND leased_until <= $4 \
          RETURNING challenge, submitted_at, expires_at, message_id, attempts, unsure, mail",
@@ -89,7 +81,7 @@ pub(super) async fn leave(
     lease: LeaseId,
     now: Timestamp,
 ) -> Result<Leave, Failure> {
-    let granted = sqlx::query(
+    let granted = query(
         "UPDATE outbox SET unsure = unsure + 1 - charged, charged = 1 \
          WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3) AND (unsure < $4 OR charged = 1)",
     )
@@ -99,17 +91,16 @@ pub(super) async fn leave(
     .bind(i64::from(MOST_UNSURE))
     .execute(&mut *connection)
     .await?;
-    if granted.rows_affected() == 1 {
+    if granted == 1 {
         return Ok(Leave::Granted);
     }
-    let held = sqlx::query(
-        "SELECT 1 FROM outbox WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3)",
-    )
-    .bind(id.as_bytes().as_slice())
-    .bind(lease.as_bytes().as_slice())
-    .bind(now.as_micros())
-    .fetch_optional(connection)
-    .await?;
+    let held =
+        query("SELECT 1 FROM outbox WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3)")
+            .bind(id.as_bytes().as_slice())
+            .bind(lease.as_bytes().as_slice())
+            .bind(now.as_micros())
+            .fetch_optional(connection)
+            .await?;
     Ok(held.map_or(Leave::Lost, |_| Leave::Exhausted))
 }
 
@@ -127,7 +118,7 @@ pub(super) async fn settle(
         Outcome::Expired { failure } => (DeliveryState::Expired, None, None, failure.as_ref()),
     };
     let account = settlement.attempts.last().map(|attempt| attempt.account.as_str());
-    let row = sqlx::query(
+    let row = query(
         "UPDATE outbox SET \
          state = CASE WHEN state = 7 AND $3 <> 2 THEN 7 \
          WHEN $3 = 2 AND EXISTS (SELECT 1 FROM reports WHERE entry = $1 AND kind = 1) THEN 5 ELSE $3 END, \
@@ -167,7 +158,7 @@ async fn record(
     number: u32,
     attempt: &AttemptRecord,
 ) -> Result<(), Failure> {
-    sqlx::query(
+    query(
         "INSERT INTO attempts (entry, number, started_at, duration, account, stage, reply_code, reply, outcome) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -187,7 +178,7 @@ async fn record(
 
 /// Gives a mail back that was not begun: a copy charged for this lease was never sent.
 pub(super) async fn release(connection: &mut Connection, id: EntryId, lease: LeaseId) -> Result<(), Failure> {
-    sqlx::query(
+    query(
         "UPDATE outbox SET lease = NULL, leased_until = 0, unsure = unsure - charged, charged = 0 \
          WHERE id = $1 AND lease = $2",
     )
@@ -200,19 +191,24 @@ pub(super) async fn release(connection: &mut Connection, id: EntryId, lease: Lea
 
 /// Gives back all leases. What their holders had sent nobody knows, so the charged copies stay charged.
 pub(super) async fn release_all(connection: &mut Connection) -> Result<u64, Failure> {
-    let released = sqlx::query(
+    let released = query(
         "UPDATE outbox SET lease = NULL, leased_until = 0, charged = 0 \
          WHERE state IN (1, 3) AND decoy = 0 AND lease IS NOT NULL",
     )
     .execute(connection)
     .await?;
-    Ok(released.rows_affected())
+    Ok(released)
 }
 
 pub(super) async fn any_expired(connection: &mut Connection, now: Timestamp) -> Result<bool, Failure> {
     const CONDITION: &str = " WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 LIMIT 1";
-    let statement = ["SELECT 1 FROM outbox", &by_index("outbox_expiring"), CONDITION].concat();
-    let any = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let statement = [
+        "SELECT 1 FROM outbox",
+        &connection.engine().by_index("outbox_expiring"),
+        CONDITION,
+    ]
+    .concat();
+    let any = query(statement)
         .bind(now.as_micros())
         .fetch_optional(connection)
         .await?;
@@ -230,8 +226,13 @@ pub(super) async fn expire(
          changed_at = $2 WHERE id IN (SELECT id FROM outbox";
     const CONDITION: &str = " WHERE state IN (1, 3) AND decoy = 0 AND expires_at <= $1 AND leased_until <= $2 \
          ORDER BY expires_at LIMIT $3) RETURNING challenge";
-    let statement = [UPDATE, &by_index("outbox_expiring"), CONDITION].concat();
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let statement = [
+        UPDATE,
+        &connection.engine().by_index("outbox_expiring"),
+        CONDITION,
+    ]
+    .concat();
+    let rows = query(statement)
         .bind(now.as_micros())
         .bind(leases_at.as_micros())
         .bind(i64::from(limit))
@@ -246,7 +247,7 @@ pub(super) async fn expire(
 }
 
 pub(super) async fn any_open(connection: &mut Connection, challenge: ChallengeId) -> Result<bool, Failure> {
-    let any = sqlx::query("SELECT 1 FROM outbox WHERE challenge = $1 AND state IN (1, 3) LIMIT 1")
+    let any = query("SELECT 1 FROM outbox WHERE challenge = $1 AND state IN (1, 3) LIMIT 1")
         .bind(challenge.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -263,13 +264,11 @@ pub(super) async fn purge(
     submitted_before: Timestamp,
     limit: u32,
 ) -> Result<u64, Failure> {
-    let rows = sqlx::query(PURGE)
+    let rows = query(PURGE)
         .bind(submitted_before.as_micros())
         .bind(i64::from(limit))
         .fetch_all(connection)
         .await?;
     // Counted as rows that come back: the attempts deleted with them are not meant.
-    rows.iter()
-        .try_for_each(|row| row.try_get::<i64, _>(0).map(drop))?;
     Ok(rows.len() as u64)
 }

@@ -3,9 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, audit,
-    dialect::{Connection, Row},
-    flag,
+    Failure, SqlStore, audit, flag,
+    query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
@@ -28,7 +27,7 @@ impl Policies for SqlStore {
         self.operation("policies.all", async {
             let mut reader = self.reader().await?;
             let sending = sending(&mut reader).await?;
-            let rows = sqlx::query("SELECT event, draft, updated_at, version FROM policies")
+            let rows = query("SELECT event, draft, updated_at, version FROM policies")
                 .fetch_all(&mut *reader)
                 .await?;
             let by_event = rows.iter().map(row).collect::<Result<_, Failure>>()?;
@@ -57,7 +56,7 @@ impl Policies for SqlStore {
             } else {
                 "UPDATE policies SET draft = $2, updated_at = $3, version = $4 WHERE event = $1 AND version = $5"
             };
-            let mut query = sqlx::query(statement)
+            let mut query = query(statement)
                 .bind(event)
                 .bind(&text)
                 .bind(now.as_micros())
@@ -65,7 +64,7 @@ impl Policies for SqlStore {
             if based_on != 0 {
                 query = query.bind(based_on);
             }
-            if query.execute(&mut *write).await?.rows_affected() == 0 {
+            if query.execute(&mut *write).await? == 0 {
                 return Ok(None);
             }
             let change = Fields::change(&fields(before.as_ref()), &draft.into());
@@ -83,12 +82,12 @@ impl Policies for SqlStore {
         self.operation("policies.forget", async {
             let mut write = self.write().await?;
             let before = find(&mut write, event).await?;
-            let removed = sqlx::query("DELETE FROM policies WHERE event = $1 AND version = $2")
+            let removed = query("DELETE FROM policies WHERE event = $1 AND version = $2")
                 .bind(event)
                 .bind(based_on)
                 .execute(&mut *write)
                 .await?;
-            if removed.rows_affected() == 0 {
+            if removed == 0 {
                 return Ok(false);
             }
             let change = Fields::change(&fields(before.as_ref()), &Fields::new());
@@ -102,7 +101,7 @@ impl Policies for SqlStore {
         self.operation("policies.set_sending", async {
             let mut write = self.write().await?;
             let before = sending(&mut write).await?;
-            sqlx::query(
+            query(
                 "INSERT INTO sending (id, enabled, changed_by, changed_at) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (id) DO UPDATE SET enabled = $2, changed_by = $3, changed_at = $4",
             )
@@ -121,7 +120,7 @@ impl Policies for SqlStore {
 }
 
 async fn find(connection: &mut Connection, event: &str) -> Result<Option<SetPolicy>, Failure> {
-    let found = sqlx::query("SELECT event, draft, updated_at, version FROM policies WHERE event = $1")
+    let found = query("SELECT event, draft, updated_at, version FROM policies WHERE event = $1")
         .bind(event)
         .fetch_optional(connection)
         .await?;
@@ -134,7 +133,7 @@ fn fields(set: Option<&SetPolicy>) -> Fields {
 }
 
 async fn sending(connection: &mut Connection) -> Result<Sending, Failure> {
-    let row = sqlx::query("SELECT enabled, changed_by, changed_at FROM sending WHERE id = $1")
+    let row = query("SELECT enabled, changed_by, changed_at FROM sending WHERE id = $1")
         .bind(SWITCH)
         .fetch_optional(connection)
         .await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{SqlStore, rows::Columns};
+use super::{SqlStore, query::query, rows::Columns};
 use crate::{
     domain::{
         id::LeaseId,
@@ -24,7 +24,7 @@ impl RefreshTokens for SqlStore {
         self.operation("refresh_tokens.take_turn", async {
             let mut write = self.write().await?;
             let now = self.now(&mut write).await?;
-            let row = sqlx::query(
+            let row = query(
                 "INSERT INTO refresh_tokens (given, turn, turn_until, used_at) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (given) DO UPDATE SET turn = $2, turn_until = $3, used_at = $4 \
                  WHERE refresh_tokens.turn_until <= $4 \
@@ -50,7 +50,7 @@ impl RefreshTokens for SqlStore {
         self.operation("refresh_tokens.end_turn", async {
             let mut write = self.write().await?;
             let now = self.now(&mut write).await?;
-            let written = sqlx::query(
+            let written = query(
                 "UPDATE refresh_tokens SET token = COALESCE($3, token), turn_until = 0 \
                  WHERE given = $1 AND turn = $2 AND turn_until > 0",
             )
@@ -59,12 +59,12 @@ impl RefreshTokens for SqlStore {
             .bind(replaced.as_ref().map(Sealed::as_bytes))
             .execute(&mut *write)
             .await?;
-            sqlx::query("DELETE FROM refresh_tokens WHERE used_at < $1")
+            query("DELETE FROM refresh_tokens WHERE used_at < $1")
                 .bind(now.minus(FORGOTTEN_AFTER).as_micros())
                 .execute(&mut *write)
                 .await?;
             write.commit().await?;
-            Ok(written.rows_affected() == 1)
+            Ok(written == 1)
         })
         .await
     }

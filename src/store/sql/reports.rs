@@ -2,7 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{Failure, SqlStore, dialect::Row, rows::Columns};
+use super::{
+    Failure, SqlStore,
+    query::{Row, query},
+    rows::Columns,
+};
 use crate::{
     domain::{
         id::{ChallengeId, EntryId},
@@ -22,14 +26,14 @@ impl Reports for SqlStore {
         self.operation("reports.report", async {
             let mut write = self.write().await?;
             let found =
-                sqlx::query("SELECT challenge FROM outbox WHERE id = $1 AND message_id = $2 AND decoy = 0")
+                query("SELECT challenge FROM outbox WHERE id = $1 AND message_id = $2 AND decoy = 0")
                     .bind(entry.as_bytes().as_slice())
                     .bind(message_id)
                     .fetch_optional(&mut *write)
                     .await?;
             let Some(row) = found else { return Ok(None) };
             let challenge = Columns::new("outbox", &row).bytes_if_any("challenge")?;
-            sqlx::query(
+            query(
                 "INSERT INTO reports (entry, kind, status, text, received_at) SELECT $1, $2, $3, $4, $5 \
                  WHERE (SELECT COUNT(*) FROM reports WHERE entry = $1) < $6 ON CONFLICT DO NOTHING",
             )
@@ -44,7 +48,7 @@ impl Reports for SqlStore {
             let mut changed = false;
             if report.kind == ReportKind::Bounced {
                 let now = self.now(&mut write).await?;
-                let bounced = sqlx::query(
+                let bounced = query(
                     "UPDATE outbox SET state = 5, last_error = $2, changed_at = $3 WHERE id = $1 AND state = 2",
                 )
                 .bind(entry.as_bytes().as_slice())
@@ -52,7 +56,7 @@ impl Reports for SqlStore {
                 .bind(now.as_micros())
                 .execute(&mut *write)
                 .await?;
-                changed = bounced.rows_affected() == 1;
+                changed = bounced == 1;
             }
             write.commit().await?;
             Ok(Some(Reported {
@@ -66,11 +70,10 @@ impl Reports for SqlStore {
 
     async fn reports(&self, entry: EntryId) -> StoreResult<Vec<Report>> {
         self.operation("reports.reports", async {
-            let rows =
-                sqlx::query("SELECT * FROM reports WHERE entry = $1 ORDER BY received_at, kind, status")
-                    .bind(entry.as_bytes().as_slice())
-                    .fetch_all(&mut *self.reader().await?)
-                    .await?;
+            let rows = query("SELECT * FROM reports WHERE entry = $1 ORDER BY received_at, kind, status")
+                .bind(entry.as_bytes().as_slice())
+                .fetch_all(&mut *self.reader().await?)
+                .await?;
             rows.iter().map(report).collect()
         })
         .await

@@ -1,8 +1,6 @@
 //! Columns as the domain's values. What cannot be read is [`StoreError::Corrupt`], naming the table.
 
-use sqlx::Row as _;
-
-use super::dialect::Row;
+use super::query::{Cell, Row};
 use crate::{
     domain::{clock::Timestamp, keyring::Subject},
     store::{StoreError, StoreResult},
@@ -89,8 +87,8 @@ impl<'r> Columns<'r> {
 
     fn get<T>(&self, name: &str) -> StoreResult<T>
     where
-        T: sqlx::Type<super::dialect::Db> + for<'d> sqlx::Decode<'d, super::dialect::Db>,
+        T: Cell,
     {
-        self.row.try_get(name).map_err(|_| self.corrupt())
+        T::of(self.row, name).map_err(|_| self.corrupt())
     }
 }

@@ -1,9 +1,8 @@
 //! Sealed values in SQL: the columns that hold them. What is sealed begins with the name of its key.
 
 use async_trait::async_trait;
-use sqlx::AssertSqlSafe;
 
-use super::{Failure, SqlStore, oauth_rows, rows::Columns};
+use super::{Failure, SqlStore, oauth_rows, query::query, rows::Columns};
 use crate::{
     domain::{
         id::AccountId,
@@ -87,10 +86,10 @@ impl Seals for SqlStore {
         self.operation("seals.sealed_otherwise", async {
             let statement = format!(
                 "SELECT {id} AS owner, {column} AS sealed FROM {table} \
-                 WHERE {only} AND {id} > $1 AND substr({column}, 1, $2) <> $3 ORDER BY {id} LIMIT $4"
+                 WHERE {only} AND {id} > $1 AND substr({column}, 1, CAST($2 AS INTEGER)) <> $3 ORDER BY {id} LIMIT $4"
             );
             let mut reader = self.reader().await?;
-            let rows = sqlx::query(AssertSqlSafe(statement))
+            let rows = query(statement)
                 .bind(after.unwrap_or_default())
                 .bind(i64::try_from(prefix.len()).unwrap_or(i64::MAX))
                 .bind(prefix)
@@ -112,14 +111,14 @@ impl Seals for SqlStore {
     async fn reseal_oauth(&self, account: AccountId, old: &Oauth, new: &Oauth) -> StoreResult<bool> {
         self.operation("seals.reseal_oauth", async {
             let mut write = self.write().await?;
-            let updated = sqlx::query("UPDATE accounts SET secret = $2 WHERE id = $1 AND secret = $3")
+            let updated = query("UPDATE accounts SET secret = $2 WHERE id = $1 AND secret = $3")
                 .bind(account.as_bytes().as_slice())
                 .bind(oauth_rows::to_bytes(new))
                 .bind(oauth_rows::to_bytes(old))
                 .execute(&mut *write)
                 .await?;
             write.commit().await?;
-            Ok(updated.rows_affected() == 1)
+            Ok(updated == 1)
         })
         .await
     }
@@ -133,13 +132,13 @@ impl Seals for SqlStore {
             let mut changed = 0;
             for (old, new) in &values {
                 let statement = format!("UPDATE {table} SET {column} = $2 WHERE {id} = $1 AND {column} = $3");
-                let updated = sqlx::query(AssertSqlSafe(statement))
+                let updated = query(statement)
                     .bind(&old.owner)
                     .bind(new.as_bytes())
                     .bind(old.value.as_bytes())
                     .execute(&mut *write)
                     .await?;
-                changed += updated.rows_affected();
+                changed += updated;
             }
             write.commit().await?;
             Ok::<_, Failure>(changed)

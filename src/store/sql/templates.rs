@@ -1,11 +1,10 @@
 //! Templates in SQL.
 
 use async_trait::async_trait;
-use sqlx::Row as _;
 
 use super::{
     Failure, SqlStore, audit,
-    dialect::{Connection, Row},
+    query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
@@ -49,7 +48,7 @@ impl Templates for SqlStore {
                 // The time, so that a template that was removed does not come back under a version that was used.
                 version: least.max(now.as_micros()),
             };
-            sqlx::query(
+            query(
                 "INSERT INTO templates (purpose, event, language, subject, body_text, body_html, updated_at, version) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (purpose, event, language) DO UPDATE SET \
                  subject = excluded.subject, body_text = excluded.body_text, body_html = excluded.body_html, \
@@ -81,7 +80,7 @@ impl Templates for SqlStore {
             if version.is_some_and(|version| version != before.version) {
                 return Ok(TemplateWrite::Stale);
             }
-            sqlx::query("DELETE FROM templates WHERE purpose = $1 AND event = $2 AND language = $3")
+            query("DELETE FROM templates WHERE purpose = $1 AND event = $2 AND language = $3")
                 .bind(i64::from(key.purpose.tag()))
                 .bind(key.event.as_str())
                 .bind(key.language.as_str())
@@ -103,9 +102,9 @@ impl Templates for SqlStore {
 
     async fn index(&self) -> StoreResult<Vec<(TemplateKey, i64)>> {
         self.operation("templates.index", async {
-            let query =
+            let index =
                 "SELECT purpose, event, language, version FROM templates ORDER BY purpose, event, language";
-            let rows = sqlx::query(query).fetch_all(&mut *self.reader().await?).await?;
+            let rows = query(index).fetch_all(&mut *self.reader().await?).await?;
             let mut found = Vec::with_capacity(rows.len());
             for row in &rows {
                 let columns = Columns::new("templates", row);
@@ -118,7 +117,7 @@ impl Templates for SqlStore {
 }
 
 async fn find(connection: &mut Connection, key: &TemplateKey) -> Result<Option<Template>, Failure> {
-    let row = sqlx::query(FIND)
+    let row = query(FIND)
         .bind(i64::from(key.purpose.tag()))
         .bind(key.event.as_str())
         .bind(key.language.as_str())
@@ -128,10 +127,9 @@ async fn find(connection: &mut Connection, key: &TemplateKey) -> Result<Option<T
 }
 
 async fn count(connection: &mut Connection) -> Result<i64, Failure> {
-    let row = sqlx::query("SELECT COUNT(*) FROM templates")
-        .fetch_one(connection)
-        .await?;
-    Ok(row.try_get(0)?)
+    Ok(query("SELECT COUNT(*) FROM templates")
+        .fetch_number(connection)
+        .await?)
 }
 
 fn template(row: &Row) -> StoreResult<Template> {

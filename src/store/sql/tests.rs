@@ -2,11 +2,13 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use sqlx::{AssertSqlSafe, Row as _};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::*;
+use super::{
+    query::{Cell as _, query},
+    *,
+};
 use crate::{
     domain::keyring::Subject,
     store::{
@@ -64,7 +66,7 @@ impl Place for File {
 }
 
 mod contracts {
-    contract::keeps_every_contract!(super::super::File::new());
+    contract::keeps_every_contract!(Some(super::super::File::new()));
     use crate::store::contract;
 }
 
@@ -93,14 +95,12 @@ async fn the_file_is_the_owners_alone_and_durable() {
         ("synchronous", "2"),
         ("foreign_keys", "1"),
     ] {
-        let row = sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}")))
+        let row = query(format!("PRAGMA {pragma}"))
             .fetch_one(&mut *writer)
             .await
             .unwrap();
-        let kept = row
-            .try_get::<String, _>(0)
-            .or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()));
-        assert_eq!(kept.unwrap(), value, "{pragma}");
+        let kept = String::of(&row, pragma).unwrap_or_else(|_| row.get::<i64>(pragma).to_string());
+        assert_eq!(kept, value, "{pragma}");
     }
 }
 
@@ -123,7 +123,7 @@ async fn migrating_twice_or_at_once_is_migrating_once() {
     assert_eq!(store.pending_migrations().await.unwrap(), 0);
     assert_eq!(store.migrate().await.unwrap(), 0);
     let mut write = store.write().await.unwrap();
-    sqlx::query("INSERT INTO schema_versions (version, name, applied_at) VALUES (999, 'later', 0)")
+    query("INSERT INTO schema_versions (version, name, applied_at) VALUES (999, 'later', 0)")
         .execute(&mut *write)
         .await
         .unwrap();
@@ -217,7 +217,7 @@ async fn connections_that_became_read_only_or_full_are_replaced() {
     let store = file.open(ManualClock::new()).await;
     for pragma in ["PRAGMA query_only = 1", "PRAGMA max_page_count = 1"] {
         let mut writer = store.writer().await.unwrap();
-        sqlx::query(pragma).execute(&mut *writer).await.unwrap();
+        query(pragma).execute(&mut *writer).await.unwrap();
         drop(writer);
         // A database without room takes what fits into pages it has: until none is left.
         let mut result = starts(&store).await;
@@ -274,11 +274,11 @@ async fn given_up_half_way_nothing_is_written_and_nothing_is_stuck() {
     assert!(matches!(starts(&store).await.unwrap(), Started::Opened));
     // Whole or not at all: as many challenges as mails.
     let mut reader = store.reader().await.unwrap();
-    let row = sqlx::query("SELECT (SELECT COUNT(*) FROM challenges) - (SELECT COUNT(*) FROM outbox)")
-        .fetch_one(&mut *reader)
+    let surplus = query("SELECT (SELECT COUNT(*) FROM challenges) - (SELECT COUNT(*) FROM outbox)")
+        .fetch_number(&mut reader)
         .await
         .unwrap();
-    assert_eq!(row.get::<i64, _>(0), 0);
+    assert_eq!(surplus, 0);
 }
 
 #[tokio::test]
@@ -347,7 +347,7 @@ async fn what_runs_often_uses_its_index() {
             "send_budgets_day",
         ),
     ] {
-        let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+        let rows = query(format!("EXPLAIN QUERY PLAN {statement}"))
             .fetch_all(&mut *reader)
             .await
             .unwrap();

@@ -12,6 +12,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+pub use super::installed::{program, require};
+
 /// grpcurl, a client that learns the protocol by reflection.
 pub fn grpcurl() -> Option<PathBuf> {
     require(tool("grpcurl"), "grpcurl")
@@ -26,25 +28,6 @@ pub fn grpc_health_probe() -> Option<PathBuf> {
 pub fn python() -> Option<PathBuf> {
     let python = tools().join("python/bin/python");
     require(python.exists().then_some(python), "Python with grpcio")
-}
-
-/// What was found; without it says that the test skips, or fails where nothing may be missing.
-pub fn require<T>(found: Option<T>, what: &str) -> Option<T> {
-    if found.is_none() {
-        let all = env::var("MAILFACTOR_REQUIRE_SERVERS").is_ok_and(|value| value == "1");
-        assert!(!all, "{what} is missing: run scripts/prepare");
-        eprintln!("SKIPPED: {what} is missing: run scripts/prepare");
-    }
-    found
-}
-
-/// The program of this name on the path, or where the system keeps programs for administrators.
-pub fn program(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from))
-        .map(|directory| directory.join(name))
-        .find(|file| file.is_file())
 }
 
 /// What a client said.
