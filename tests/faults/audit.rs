@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fmt,
     time::Duration,
 };
 
@@ -46,24 +45,31 @@ pub(crate) struct Report {
     pub(crate) unanswered: usize,
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Report {
+    /// A row of the table in `docs/faults.md`: the scenario, starts acknowledged, mails owed, arrived, second copies, not
+    /// arrived by state, failed, codes verified, calls unanswered.
+    pub(crate) fn tell(&self, scenario: &str) {
         let Self {
             starts,
             owed,
             mails,
             copies,
+            accounted,
             failed,
             verified,
             unanswered,
-            ..
         } = self;
-        write!(
-            f,
-            "{starts} starts acknowledged, {owed} mails owed, {mails} arrived ({copies} second copies), not arrived: {:?}, \
-             {failed} failed, {verified} verified, {unanswered} calls unanswered",
-            self.accounted
-        )
+        let accounted: Vec<String> = accounted
+            .iter()
+            .map(|(state, count)| {
+                let state = state.trim_start_matches("DELIVERY_STATE_").to_lowercase();
+                format!("{count} {state}")
+            })
+            .collect();
+        let accounted = accounted.join(", ");
+        eprintln!(
+            "| {scenario} | {starts} | {owed} | {mails} | {copies} | {accounted} | {failed} | {verified} | {unanswered} |"
+        );
     }
 }
 
@@ -243,7 +249,13 @@ async fn secrecy(fleet: &Fleet, mails: &[Captured]) {
         check(&place, &bytes, &codes, &secrets);
         check_absent(&place, &bytes, &[&domain]);
     }
-    for file in files(&fleet.home.path("")) {
+    let mut stored = files(&fleet.home.path(""));
+    if let Some((server, database)) = &fleet.postgres {
+        stored.extend(server.files(database));
+        check("PostgreSQL's log", server.log().as_bytes(), &codes, &secrets);
+        check_absent("PostgreSQL's log", server.log().as_bytes(), &[&domain]);
+    }
+    for file in stored {
         let place = file.display().to_string();
         let bytes = std::fs::read(&file).unwrap_or_default();
         check(&place, &bytes, &codes, &secrets);

@@ -7,8 +7,11 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::harness::{
     client::Client,
+    command::mailfactor,
     in_time,
+    postgres::{Postgres, url},
     process::Process,
+    proxy::Proxy,
     service::{Home, PATIENCE, metrics_page},
     smtp::SmtpServer,
 };
@@ -19,6 +22,8 @@ pub(crate) const DOMAIN: &str = "ledger-canary.example";
 /// All of it; everything ends when it is dropped.
 pub(crate) struct Fleet {
     pub(crate) home: Home,
+    /// The store, where it is not a file of the home: a server, and the name of the database.
+    pub(crate) postgres: Option<(Postgres, String)>,
     pub(crate) smtp: SmtpServer,
     pub(crate) users: usize,
     pub(crate) admin: String,
@@ -55,6 +60,7 @@ impl Fleet {
         let idp = home.caller("idp", Role::Authenticator).await;
         Self {
             home,
+            postgres: None,
             smtp: SmtpServer::plain().await,
             users,
             admin,
@@ -63,6 +69,27 @@ impl Fleet {
             callable: watch::channel(BTreeMap::new()).0,
             logs: Mutex::default(),
         }
+    }
+
+    /// So many instances on a PostgreSQL of their own, which they reach through a proxy; or the test skips.
+    pub(crate) async fn on_postgres(users: usize, instances: usize) -> Option<(Self, Proxy)> {
+        let server = Postgres::start()?;
+        let database = server.database();
+        let line = Proxy::start(server.address).await;
+        let mut home = Home::new().with("store.url", url(line.address, &database));
+        let keys = home.path("mailfactor.keys").display().to_string();
+        home.set("keys.file", keys);
+        let configuration = home.write().display().to_string();
+        mailfactor(&format!("--config {configuration} keys create"), &[], "")
+            .await
+            .done();
+        let mut fleet = Self::prepare(home, users).await;
+        fleet.postgres = Some((server, database));
+        for number in 0..instances {
+            fleet.up(number, &[]).await;
+        }
+        fleet.mails_go_out().await;
+        Some((fleet, line))
     }
 
     /// Sets up the account that mail goes through.

@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use nix::sys::signal::Signal;
+use tokio::time::Instant;
+
 use super::{
     audit::{TAKEN_OVER, audit},
     dice::{Dice, seed, soak},
@@ -34,7 +37,7 @@ async fn kill_9_of_the_only_instance_under_load() {
     }
     fleet.drained(TAKEN_OVER).await;
     let report = audit(&fleet, &ledger).await;
-    eprintln!("{kills} kills: {report}\n{:?}", ledger.failures());
+    report.tell("kill -9 of the only instance, SQLite");
     assert!(report.starts >= kills * BETWEEN_KILLS);
     // A mail that two kills overtook between the leave to transmit and the record of the answer is given up: two copies
     // may be out (promise R2). Rare, for the windows are a few milliseconds.
@@ -43,6 +46,65 @@ async fn kill_9_of_the_only_instance_under_load() {
         "{} given up: the windows are too wide",
         report.failed
     );
+    end(fleet).await;
+}
+
+/// One of three is killed again and again; the others take its mails over (R4).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_of_one_of_three_under_load() {
+    let kills = if soak() { 200 } else { 5 };
+    let mut dice = Dice::new(seed());
+    let Some((fleet, _line)) = Fleet::on_postgres((kills + 1) * 1_000, 3).await else {
+        return;
+    };
+    let fleet = Arc::new(fleet);
+    let ledger = Arc::new(Ledger::default());
+    let mut load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
+    for _ in 0..kills {
+        load.acknowledged(load.count() + 60).await;
+        let number = dice.below(3);
+        fleet.kill(number);
+        load.acknowledged(load.count() + 20).await;
+        fleet.up(number, &[]).await;
+    }
+    fleet.kill(0);
+    load.stop().await;
+    let took = fleet.drained(TAKEN_OVER).await;
+    let report = audit(&fleet, &ledger).await;
+    report.tell("kill -9 of 1 of 3 instances, PostgreSQL");
+    eprintln!(
+        "the last one's mails were taken over in {took:?}; {:?}",
+        ledger.failures()
+    );
+    assert!(report.failed * 50 <= report.starts, "{} given up", report.failed);
+    end(fleet).await;
+}
+
+/// One of two is frozen for longer than its lease, twice as long in a soak. What it had leased the other delivers meanwhile,
+/// and when it wakes up it changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_instance_is_replaced_and_wakes_up_harmless() {
+    let frozen_for = Duration::from_secs(if soak() { 60 } else { 32 });
+    let mut dice = Dice::new(seed());
+    let Some((fleet, _line)) = Fleet::on_postgres(4_000, 2).await else {
+        return;
+    };
+    let fleet = Arc::new(fleet);
+    let ledger = Arc::new(Ledger::default());
+    let mut load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
+    load.acknowledged(100).await;
+    let since = Instant::now();
+    fleet.with(0, |process| process.signal(Signal::SIGSTOP));
+    let frozen = fleet.take(0);
+    load.acknowledged(load.count() + 20).await;
+    load.stop().await;
+    fleet.drained(TAKEN_OVER).await;
+    tokio::time::sleep_until(since + frozen_for).await;
+    frozen.signal(Signal::SIGCONT);
+    // It ends in order, with whatever it had begun.
+    frozen.stop().await;
+    let report = audit(&fleet, &ledger).await;
+    report.tell("1 of 2 instances frozen past its lease");
     end(fleet).await;
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Ledger {
     /// Second mails that are wanted, and from when on.
     resends: Mutex<VecDeque<(Instant, usize, String)>>,
     unanswered: Mutex<BTreeMap<String, usize>>,
+    /// The longest that a call waited to hear of a store that is away.
+    slowest: Mutex<Duration>,
 }
 
 impl Ledger {
@@ -87,7 +89,7 @@ impl Ledger {
     }
 
     /// A call failed. It may have done its work or not; what may not be said is that it was wrong.
-    pub(crate) fn unanswered(&self, status: &Status) {
+    pub(crate) fn unanswered(&self, status: &Status, waited: Duration) {
         let reason = status
             .get_details_error_info()
             .map(|info| info.reason)
@@ -99,6 +101,10 @@ impl Ledger {
             _ => false,
         };
         assert!(excused, "a call under faults was told: {status:?} {reason}");
+        if reason == "STORE_UNAVAILABLE" {
+            let mut slowest = self.slowest.lock().unwrap();
+            *slowest = waited.max(*slowest);
+        }
         let what = format!("{:?} {reason}", status.code());
         *self.unanswered.lock().unwrap().entry(what).or_default() += 1;
     }
@@ -106,6 +112,11 @@ impl Ledger {
     /// How many calls nobody answered, by what was said instead.
     pub(crate) fn failures(&self) -> BTreeMap<String, usize> {
         self.unanswered.lock().unwrap().clone()
+    }
+
+    /// The longest that a call waited to hear that the store is away.
+    pub(crate) fn slowest(&self) -> Duration {
+        *self.slowest.lock().unwrap()
     }
 
     /// How many starts were acknowledged.

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use mailfactor::pb::v1 as pb;
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -177,15 +181,17 @@ impl Caller {
 
     /// The answer, if there is one.
     async fn call<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Option<T> {
+        let since = Instant::now();
         let answer = timeout(DEADLINE, call).await;
         match answer {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(status)) => {
-                self.ledger.unanswered(&status);
+                self.ledger.unanswered(&status, since.elapsed());
                 None
             }
             Err(_) => {
-                self.ledger.unanswered(&Status::cancelled("no answer in time"));
+                let silence = Status::cancelled("no answer in time");
+                self.ledger.unanswered(&silence, since.elapsed());
                 None
             }
         }

@@ -55,7 +55,7 @@ async fn out_of_file_descriptors_and_back() {
     fleet.drained(TAKEN_OVER).await;
     assert!(fleet.with(0, Process::end).is_none(), "it crashed");
     let report = audit(&fleet, &ledger).await;
-    eprintln!("out of file descriptors: {report}");
+    report.tell("out of file descriptors");
     assert_eq!(report.unanswered, 0, "{:?}", ledger.failures());
     end(fleet).await;
 }

@@ -61,7 +61,7 @@ async fn the_connection_breaks_at_every_stage() {
     load.stop().await;
     fleet.drained(TAKEN_OVER).await;
     let report = audit(&fleet, &ledger).await;
-    eprintln!("a broken connection at every stage: {report}");
+    report.tell("a broken connection at every stage");
     assert!(
         report.copies >= 1,
         "no copy: the mail was never stored before the break"

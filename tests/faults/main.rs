@@ -2,8 +2,9 @@
 //! compared with the mails and the outbox.
 //!
 //! `fleet` runs the instances, `load` calls them and writes down in the `ledger` what was answered, `audit` compares. Each
-//! scenario is a file: `instances` (killed, restarted, frozen), `mail_server` (cut off at every stage), `machine` (out of
-//! file descriptors), `overload` (a flood), `steps` (ended at each failpoint; only with `--features failpoints`).
+//! scenario is a file: `instances` (killed, frozen), `rolling` (replaced one by one), `postgres` (the store restarted, cut off,
+//! silent), `mail_server` (cut off at every stage), `machine` (out of file descriptors), `overload` (a flood), `steps` (ended
+//! at each failpoint; only with `--features failpoints`).
 //!
 //! `MAILFACTOR_SEED=N` repeats a run's choices. `MAILFACTOR_SOAK=1` makes everything longer.
 
@@ -23,4 +24,6 @@ mod load;
 mod machine;
 mod mail_server;
 mod overload;
+mod postgres;
+mod rolling;
 mod steps;

@@ -142,7 +142,7 @@ mod armed {
     async fn finish(fleet: Arc<Fleet>, ledger: &Ledger, what: &str) {
         fleet.drained(TAKEN_OVER + Duration::from_secs(5)).await;
         let report = audit(&fleet, ledger).await;
-        eprintln!("{what}: {report}\n{:?}", ledger.failures());
+        report.tell(what);
         end(fleet).await;
     }
 
