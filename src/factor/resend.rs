@@ -90,7 +90,7 @@ impl Desk {
         if !self.accounts.any().await? {
             return Err(ResendError::NoAccount);
         }
-        let challenge = self.challenge_of(caller, request.id).await?;
+        let challenge = self.present(caller, request.id).await?;
         let policy = policies.of(&challenge.event);
         if request.wait && !sees_users(caller, policy) {
             return Err(ResendError::WaitNotAllowed);

@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
 
-use mailfactor::{domain::caller::Role, pb::v1 as pb};
+use mailfactor::{config::keys::load, domain::caller::Role, pb::v1 as pb, system::SystemEntropy};
 use tokio::{sync::watch, time::timeout};
 
 use crate::harness::{
     client::Client,
-    command::mailfactor,
     in_time,
     postgres::{Postgres, url},
     process::Process,
@@ -77,12 +76,9 @@ impl Fleet {
         let database = server.database();
         let line = Proxy::start(server.address).await;
         let mut home = Home::new().with("store.url", url(line.address, &database));
-        let keys = home.path("mailfactor.keys").display().to_string();
-        home.set("keys.file", keys);
-        let configuration = home.write().display().to_string();
-        mailfactor(&format!("--config {configuration} keys create"), &[], "")
-            .await
-            .done();
+        let keys = home.path("mailfactor.keys");
+        load(&keys, true, &SystemEntropy).unwrap();
+        home.set("keys.file", keys.display().to_string());
         let mut fleet = Self::prepare(home, users).await;
         fleet.postgres = Some((server, database));
         for number in 0..instances {

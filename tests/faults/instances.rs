@@ -52,7 +52,7 @@ async fn kill_9_of_the_only_instance_under_load() {
 /// One of three is killed again and again; the others take its mails over (R4).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_one_of_three_under_load() {
-    let kills = if soak() { 200 } else { 5 };
+    let kills = if soak() { 200 } else { 3 };
     let mut dice = Dice::new(seed());
     let Some((fleet, _line)) = Fleet::on_postgres((kills + 1) * 1_000, 3).await else {
         return;
@@ -61,7 +61,7 @@ async fn kill_9_of_one_of_three_under_load() {
     let ledger = Arc::new(Ledger::default());
     let mut load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
     for _ in 0..kills {
-        load.acknowledged(load.count() + 60).await;
+        load.acknowledged(load.count() + 40).await;
         let number = dice.below(3);
         fleet.kill(number);
         load.acknowledged(load.count() + 20).await;
