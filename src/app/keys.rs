@@ -3,6 +3,8 @@
 //! Each step leaves everything readable: the key is in the file before anything is sealed under it, a running server
 //! reads the file again when it meets a key that it does not know, and old keys stay. Interrupted, it is repeated.
 
+use std::path::Path;
+
 use super::{BuildError, Machine, archive, local};
 use crate::{
     config::{
@@ -52,6 +54,16 @@ pub struct Resealed {
 /// The keys of the file, oldest first.
 pub fn list(config: &Config, machine: &Machine) -> Result<Vec<KeyId>, KeysError> {
     Ok(keys::load(&config.key_file, false, &*machine.entropy)?.ids())
+}
+
+/// Makes the key file, with one key; there must be none. A database file that is there has its keys already.
+pub fn create(config: &Config, machine: &Machine) -> Result<KeyId, KeysError> {
+    let path = &config.key_file;
+    if config.store.file().is_some_and(Path::exists) && !path.exists() {
+        return Err(KeyFileError::Missing { path: path.clone() }.into());
+    }
+    keys::create(path, &*machine.entropy)?;
+    Ok(keys::load(path, false, &*machine.entropy)?.newest())
 }
 
 /// Adds a key to the key file, which becomes the newest.

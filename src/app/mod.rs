@@ -213,6 +213,9 @@ impl App {
         // The worker outlives the door: a call that waits for its mail is still in flight.
         let after_door = CancellationToken::new();
         let mut door = shutdown.spawn(door.serve(door_listener, soft.clone()));
+        let wake = tray.wake.clone();
+        let hear = store.clone().hear(move || wake.notify_one(), after_door.clone());
+        shutdown.spawn(hear);
         shutdown.spawn(worker.run(tray, after_door.clone()));
         shutdown.spawn(housekeeping.run(soft.clone()));
         shutdown.spawn(rounds.run(soft.clone()));

@@ -14,6 +14,9 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Makes the key file, with one random key and for its owner alone, where there is none. For PostgreSQL, whose instances all
+    /// get a copy of it; with SQLite the first start does it.
+    Create,
     /// Adds a key to the key file and seals everything anew under it. The old keys stay: codes that are out still verify.
     #[command(
         after_help = "Interrupted, it leaves everything readable; `mailfactor keys reseal` goes on.\n\
@@ -44,6 +47,15 @@ impl Command {
         let config = here.load()?;
         here.log(&config, Some("warn"))?;
         match self {
+            Self::Create => {
+                let created = keys::create(&config, &machine)?;
+                out::say(format!(
+                    "{} holds the key {}",
+                    config.key_file.display(),
+                    created.as_str()
+                ));
+                Ok(())
+            }
             Self::Rotate { json } => {
                 let added = keys::add(&config, &machine)?;
                 if !json {

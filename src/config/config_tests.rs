@@ -213,3 +213,107 @@ fn default_credentials_are_whole_or_not_there() {
         );
     }
 }
+
+/// A configuration with this URL and further lines of `[store.postgres]`, and a key file.
+fn on_server(url: &str, lines: &str) -> Result<Config, Vec<String>> {
+    load(
+        &format!("[store]\nurl = '{url}'\n[store.postgres]\n{lines}\n[keys]\nfile = 'k'"),
+        &[],
+    )
+}
+
+fn server(url: &str, lines: &str) -> Box<Postgres> {
+    match on_server(url, lines).unwrap().store.place {
+        StorePlace::Postgres(postgres) => postgres,
+        StorePlace::File(_) => panic!("a file"),
+    }
+}
+
+#[test]
+fn a_url_says_where_the_server_is_and_whether_it_must_prove_its_name() {
+    let postgres = server("postgres://otp:a%40b+c%26d=e@db.example.com/factor", "");
+    let Postgres { host, port, user, .. } = &*postgres;
+    assert_eq!((host, *port), (&Host::Name("db.example.com".into()), 5432));
+    assert_eq!((user.as_str(), postgres.database.as_str()), ("otp", "factor"));
+    assert_eq!(postgres.password.as_ref().unwrap().as_str(), "a@b+c&d=e");
+    assert_eq!(postgres.name(), "postgres://db.example.com:5432/factor");
+    assert!(!format!("{postgres:?}").contains("a@b"));
+    let tls = |url: &str| server(url, "").tls;
+    for (url, encrypted) in [
+        ("postgres://a@10.0.0.1:1/b", true),
+        ("postgresql://a@db/b?sslmode=verify-full", true),
+        ("postgres://a@db/b?sslmode=disable", false),
+        ("postgres://a@localhost/b", false),
+        ("postgres://a@127.0.0.1/b", false),
+        ("postgres://a@[::1]/b", false),
+        ("postgres://a@[::1]/b?sslmode=verify-full", true),
+        ("postgres://a@localhost/b?host=/run/postgresql", false),
+    ] {
+        assert_eq!(tls(url) == Encryption::Verified(None), encrypted, "{url}");
+    }
+    assert_eq!(server("postgres://a@[::1]/b", "").host, Host::Name("::1".into()));
+    let socket = Host::Socket("/run/x".into());
+    assert_eq!(server("postgres://a@%2Frun%2Fx/b", "").host, socket);
+}
+
+#[test]
+fn a_servers_password_comes_from_one_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    fs::write(&file, "from-a-file\n").unwrap();
+    let by_file = format!("password_file = '{}'", file.display());
+    let password = |lines: &str| server("postgres://a@localhost/b", lines).password.unwrap();
+    assert_eq!(password(&by_file).as_str(), "from-a-file");
+    assert_eq!(password("password = 'given'").as_str(), "given");
+    let faults = on_server("postgres://a:b@localhost/c", &by_file).unwrap_err();
+    assert!(
+        faults[0].starts_with("store.postgres.password: contradicts `store.url`"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_server_is_told_by_its_field() {
+    let url = "store.url";
+    for (address, lines, field) in [
+        ("postgres://db/b", "", url),
+        ("postgres://a@db", "", url),
+        ("postgres://a@/b", "", url),
+        ("postgres://a@db/b?sslmode=require", "", url),
+        ("postgres://a@db/b?sslmode=verify-ca", "", url),
+        ("postgres://a@db/b?options=-c", "", url),
+        ("postgres://a@db/b?host=/x&sslmode=verify-full", "", url),
+        ("postgres://a@db:port/b", "", url),
+        ("mysql://a@db/b", "", url),
+        (
+            "postgres://a@db/b",
+            "connections = 1",
+            "store.postgres.connections",
+        ),
+        (
+            "postgres://a@db/b",
+            "ping_timeout = '3s'",
+            "store.postgres.ping_timeout",
+        ),
+        ("postgres://a@db/b", "ca = '/nowhere'", "store.postgres.ca"),
+        (
+            "postgres://a@localhost/b",
+            "ca = '/etc/hostname'",
+            "store.postgres.ca",
+        ),
+    ] {
+        let faults = on_server(address, lines).unwrap_err();
+        assert_eq!(faults.len(), 1, "{address}: {faults:?}");
+        assert!(
+            faults[0].starts_with(&format!("{field}:")),
+            "{address}: {faults:?}"
+        );
+    }
+    let faults = load("[store]\nurl = 'postgres://a:top-secret@db/b'", &[]).unwrap_err();
+    assert_eq!(
+        faults,
+        [
+            "keys.file: is required with PostgreSQL: the same key file for every instance, made before the first start"
+        ]
+    );
+}

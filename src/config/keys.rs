@@ -91,11 +91,7 @@ impl KeySource for KeyFile {
 /// to it later are found there.
 pub fn load(path: &Path, create: bool, entropy: &dyn Entropy) -> Result<Keyring, KeyFileError> {
     if create && !path.exists() {
-        write_new(path, entropy).map_err(|source| KeyFileError::Io {
-            path: path.to_owned(),
-            action: "created",
-            source,
-        })?;
+        self::create(path, entropy)?;
     }
     let keys = parse(&read(path)?, path)?;
     let ring = Keyring::new(keys).map_err(|source| KeyFileError::Keys {
@@ -103,6 +99,15 @@ pub fn load(path: &Path, create: bool, entropy: &dyn Entropy) -> Result<Keyring,
         source,
     })?;
     Ok(ring.with_source(Box::new(KeyFile(path.to_owned()))))
+}
+
+/// Makes the key file, with one random key and mode 0600. One that is there stays as it is, and that is an error.
+pub fn create(path: &Path, entropy: &dyn Entropy) -> Result<(), KeyFileError> {
+    write_new(path, entropy).map_err(|source| KeyFileError::Io {
+        path: path.to_owned(),
+        action: "created",
+        source,
+    })
 }
 
 /// The text of a key file that only its owner may read.

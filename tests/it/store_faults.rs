@@ -23,9 +23,9 @@ use crate::harness::{
 };
 
 /// The promise is 2.5 s; the rest is for a busy machine.
-const ANSWER: Duration = Duration::from_secs(4);
+pub(super) const ANSWER: Duration = Duration::from_secs(4);
 /// The promise is 5 s.
-const BACK: Duration = Duration::from_secs(8);
+pub(super) const BACK: Duration = Duration::from_secs(8);
 
 /// Another connection that holds the database for itself.
 async fn lock(path: &Path) -> SqliteConnection {
@@ -39,7 +39,10 @@ async fn lock(path: &Path) -> SqliteConnection {
     other
 }
 
-fn assert_unavailable<T>(answer: Result<Result<T, Status>, tokio::time::error::Elapsed>, what: &str) {
+pub(super) fn assert_unavailable<T>(
+    answer: Result<Result<T, Status>, tokio::time::error::Elapsed>,
+    what: &str,
+) {
     let Err(status) = answer.unwrap_or_else(|_| panic!("{what} hangs")) else {
         panic!("{what} succeeds without a store");
     };

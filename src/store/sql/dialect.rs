@@ -203,5 +203,11 @@ pub(super) fn lost_a_race(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| CODES.contains(&&*code))
 }
 
+/// The channel of a PostgreSQL database on which mails are announced that nobody has taken.
+pub(super) const CHANNEL: &str = "mailfactor_outbox";
+
+/// Announces one.
+pub(super) const ANNOUNCE: &str = "NOTIFY mailfactor_outbox";
+
 /// How long a connection may be waited for: longer than any operation's deadline, which then speaks first.
 pub(super) const ACQUIRE: Duration = Duration::from_mins(1);

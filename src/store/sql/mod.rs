@@ -31,6 +31,7 @@ mod dkim;
 mod inbox_rows;
 mod inboxes;
 mod migrations;
+mod news;
 mod oauth_rows;
 mod outbox;
 mod outbox_changes;
@@ -48,9 +49,10 @@ mod rows;
 mod seals;
 mod secrets;
 mod server;
+mod server_settings;
 mod templates;
 
-pub use server::ServerSettings;
+pub use server_settings::ServerSettings;
 
 /// Where the store is and how long it may take.
 #[derive(Clone, Debug)]

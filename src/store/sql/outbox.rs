@@ -93,6 +93,7 @@ impl Outbox for SqlStore {
             for (id, lease) in leased {
                 work::release(&mut write, id, lease).await?;
             }
+            write.announce().await?;
             Ok(write.commit().await?)
         })
         .await
@@ -236,7 +237,7 @@ pub(super) async fn insert(
         "INSERT INTO outbox (id, kind, challenge, decoy, state, submitted_at, expires_at, next_attempt_at, \
          masked_recipient, subject, account, attempts, last_error, message_id, mail, lease, leased_until, charged, \
          unsure, recipient_hash, changed_at) \
-         VALUES ($1, $2, $3, $4, 1, $5, $6, $5, $7, '', '', 0, '', $8, $9, $10, $11, $12, $12, $13, $14)",
+         VALUES ($1, $2, $3, $4, 1, $5, $6, $14, $7, '', '', 0, '', $8, $9, $10, $11, $12, $12, $13, $14)",
     )
     .bind(entry.id.as_bytes().as_slice())
     .bind(entry.kind.tag())
@@ -252,8 +253,11 @@ pub(super) async fn insert(
     .bind(leased)
     .bind(entry.recipient.as_bytes().as_slice())
     .bind(now.as_micros())
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if entry.lease.is_none() && !entry.decoy {
+        connection.announce().await?;
+    }
     Ok(())
 }
 

@@ -37,6 +37,7 @@ pub(super) async fn requeue(
     if changed == 0 {
         return Ok(Requeued::NotFailed);
     }
+    connection.announce().await?;
     let due = report::find(connection, id).await?;
     Ok(due.map_or(Requeued::Unknown, |entry| Requeued::Due(Box::new(entry))))
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL: the suite of contracts, and what only a server can do. It is a real one, started privately.
 
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use self::servers::postgres::{PASSWORD, Postgres, ROLE};
 use super::{query::query, *};
@@ -294,4 +295,34 @@ async fn what_postgresql_cannot_keep_in_a_text_is_replaced() {
     let mut reader = store.reader().await.unwrap();
     let length = query("SELECT CAST(length($1) AS BIGINT)").bind("a\0b");
     assert_eq!(length.fetch_number(&mut reader).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_took_is_announced_to_other_instances() {
+    let Some(database) = Database::new() else { return };
+    let [writer, other] = [
+        database.open_in_real_time().await,
+        database.open_in_real_time().await,
+    ];
+    let (ring, mut rung) = tokio::sync::mpsc::unbounded_channel();
+    let end = CancellationToken::new();
+    let listening = tokio::spawn(other.hear(move || ring.send(()).unwrap(), end.clone()));
+    // It looks once when it begins to listen.
+    rung.recv().await.unwrap();
+    let free = contract::entry(None, ManualClock::new().now());
+    let mut leased = free.clone();
+    leased.id = crate::domain::id::EntryId::from_bytes(contract::unique());
+    leased.lease = Some(contract::lease());
+    writer.enqueue(leased).await.unwrap();
+    assert!(rung.is_empty());
+    writer.enqueue(free).await.unwrap();
+    rung.recv().await.unwrap();
+    // The connection is opened again when it is lost, and a look makes up for what was not heard.
+    database.sql(
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity \
+         WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+    );
+    rung.recv().await.unwrap();
+    end.cancel();
+    listening.await.unwrap();
 }

@@ -63,6 +63,14 @@ impl Connection {
         }
     }
 
+    /// Tells other instances of a mail that is due and that nobody has taken. A file has no other instances.
+    pub(super) async fn announce(&mut self) -> Result<()> {
+        match self {
+            Self::Postgres(lent) => lent.announce().await,
+            Self::Sqlite(_) | Self::SqliteWrite(_) => Ok(()),
+        }
+    }
+
     /// SQLite's own, for what only it can do.
     #[cfg(test)]
     pub(super) fn sqlite(&mut self) -> &mut SqliteConnection {

@@ -5,65 +5,26 @@
 //! one that is in doubt shows that it lives, within a deadline, before it is used again.
 
 use std::{
-    fmt,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _, Row as _,
-    postgres::{PgConnectOptions, PgConnection, PgSslMode},
+    Connection as _, Executor as _, Row as _,
+    postgres::{PgConnectOptions, PgConnection},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 use tokio_util::task::TaskTracker;
-use zeroize::Zeroizing;
 
 use super::{
     dialect::{self, Engine},
     pools::Broken,
+    server_settings::ServerSettings,
 };
 use crate::domain::clock::Timestamp;
-
-/// How to reach a PostgreSQL, and how long it may take.
-#[derive(Clone)]
-pub struct ServerSettings {
-    /// The server's name or address, or the directory of its socket.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The role to log in as.
-    pub user: String,
-    /// Its password.
-    pub password: Option<Zeroizing<String>>,
-    /// The database.
-    pub database: String,
-    /// Whether to insist on TLS with a server that proves its name.
-    pub encrypted: bool,
-    /// Authorities to trust beside the public ones, a PEM file.
-    pub authorities: Option<PathBuf>,
-    /// Connections at the most.
-    pub connections: u32,
-    /// How long opening one may take.
-    pub connect_timeout: Duration,
-    /// How long to wait for one that is free.
-    pub acquire_timeout: Duration,
-    /// How long the server works on one statement.
-    pub statement_timeout: Duration,
-    /// How long one that is in doubt may take to show that it lives.
-    pub ping_timeout: Duration,
-    /// How long one operation may take in all.
-    pub deadline: Duration,
-}
-
-impl fmt::Debug for ServerSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerSettings(..)")
-    }
-}
 
 /// The oldest server that is spoken to, as it numbers itself.
 const OLDEST: u32 = 150_000;
@@ -71,8 +32,8 @@ const OLDEST: u32 = 150_000;
 /// After so much silence a connection is in doubt: whatever lies between may have forgotten it.
 const QUIET: Duration = Duration::from_secs(30);
 
-/// How many statements a connection keeps prepared: all there are, and some of those that are put together.
-const STATEMENTS: usize = 256;
+/// How often mails are announced at the most: each announcement makes commits wait for each other.
+const OFTEN: Duration = Duration::from_millis(100);
 
 /// Asked of each new connection. Where commits would not be durable, from here on they are.
 const GREETING: &str = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only, \
@@ -93,6 +54,7 @@ struct Inner {
     places: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
     broken: Broken,
+    announced: Mutex<Option<Instant>>,
     /// Connections whose transaction was given up are on their way back.
     returning: TaskTracker,
 }
@@ -130,13 +92,14 @@ impl Server {
     /// Nothing is opened yet.
     pub(super) fn new(settings: &ServerSettings, broken: Broken) -> Self {
         Self(Arc::new(Inner {
-            options: options(settings),
+            options: settings.options(),
             connect_timeout: settings.connect_timeout,
             acquire_timeout: settings.acquire_timeout,
             ping_timeout: settings.ping_timeout,
             places: Arc::new(Semaphore::new(settings.connections.max(1) as usize)),
             idle: Mutex::default(),
             broken,
+            announced: Mutex::default(),
             returning: TaskTracker::new(),
         }))
     }
@@ -224,6 +187,25 @@ impl Server {
         }
     }
 
+    /// The way to a connection that somebody else opens.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        self.0.options.clone()
+    }
+
+    /// How long opening a connection may take, and how long one may take to show that it lives.
+    pub(super) fn patience(&self) -> (Duration, Duration) {
+        (self.0.connect_timeout, self.0.ping_timeout)
+    }
+
+    fn may_announce(&self) -> bool {
+        let mut announced = self.0.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = announced.is_none_or(|moment| moment.elapsed() >= OFTEN);
+        if may {
+            *announced = Some(Instant::now());
+        }
+        may
+    }
+
     fn pop(&self) -> Option<Idle> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -284,6 +266,16 @@ impl Lent {
         self.transaction.as_ref().map(|transaction| transaction.began_at)
     }
 
+    /// Tells all instances, when the transaction is committed, that a mail is due which nobody has taken. Not for each of
+    /// many at once: whoever hears of the first finds the others.
+    pub(super) async fn announce(&mut self) -> Result<(), sqlx::Error> {
+        let server = self.server.as_ref();
+        match server.is_some_and(|server| server.may_announce()) {
+            true => self.run(dialect::ANNOUNCE).await,
+            false => Ok(()),
+        }
+    }
+
     /// Runs statements of fixed text.
     pub(super) async fn run(&mut self, statements: &'static str) -> Result<(), sqlx::Error> {
         let done = self.begun()?.execute(sqlx::raw_sql(statements)).await;
@@ -341,44 +333,5 @@ impl Drop for Lent {
             }
             drop(place);
         });
-    }
-}
-
-fn options(settings: &ServerSettings) -> PgConnectOptions {
-    let millis = |span: Duration| span.as_millis().max(1).to_string();
-    let options = PgConnectOptions::new_without_pgpass()
-        .port(settings.port)
-        .username(&settings.user)
-        // Without one here, none from the environment either.
-        .password(
-            settings
-                .password
-                .as_ref()
-                .map_or("", |password| password.as_str()),
-        )
-        .database(&settings.database)
-        .application_name("mailfactor")
-        .statement_cache_capacity(STATEMENTS)
-        .options([
-            ("statement_timeout", millis(settings.statement_timeout)),
-            // Whoever froze in the middle of a transaction holds no row for longer than this.
-            (
-                "idle_in_transaction_session_timeout",
-                millis(2 * settings.deadline),
-            ),
-            // Once nobody is there any more, the server soon stops working for them.
-            ("client_connection_check_interval", millis(settings.deadline)),
-            ("default_transaction_isolation", "read committed".to_owned()),
-        ])
-        .disable_statement_logging();
-    let options = if settings.host.starts_with('/') {
-        options.socket(&settings.host)
-    } else {
-        options.host(&settings.host)
-    };
-    match (&settings.authorities, settings.encrypted) {
-        (_, false) => options.ssl_mode(PgSslMode::Disable),
-        (None, true) => options.ssl_mode(PgSslMode::VerifyFull),
-        (Some(file), true) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file),
     }
 }

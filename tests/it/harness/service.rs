@@ -11,6 +11,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
@@ -61,6 +62,24 @@ impl Home {
             .with("delivery.hello_name", "service.example.org")
             // Tests count connections, and make accounts that do not work.
             .with("delivery.tested_accounts_only", false)
+    }
+
+    /// An empty one whose store is the PostgreSQL database at this URL.
+    pub fn on_server(url: &str) -> Self {
+        let home = Self::new();
+        let keys = home.path("mailfactor.keys");
+        fs::write(&keys, format!("k1 {}\n", "0f".repeat(32))).unwrap();
+        fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
+        home.with("store.url", url)
+            .with("keys.file", keys.display().to_string())
+    }
+
+    /// Another one with the same settings, and so on the same server, under the same keys and with the same users.
+    pub fn beside(&self) -> Self {
+        let mut home = Self::new();
+        fs::copy(self.path("users.toml"), home.path("users.toml")).unwrap();
+        home.settings = self.settings.clone();
+        home
     }
 
     /// With a setting of `default.toml`, by its path: `("policy.resend.after", "5s")`.
