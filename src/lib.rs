@@ -25,6 +25,8 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod factor;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 pub mod grpc;
 pub mod lifecycle;
 pub mod mail;

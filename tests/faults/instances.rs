@@ -54,7 +54,7 @@ async fn kill_9_of_the_only_instance_under_load() {
 async fn kill_9_of_one_of_three_under_load() {
     let kills = if soak() { 200 } else { 3 };
     let mut dice = Dice::new(seed());
-    let Some((fleet, _line)) = Fleet::on_postgres((kills + 1) * 1_000, 3).await else {
+    let Some((fleet, _line)) = Fleet::on_postgres((kills + 1) * 600, 3).await else {
         return;
     };
     let fleet = Arc::new(fleet);

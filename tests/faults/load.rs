@@ -94,6 +94,8 @@ struct Caller {
 
 impl Caller {
     async fn flow(&mut self, user: usize) {
+        // Users think, too; and a fast machine is not to run out of them.
+        tokio::time::sleep(Duration::from_millis(u64::try_from(self.dice.below(30)).unwrap())).await;
         let client = self.client().await;
         let name = name(user);
         let Some(challenge) = self.call(client.start(&name)).await else {
