@@ -1,18 +1,18 @@
 //! AUTH with an access token: XOAUTH2, as Google and Microsoft define it, and OAUTHBEARER (RFC 7628).
 //!
-//! Spoken by ourselves: a server that refuses a token may first send a challenge that says why, which wants an answer,
-//! and lettre gives none.
+//! A server that refuses a token may first send a challenge that says why, which wants an answer.
 
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use lettre::transport::smtp::{authentication::Mechanism as Known, response::Response};
 use zeroize::Zeroizing;
 
 use super::{
+    answer::Answer,
     journal::Journal,
+    login::show,
     oauth::{Held, Token, Tokens},
-    reply::{Hidden, failure, is_complete},
+    reply::{Hidden, failure},
     session::Session,
 };
 use crate::domain::{
@@ -20,9 +20,6 @@ use crate::domain::{
     delivery::{FailureKind, SendFailure, Stage},
     oauth::{Mechanism, Oauth},
 };
-
-/// The longest command line (RFC 5321, 4.5.3.1.4): a longer token goes on a line of its own (RFC 4954, 4).
-const LONGEST_COMMAND: usize = 512;
 
 /// What a token is shown with.
 #[derive(Clone, Copy)]
@@ -57,12 +54,12 @@ impl Bearer<'_> {
     ) -> Result<(), SendFailure> {
         journal.begin(Stage::Auth);
         let mechanism = self.oauth.mechanism;
-        // lettre does not tell whether OAUTHBEARER is offered.
-        if mechanism == Mechanism::Xoauth2 && !session.offers(Known::Xoauth2) {
-            let text = "the server does not offer AUTH XOAUTH2";
+        let name = mechanism.name();
+        if !session.offers().has_mechanism(name) {
+            let text = format!("the server does not offer AUTH {name}");
             return Err(failure(Stage::Auth, FailureKind::Temporary, text));
         }
-        let first = self.show(session, &held.token, journal).await;
+        let first = self.try_token(session, &held.token, journal).await;
         let refused = matches!(&first, Err(failure) if failure.is_rejection());
         if refused {
             self.tokens.refused(self.account, &held.token);
@@ -70,7 +67,7 @@ impl Bearer<'_> {
         let reply = if refused && !held.is_new {
             let fresh = self.token(false, journal).await?;
             journal.begin(Stage::Auth);
-            let again = self.show(session, &fresh.token, journal).await;
+            let again = self.try_token(session, &fresh.token, journal).await;
             if matches!(&again, Err(failure) if failure.is_rejection()) {
                 self.tokens.refused(self.account, &fresh.token);
             }
@@ -82,7 +79,7 @@ impl Bearer<'_> {
         Ok(())
     }
 
-    async fn show(
+    async fn try_token(
         self,
         session: &mut Session,
         token: &Arc<Token>,
@@ -102,37 +99,21 @@ impl Bearer<'_> {
         let mut hidden = Hidden::default();
         hidden.add(encoded.as_str());
         hidden.add(token.access.as_str());
-        let name = mechanism.name();
-        let whole = Zeroizing::new(format!("AUTH {name} {}\r\n", *encoded));
-        let mut response = if whole.len() <= LONGEST_COMMAND {
-            session.authenticate(&whole, &hidden, journal).await?
-        } else {
-            let command = format!("AUTH {name}\r\n");
-            let ready = session.authenticate(&command, &hidden, journal).await?;
-            if !ready.has_code(334) {
-                return Err(hidden.unexpected(&ready, journal));
-            }
-            let line = Zeroizing::new(format!("{}\r\n", *encoded));
-            session.authenticate(&line, &hidden, journal).await?
-        };
-        if response.has_code(334) {
+        let mut answer = show(session, mechanism.name(), &encoded, &hidden, journal).await?;
+        if answer.code() == 334 {
             // The server says why it will refuse, and wants to hear that it was heard (RFC 7628, 3.2.3).
-            let challenge = challenge(&response);
+            let challenge = challenge(&answer);
             let heard = match mechanism {
                 Mechanism::Xoauth2 => "\r\n",
                 Mechanism::OauthBearer => "AQ==\r\n",
             };
             let said = session.authenticate(heard, &hidden, journal).await;
-            response = said.map_err(|refused| SendFailure {
+            answer = said.map_err(|refused| SendFailure {
                 reply: hidden.clean(&format!("{} {challenge}", refused.reply)),
                 ..refused
             })?;
         }
-        if is_complete(&response) {
-            Ok(hidden.text_of(&response))
-        } else {
-            Err(hidden.unexpected(&response, journal))
-        }
+        hidden.completion(&answer, journal)
     }
 }
 
@@ -149,8 +130,8 @@ fn oauth_bearer(username: &str, host: &str, port: u16, token: &str) -> Zeroizing
 }
 
 /// What a challenge says, decoded where it can be.
-fn challenge(response: &Response) -> String {
-    let text = response.message().collect::<String>();
+fn challenge(answer: &Answer) -> String {
+    let text = answer.lines().concat();
     let decoded = STANDARD.decode(text.trim()).ok();
     decoded.map_or(text, |bytes| String::from_utf8_lossy(&bytes).into_owned())
 }

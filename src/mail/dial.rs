@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use lettre::transport::smtp::client::AsyncTokioStream;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -18,11 +17,12 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     IpRange, MailError, MailSettings,
+    conversation::Conversation,
     exchange::{ExchangeError, start_tls},
-    guard::{Gauge, Guard, Stream},
+    guard::Stream,
     identity::with_identity,
     journal::Journal,
-    reply::{Hidden, failure, said_of_loss},
+    reply::{Hidden, failure, said_of_loss, said_of_trouble},
     tls,
 };
 use crate::domain::{
@@ -32,13 +32,13 @@ use crate::domain::{
     oauth::TokenEndpoint,
 };
 
-/// A connection on which the server's greeting is the next thing to read.
+/// A connection on which EHLO comes next, or the greeting before it.
 #[derive(Debug)]
 pub(super) struct Dialed {
-    /// The guarded stream.
-    pub(super) stream: Box<dyn AsyncTokioStream>,
-    /// What is seen of it from outside.
-    pub(super) gauge: Arc<Gauge>,
+    /// What is said on it.
+    pub(super) talk: Conversation<Box<dyn Stream>>,
+    /// Whether the server is still to greet us. After STARTTLS it has done so already.
+    pub(super) greets: bool,
 }
 
 /// Opens connections.
@@ -77,29 +77,25 @@ impl Dialer {
         journal: &mut Journal,
     ) -> Result<Dialed, SendFailure> {
         let (server, link) = (&account.settings.server, &account.settings.link);
-        let (stream, peer) = self.open(server, settings, journal).await?;
+        let stream = self.open(server, settings, journal).await?;
         if server.security == Security::Plain {
-            return Ok(guarded(settings, stream, peer, b""));
+            return Ok(dialed(settings, stream, true));
         }
         journal.begin(Stage::Tls);
-        let patience = settings.tls_timeout;
+        let starts = server.security == Security::StartTls;
         let encrypt = async {
-            let head: &[u8] = match server.security {
-                Security::StartTls => b"220 ready\r\n",
-                Security::ImplicitTls | Security::Plain => b"",
-            };
-            let stream = match server.security {
-                Security::StartTls => exchange(settings, stream, peer).await?,
-                Security::ImplicitTls | Security::Plain => stream,
+            let stream = if starts {
+                exchange(settings, stream).await?
+            } else {
+                stream
             };
             let config = self.config(account).await?;
             let name = link.server_name.as_ref().unwrap_or(&server.host);
-            let stream = handshake(stream, name, config).await?;
-            Ok((stream, head))
+            handshake(stream, name, config).await
         };
-        let (stream, head) = within(patience, Stage::Tls, encrypt).await?;
+        let stream = within(settings.tls_timeout, Stage::Tls, encrypt).await?;
         journal.encrypted(tls::report(stream.get_ref().1));
-        Ok(guarded(settings, stream, peer, head))
+        Ok(dialed(settings, stream, !starts))
     }
 
     /// Resolves and connects, no more.
@@ -108,14 +104,14 @@ impl Dialer {
         server: &Server,
         settings: &MailSettings,
         journal: &mut Journal,
-    ) -> Result<(TcpStream, SocketAddr), SendFailure> {
+    ) -> Result<TcpStream, SendFailure> {
         journal.begin(Stage::Resolve);
         let addresses = self.resolve(server, settings).await?;
         journal.passed(list(&addresses));
         journal.begin(Stage::Connect);
         let (stream, peer) = connect(&addresses, settings).await?;
         journal.passed(peer.to_string());
-        Ok((stream, peer))
+        Ok(stream)
     }
 
     async fn resolve(
@@ -242,33 +238,25 @@ async fn connect(
     Err(last)
 }
 
-async fn exchange(
-    settings: &MailSettings,
-    stream: TcpStream,
-    peer: SocketAddr,
-) -> Result<TcpStream, SendFailure> {
-    let mut guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit);
-    match start_tls(&mut guard, &settings.hello_name).await {
-        Ok(()) => Ok(guard.into_inner()),
-        Err(ExchangeError::Refused(reply)) => {
-            Err(Hidden::default().refusal(reply.code, &reply.lines.join(" "), Stage::Tls))
-        }
-        Err(ExchangeError::Fault(text)) => Err(account_failure(Stage::Tls, text)),
-        Err(ExchangeError::Lost(error)) => Err(lost(Stage::Tls, &error)),
+async fn exchange(settings: &MailSettings, stream: TcpStream) -> Result<TcpStream, SendFailure> {
+    let exchanged = start_tls(converse(settings, stream), &settings.hello_name).await;
+    exchanged.map_err(|error| match error {
+        ExchangeError::Refused(answer) => Hidden::default().refusal(&answer, Stage::Tls),
+        ExchangeError::Lacking(text) => account_failure(Stage::Tls, text),
+        ExchangeError::Trouble(trouble) => account_failure(Stage::Tls, said_of_trouble(&trouble)),
+    })
+}
+
+fn dialed<S: Stream + 'static>(settings: &MailSettings, stream: S, greets: bool) -> Dialed {
+    let stream: Box<dyn Stream> = Box::new(stream);
+    Dialed {
+        talk: converse(settings, stream),
+        greets,
     }
 }
 
-fn guarded<S: Stream + 'static>(
-    settings: &MailSettings,
-    stream: S,
-    peer: SocketAddr,
-    head: &'static [u8],
-) -> Dialed {
-    let guard = Guard::new(stream, peer, settings.command_timeout, settings.reply_limit).with_head(head);
-    Dialed {
-        gauge: guard.gauge(),
-        stream: Box::new(guard),
-    }
+fn converse<S: Stream>(settings: &MailSettings, stream: S) -> Conversation<S> {
+    Conversation::new(stream, settings.command_timeout, settings.reply_limit)
 }
 
 /// Work with a deadline of its own.

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Accepted, Admission, Breaker, Unsent, Withheld};
+use super::{Accepted, Admission, Breaker, Unsent, Withheld, turns::News};
 use crate::{
     domain::{
         account::Account,
@@ -78,23 +78,32 @@ impl Pass {
         std::future::pending::<()>().await;
     }
 
-    /// Tells the breaker how the attempt went.
-    pub(super) fn tell(mut self, result: &Result<Accepted, Unsent>) {
+    /// Tells the breaker how the attempt went, and says what that makes of the server.
+    pub(super) fn tell(mut self, result: &Result<Accepted, Unsent>) -> News {
         let others = self.others;
         self.told = true;
         let now = self.breakers.clock.now();
+        let mut news = News::Nothing;
         self.breakers
             .update(self.account, self.version, |known| match result {
                 Err(Unsent::Failed(failure)) if failure.stage.concerns_account() => {
                     known.breaker.failed(failure.is_rejection() || others, now);
                     known.last_failure = Some(failure.clone());
+                    if known.breaker.is_open() {
+                        news = News::Outage;
+                    }
                 }
+                // Nobody asked the server.
                 Err(Unsent::Withheld(Withheld::Refused(Leave::Spent(until)))) => {
                     known.succeeded();
                     known.spent_until = Some(*until);
                 }
-                _ => known.succeeded(),
+                _ => {
+                    known.succeeded();
+                    news = News::Well;
+                }
             });
+        news
     }
 }
 

@@ -8,15 +8,18 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::session::Session;
+use super::{
+    session::Session,
+    turns::{News, Turns},
+};
 use crate::domain::{account::Account, id::AccountId};
 
 #[derive(Debug)]
 struct Shelf {
     version: i64,
     idle: Vec<Session>,
-    /// One permit for each connection there may be.
-    permits: Arc<Semaphore>,
+    /// One for each connection there may be.
+    turns: Arc<Turns>,
 }
 
 /// The connections that wait for mail.
@@ -38,16 +41,26 @@ impl Pool {
     }
 
     /// What admits at most so many attempts to an account's server at a time.
-    pub(super) fn permits(&self, account: &Account) -> Arc<Semaphore> {
-        self.with(account, |shelf| Arc::clone(&shelf.permits))
+    pub(super) fn turns(&self, account: &Account) -> Arc<Turns> {
+        self.with(account, |shelf| Arc::clone(&shelf.turns))
     }
 
-    /// The connection that was used last, if one is still worth trying.
+    /// An attempt tells of an account's server. After an outage connections to it are not opened all at once.
+    pub(super) fn hear(&self, account: &Account, news: News) {
+        self.with(account, |shelf| shelf.turns.hear(news));
+    }
+
+    /// The connection that was used last, of those still worth trying: no server has closed it or spoken on it unasked.
     pub(super) fn take(&self, account: &Account) -> Option<Session> {
         let idle = self.idle;
         self.with(account, |shelf| {
             shelf.idle.retain(|session| session.used.elapsed() < idle);
-            shelf.idle.pop()
+            while let Some(mut session) = shelf.idle.pop() {
+                if session.is_quiet() {
+                    return Some(session);
+                }
+            }
+            None
         })
     }
 
@@ -85,7 +98,7 @@ impl Pool {
         Shelf {
             version: account.version,
             idle: Vec::new(),
-            permits: Arc::new(Semaphore::new(self.size)),
+            turns: Turns::new(self.size),
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Rendered {
     pub masked_subject: String,
     pub(super) sender: Address,
     pub(super) recipient: Address,
+    /// As in the message.
+    pub(super) message_id: String,
     pub(super) hidden: Hidden,
     /// The administrator's template that broke, and how: the built-in one stood in for it.
     pub(super) broken_template: Option<String>,
@@ -270,6 +272,7 @@ impl Content {
             masked_subject,
             sender: mailbox_address(cover.sender.envelope())?,
             recipient: mailbox_address(recipient)?,
+            message_id: cover.message_id.to_owned(),
             hidden,
             broken_template: None,
         })

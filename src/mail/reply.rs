@@ -1,14 +1,13 @@
 //! What a server said, made fit to be kept and shown: one line, bounded, without what must stay hidden.
 
-use std::{error::Error as _, io};
+use std::io;
 
-use lettre::transport::smtp::{
-    Error,
-    response::{Response, Severity},
-};
 use zeroize::Zeroizing;
 
-use super::{identity::said_of_certificate, journal::Journal};
+use super::{
+    answer::Answer, conversation::Trouble, exchange::ExchangeError, identity::said_of_certificate,
+    journal::Journal,
+};
 use crate::domain::{
     delivery::{FailureKind, SendFailure, Stage},
     text::is_plain,
@@ -47,64 +46,70 @@ impl Hidden {
         line.trim().to_owned()
     }
 
-    /// What a positive reply says.
-    pub(super) fn text_of(&self, response: &Response) -> String {
-        self.clean(&response.message().collect::<Vec<_>>().join(" "))
+    /// What a reply says.
+    pub(super) fn text_of(&self, answer: &Answer) -> String {
+        self.clean(&answer.text())
     }
 
-    /// What an error of lettre's means for the attempt in the journal.
-    pub(super) fn failure(&self, error: &Error, journal: &Journal) -> SendFailure {
-        let Some(code) = error.status() else {
-            let text = io_error(error).map_or_else(
-                || format!("the server's reply is not understood: {error}"),
-                said_of_loss,
-            );
-            return journal.lost(self.clean(&text));
-        };
-        let reply = error.source().map(ToString::to_string).unwrap_or_default();
-        self.refusal(code.into(), &reply, journal.stage())
+    /// A reply that is to complete the command in the journal's stage: what it says, or what it means that it does not.
+    pub(super) fn completion(&self, answer: &Answer, journal: &Journal) -> Result<String, SendFailure> {
+        if answer.is_complete() {
+            Ok(self.text_of(answer))
+        } else if answer.is_refusal() {
+            Err(self.refusal(answer, journal.stage()))
+        } else {
+            Err(self.unexpected(answer, journal))
+        }
     }
 
-    /// The same of the first exchange: there a server that speaks TLS 1.3 tells what it thinks of the client's certificate.
-    pub(super) fn greeting_failure(&self, error: &Error, journal: &Journal) -> SendFailure {
-        let failure = self.failure(error, journal);
-        match io_error(error).and_then(said_of_certificate) {
-            Some(_) => SendFailure {
-                stage: Stage::Tls,
-                ..failure
-            },
-            None => failure,
+    /// What it means for the attempt in the journal that the conversation cannot go on.
+    pub(super) fn trouble(&self, trouble: &Trouble, journal: &Journal) -> SendFailure {
+        journal.lost(self.clean(&said_of_trouble(trouble)))
+    }
+
+    /// The same of greeting and EHLO: there a server that speaks TLS 1.3 tells what it thinks of the client's certificate.
+    pub(super) fn greeting_failure(&self, error: &ExchangeError, journal: &Journal) -> SendFailure {
+        match error {
+            ExchangeError::Refused(answer) if answer.is_refusal() => self.refusal(answer, journal.stage()),
+            ExchangeError::Refused(answer) => self.unexpected(answer, journal),
+            ExchangeError::Lacking(text) => journal.lost(*text),
+            ExchangeError::Trouble(trouble) => {
+                let failure = self.trouble(trouble, journal);
+                match trouble {
+                    Trouble::Lost(error) if said_of_certificate(error).is_some() => SendFailure {
+                        stage: Stage::Tls,
+                        ..failure
+                    },
+                    _ => failure,
+                }
+            }
         }
     }
 
     /// A reply that was positive but not the one expected: the server has lost its way.
-    pub(super) fn unexpected(&self, response: &Response, journal: &Journal) -> SendFailure {
-        let code = u16::from(response.code());
+    pub(super) fn unexpected(&self, answer: &Answer, journal: &Journal) -> SendFailure {
+        let code = answer.code();
         SendFailure {
             code: Some(code),
-            ..journal.lost(self.clean(&format!("unexpected reply {code} {}", self.text_of(response))))
+            ..journal.lost(self.clean(&format!("unexpected reply {code} {}", answer.text())))
         }
     }
 
-    /// A negative reply.
-    pub(super) fn refusal(&self, code: u16, reply: &str, stage: Stage) -> SendFailure {
-        let permanent = code >= 500 && !stage.concerns_account();
+    /// A negative reply. Where its enhanced status code says that it is not for good (RFC 3463, 2: class 4), a code of 5yz
+    /// is believed no more than that: to try again is the mistake that can be mended.
+    pub(super) fn refusal(&self, answer: &Answer, stage: Stage) -> SendFailure {
+        let for_good = answer.code() >= 500 && answer.class() != Some(4);
         SendFailure {
             stage,
-            kind: if permanent {
+            kind: if for_good && !stage.concerns_account() {
                 FailureKind::Permanent
             } else {
                 FailureKind::Temporary
             },
-            code: Some(code),
-            reply: self.clean(reply),
+            code: Some(answer.code()),
+            reply: self.text_of(answer),
         }
     }
-}
-
-/// Whether a reply completes its command.
-pub(super) fn is_complete(response: &Response) -> bool {
-    response.code().severity == Severity::PositiveCompletion
 }
 
 /// A failure in words of our own.
@@ -114,6 +119,14 @@ pub(super) fn failure(stage: Stage, kind: FailureKind, reply: impl Into<String>)
         kind,
         code: None,
         reply: Hidden::default().clean(&reply.into()),
+    }
+}
+
+/// What it is called when a conversation cannot go on.
+pub(super) fn said_of_trouble(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Lost(error) => said_of_loss(error),
+        Trouble::Odd(_) | Trouble::Early => trouble.to_string(),
     }
 }
 
@@ -127,17 +140,6 @@ pub(super) fn said_of_loss(error: &io::Error) -> String {
         | io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
         _ => said_of_certificate(error).unwrap_or_else(|| error.to_string()),
     }
-}
-
-fn io_error(error: &Error) -> Option<&io::Error> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(found) = cause.downcast_ref() {
-            return Some(found);
-        }
-        source = cause.source();
-    }
-    None
 }
 
 fn replace_ignoring_case(text: &str, hidden: &str) -> String {
@@ -156,7 +158,7 @@ fn replace_ignoring_case(text: &str, hidden: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::answer::Answers, *};
 
     #[test]
     fn a_reply_is_one_bounded_line_without_what_is_hidden() {
@@ -172,11 +174,18 @@ mod tests {
     #[test]
     fn a_refusal_is_for_good_only_where_it_concerns_the_mail() {
         let hidden = Hidden::default();
-        let kind = |code, stage| hidden.refusal(code, "", stage).kind;
-        assert_eq!(kind(550, Stage::Rcpt), FailureKind::Permanent);
-        assert_eq!(kind(554, Stage::Accept), FailureKind::Permanent);
-        assert_eq!(kind(450, Stage::Rcpt), FailureKind::Temporary);
-        assert_eq!(kind(535, Stage::Auth), FailureKind::Temporary);
-        assert_eq!(kind(554, Stage::Ehlo), FailureKind::Temporary);
+        let kind = |reply: &str, stage| {
+            let mut answers = Answers::new(100);
+            answers.push(format!("{reply}\r\n").as_bytes());
+            hidden.refusal(&answers.take().unwrap().unwrap(), stage).kind
+        };
+        assert_eq!(kind("550 no", Stage::Rcpt), FailureKind::Permanent);
+        assert_eq!(kind("554 no", Stage::Accept), FailureKind::Permanent);
+        assert_eq!(kind("450 no", Stage::Rcpt), FailureKind::Temporary);
+        assert_eq!(kind("550 5.1.1 no", Stage::Rcpt), FailureKind::Permanent);
+        assert_eq!(kind("550 4.7.1 later", Stage::Rcpt), FailureKind::Temporary);
+        assert_eq!(kind("450 5.2.1 later", Stage::Rcpt), FailureKind::Temporary);
+        assert_eq!(kind("535 no", Stage::Auth), FailureKind::Temporary);
+        assert_eq!(kind("554 no", Stage::Ehlo), FailureKind::Temporary);
     }
 }

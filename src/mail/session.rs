@@ -1,41 +1,34 @@
-//! A session: one connection to a mail server, logged in, and what may be said on it, verb by verb, so that the stage
-//! of a failure is known.
+//! A session: one connection to a mail server, logged in, and what may be said on it, so that the stage of a failure is
+//! known.
 
-use std::{future::Future, sync::Arc};
+mod submit;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use lettre::{
-    Address,
-    transport::smtp::{
-        authentication::{Credentials, DEFAULT_MECHANISMS, Mechanism},
-        client::AsyncSmtpConnection,
-        commands::{Data, Mail, Quit, Rcpt, Rset},
-        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
-        response::Response,
-    },
-};
 use tokio::time::Instant;
 
 use super::{
-    MailSettings, Rendered,
+    MailSettings,
+    answer::Answer,
     bearer::Bearer,
-    dial::Dialer,
-    guard::Gauge,
+    conversation::Conversation,
+    dial::{Dialed, Dialer},
+    envelope::Envelope,
+    exchange::{ExchangeError, be_greeted, say_hello},
+    guard::Stream,
     journal::Journal,
-    outcome::{Accepted, Unsent, Withheld},
-    reply::{Hidden, failure, is_complete},
-    secret::{self, MOST_PASSWORD},
+    login::log_in,
+    offers::Offers,
+    reply::Hidden,
 };
 use crate::domain::{
-    account::{Account, Login, Secret},
-    delivery::{FailureKind, SendFailure, Stage},
+    account::{Account, Login},
+    delivery::{SendFailure, Stage},
     keyring::Keyring,
 };
 
 /// A connection that is logged in.
 pub(super) struct Session {
-    connection: AsyncSmtpConnection,
-    gauge: Arc<Gauge>,
+    talk: Conversation<Box<dyn Stream>>,
+    offers: Offers,
     /// When it was last used.
     pub(super) used: Instant,
     condition: Condition,
@@ -61,16 +54,8 @@ enum Condition {
     Broken,
 }
 
-/// Who a mail goes from and to, for the envelope.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Envelope<'a> {
-    /// The account's sender: bounces go there.
-    pub(super) sender: &'a Address,
-    /// The recipient.
-    pub(super) recipient: &'a Address,
-    /// Whether the message has bytes beyond ASCII, as with SMTPUTF8.
-    pub(super) eight_bit: bool,
-}
+/// A command, and the stage it belongs to.
+type Step = (Stage, String);
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -92,251 +77,151 @@ impl Session {
             Some(Way::Token(bearer, anew)) => Some((*bearer, bearer.token(*anew, journal).await?)),
             _ => None,
         };
-        let fresh = dialer.dial(account, settings, journal).await?;
+        let dialed = dialer.dial(account, settings, journal).await?;
         journal.begin(Stage::Ehlo);
-        let name = ClientId::Domain(settings.hello_name.clone());
         let nothing = Hidden::default();
-        let connection = AsyncSmtpConnection::connect_with_transport(fresh.stream, &name)
-            .await
-            .map_err(|error| nothing.greeting_failure(&error, journal))?;
-        journal.passed(nothing.clean(connection.server_info().name()));
+        let greeted = greet(dialed, &settings.hello_name).await;
+        let (talk, offers) = greeted.map_err(|error| nothing.greeting_failure(&error, journal))?;
+        journal.passed(nothing.clean(offers.name()));
         let mut session = Self {
-            connection,
-            gauge: fresh.gauge,
+            talk,
+            offers,
             used: Instant::now(),
             condition: Condition::Clean,
         };
         if let Some((bearer, held)) = token {
             bearer.log_in(&mut session, held, journal).await?;
         } else if let Some(Way::Password(login, keyring)) = login {
-            journal.begin(Stage::Auth);
             let shown = settings.login_of(login);
-            session.log_in(account, &shown, keyring, journal).await?;
+            log_in(&mut session, account, &shown, keyring, journal).await?;
         }
         Ok(session)
     }
 
-    async fn log_in(
-        &mut self,
-        account: &Account,
-        login: &Login,
-        keyring: &Keyring,
-        journal: &mut Journal,
-    ) -> Result<(), SendFailure> {
-        let stuck = |text: String| failure(Stage::Auth, FailureKind::Temporary, text);
-        if self
-            .connection
-            .server_info()
-            .get_auth_mechanism(DEFAULT_MECHANISMS)
-            .is_none()
-        {
-            return Err(stuck(
-                "the server offers neither AUTH PLAIN nor AUTH LOGIN".into(),
-            ));
-        }
-        let place = Account::secret_place(&account.id);
-        let secret = secret::fetch(&place, &login.secret, keyring, MOST_PASSWORD).await;
-        let secret = secret.map_err(stuck)?;
-        let mut hidden = Hidden::default();
-        hidden.add(STANDARD.encode(format!("\0{}\0{}", login.username, *secret)));
-        hidden.add(STANDARD.encode(secret.as_bytes()));
-        hidden.add(secret.as_str());
-        if is_default(account) {
-            hidden.add(STANDARD.encode(&login.username));
-            hidden.add(login.username.as_str());
-        }
-        let credentials = Credentials::new(login.username.clone(), secret.to_string());
-        let response = self.connection.auth(DEFAULT_MECHANISMS, &credentials).await;
-        let response = response.map_err(|error| hidden.failure(&error, journal))?;
-        if !is_complete(&response) {
-            return Err(hidden.unexpected(&response, journal));
-        }
-        journal.passed(hidden.text_of(&response));
-        Ok(())
+    /// What the server offers.
+    pub(super) fn offers(&self) -> &Offers {
+        &self.offers
     }
 
-    /// Whether the server offers a mechanism of AUTH.
-    pub(super) fn offers(&self, mechanism: Mechanism) -> bool {
-        self.connection.server_info().supports_auth_mechanism(mechanism)
-    }
-
-    /// One line of an AUTH exchange that somebody else conducts, its end included.
+    /// One line of an AUTH exchange that somebody else conducts, its end included; a refusal is a failure.
     pub(super) async fn authenticate(
         &mut self,
         line: &str,
         hidden: &Hidden,
         journal: &Journal,
-    ) -> Result<Response, SendFailure> {
-        let said = self.connection.command(line).await;
-        said.map_err(|error| hidden.failure(&error, journal))
+    ) -> Result<Answer, SendFailure> {
+        let said = self.talk.ask(line).await;
+        let answer = said.map_err(|trouble| hidden.trouble(&trouble, journal))?;
+        if answer.is_refusal() {
+            return Err(hidden.refusal(&answer, journal.stage()));
+        }
+        Ok(answer)
     }
 
-    /// MAIL and RCPT.
+    /// MAIL and RCPT alone, each with its reply: there is no message.
     pub(super) async fn address(
         &mut self,
-        envelope: Envelope<'_>,
+        envelope: &Envelope<'_>,
         hidden: &Hidden,
         journal: &mut Journal,
     ) -> Result<(), SendFailure> {
         journal.begin(Stage::Mail);
-        if self.condition == Condition::Open {
-            self.reset(hidden, journal).await?;
-        }
-        let parameters = self.parameters(envelope)?;
-        // Until the transaction is completed, whatever ends it early leaves it open.
-        self.condition = Condition::Open;
-        let mail = Mail::new(Some(envelope.sender.clone()), parameters);
-        let reply = self.say(mail, hidden, journal).await?;
-        journal.passed(reply);
-        journal.begin(Stage::Rcpt);
-        let rcpt = Rcpt::new(envelope.recipient.clone(), Vec::new());
-        let reply = self.say(rcpt, hidden, journal).await?;
-        journal.passed(reply);
-        Ok(())
-    }
-
-    /// DATA and the message, for a recipient who was accepted. `clearance` is awaited right before.
-    pub(super) async fn transmit(
-        &mut self,
-        mail: &Rendered,
-        settings: &MailSettings,
-        clearance: impl Future<Output = Result<(), Withheld>> + Send,
-        journal: &mut Journal,
-    ) -> Result<Accepted, Unsent> {
-        let hidden = &mail.hidden;
-        journal.begin(Stage::Data);
-        clearance.await.map_err(Unsent::Withheld)?;
-        let ready = self.command(Data, hidden, journal).await?;
-        if !ready.has_code(354) {
-            self.condition = Condition::Broken;
-            return Err(hidden.unexpected(&ready, journal).into());
-        }
-        let payload = payload(&mail.message);
-        journal.expect_dot(
-            Arc::clone(&self.gauge),
-            self.gauge.written() + payload.len() as u64,
-        );
-        self.gauge.set_patience(settings.accept_timeout);
-        // Broken if this is cut short: what follows would be read as part of the message.
-        self.condition = Condition::Broken;
-        let said = self.connection.command(payload.as_str()).await;
-        self.gauge.set_patience(settings.command_timeout);
-        let response = said.map_err(|error| {
-            let failure = hidden.failure(&error, journal);
-            if matches!(failure.code, Some(code) if code != 421) {
-                self.condition = Condition::Clean;
-            }
-            failure
-        })?;
-        if !is_complete(&response) {
-            return Err(hidden.unexpected(&response, journal).into());
-        }
-        self.condition = Condition::Clean;
-        Ok(Accepted {
-            code: response.code().into(),
-            reply: hidden.text_of(&response),
-        })
+        let steps = self.steps(envelope)?;
+        self.one_by_one(&steps, hidden, journal).await
     }
 
     /// RSET.
     pub(super) async fn reset(&mut self, hidden: &Hidden, journal: &Journal) -> Result<String, SendFailure> {
-        let reply = self.say(Rset, hidden, journal).await?;
+        let reply = self.ask("RSET\r\n", hidden, journal).await?;
         self.condition = Condition::Clean;
         Ok(reply)
     }
 
     /// QUIT, for the sake of good manners: how it goes does not matter.
     pub(super) async fn quit(mut self) {
-        if self.condition != Condition::Broken {
-            let _ = self.connection.command(Quit).await;
+        if self.is_usable() {
+            let _ = self.talk.ask("QUIT\r\n").await;
         }
     }
 
     /// Whether another mail may go over it.
     pub(super) fn is_usable(&self) -> bool {
-        self.condition != Condition::Broken && !self.connection.has_broken()
+        self.condition != Condition::Broken && self.talk.is_in_turn()
     }
 
-    fn parameters(&self, envelope: Envelope<'_>) -> Result<Vec<MailParameter>, SendFailure> {
-        let server = self.connection.server_info();
-        let addresses = [envelope.sender, envelope.recipient].map(AsRef::<str>::as_ref);
-        let mut parameters = Vec::new();
-        if !addresses.iter().all(|address| address.is_ascii()) {
-            if !server.supports_feature(Extension::SmtpUtfEight) {
-                let text = "an address needs SMTPUTF8, which the server does not offer";
-                return Err(failure(Stage::Mail, FailureKind::Permanent, text));
-            }
-            parameters.push(MailParameter::SmtpUtfEight);
-        }
-        if envelope.eight_bit {
-            if !server.supports_feature(Extension::EightBitMime) {
-                let text = "the message needs 8BITMIME, which the server does not offer";
-                return Err(failure(Stage::Mail, FailureKind::Permanent, text));
-            }
-            parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
-        }
-        Ok(parameters)
+    /// Whether it still seems to live after it lay idle. Nobody is asked: the next mail finds out.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.talk.is_quiet()
     }
 
-    async fn say(
+    /// The commands up to RCPT.
+    fn steps(&self, envelope: &Envelope<'_>) -> Result<Vec<Step>, SendFailure> {
+        let mut steps = Vec::with_capacity(4);
+        if self.condition == Condition::Open {
+            steps.push((Stage::Mail, "RSET\r\n".to_owned()));
+        }
+        steps.push((Stage::Mail, envelope.mail(&self.offers)?));
+        steps.push((Stage::Rcpt, envelope.rcpt(&self.offers)));
+        Ok(steps)
+    }
+
+    async fn one_by_one(
         &mut self,
-        command: impl std::fmt::Display,
+        steps: &[Step],
+        hidden: &Hidden,
+        journal: &mut Journal,
+    ) -> Result<(), SendFailure> {
+        for (stage, command) in steps {
+            journal.begin(*stage);
+            // Until the transaction is completed, whatever ends it early leaves it open.
+            self.condition = Condition::Open;
+            let reply = self.ask(command, hidden, journal).await?;
+            journal.passed(reply);
+        }
+        Ok(())
+    }
+
+    /// A command that is to be completed.
+    async fn ask(
+        &mut self,
+        command: &str,
         hidden: &Hidden,
         journal: &Journal,
     ) -> Result<String, SendFailure> {
-        let response = self.command(command, hidden, journal).await?;
-        if is_complete(&response) {
-            Ok(hidden.text_of(&response))
-        } else {
+        let answer = self.talk.ask(command).await;
+        let answer = answer.map_err(|trouble| self.broken(hidden.trouble(&trouble, journal)))?;
+        if answer.is_complete() {
+            return Ok(hidden.text_of(&answer));
+        }
+        Err(self.refused(&answer, hidden, journal))
+    }
+
+    /// What a reply means that is not the one that was wished for, and what it leaves behind.
+    fn refused(&mut self, answer: &Answer, hidden: &Hidden, journal: &Journal) -> SendFailure {
+        if answer.code() == 421 || !answer.is_refusal() {
+            // The server closes the connection (RFC 5321, 3.8), or has lost its way.
             self.condition = Condition::Broken;
-            Err(hidden.unexpected(&response, journal))
+        } else {
+            self.condition = Condition::Open;
+        }
+        if answer.is_refusal() {
+            hidden.refusal(answer, journal.stage())
+        } else {
+            hidden.unexpected(answer, journal)
         }
     }
 
-    async fn command(
-        &mut self,
-        command: impl std::fmt::Display,
-        hidden: &Hidden,
-        journal: &Journal,
-    ) -> Result<Response, SendFailure> {
-        self.connection.command(command).await.map_err(|error| {
-            let failure = hidden.failure(&error, journal);
-            // 421: the server closes the connection (RFC 5321, 3.8).
-            if matches!(failure.code, None | Some(421)) {
-                self.condition = Condition::Broken;
-            }
-            failure
-        })
+    fn broken(&mut self, failure: SendFailure) -> SendFailure {
+        self.condition = Condition::Broken;
+        failure
     }
 }
 
-/// Whether an account logs in with what the service was given, and even the user name is none of its administrators'.
-fn is_default(account: &Account) -> bool {
-    let login = account.settings.login.as_ref();
-    login.is_some_and(|login| login.secret == Secret::Default)
-}
-
-/// The message with leading dots doubled (RFC 5321, 4.5.2) and the final dot: one write, one packet more often than not.
-fn payload(message: &str) -> String {
-    let mut payload = String::with_capacity(message.len() + 64);
-    if message.starts_with('.') {
-        payload.push('.');
+async fn greet(dialed: Dialed, name: &str) -> Result<(Conversation<Box<dyn Stream>>, Offers), ExchangeError> {
+    let mut talk = dialed.talk;
+    if dialed.greets {
+        be_greeted(&mut talk).await?;
     }
-    payload.push_str(&message.replace("\r\n.", "\r\n.."));
-    if !payload.ends_with("\r\n") {
-        payload.push_str("\r\n");
-    }
-    payload.push_str(".\r\n");
-    payload
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dots_are_doubled_and_the_last_one_ends_it() {
-        assert_eq!(payload("a\r\n.b\r\n..c\r\n"), "a\r\n..b\r\n...c\r\n.\r\n");
-        assert_eq!(payload(".\r\n.\r\n.x"), "..\r\n..\r\n..x\r\n.\r\n");
-    }
+    let offers = say_hello(&mut talk, name).await?;
+    Ok((talk, offers))
 }

@@ -11,16 +11,18 @@ use std::{
 use tokio::time::timeout;
 
 use super::{
-    Accepted, Clearance, MailError, MailSettings, Obstacle, Pass, Rendered, Standing, Unsent, Withheld,
+    Accepted, Clearance, MailError, MailSettings, Obstacle, Pass, Rendered, Standing, Unsent,
     bearer::Bearer,
     compose::mailbox_address,
     dial::Dialer,
+    envelope::Envelope,
     journal::Journal,
     oauth::{Grants, Tokens},
     pass::Breakers,
+    permission::Permission,
     pool::Pool,
     reply::{Hidden, failure},
-    session::{Envelope, Session, Way},
+    session::{Session, Way},
 };
 use crate::{
     domain::{
@@ -127,7 +129,7 @@ impl Transports {
             Ok(Err(failure)) => Err(failure.into()),
             Err(_) => Err(journal.lost("the server did not answer in time").into()),
         };
-        pass.tell(&result);
+        self.pool.hear(account, pass.tell(&result));
     }
 
     /// Asks the account's breaker for an attempt. `Err`: what is in the way, and until when.
@@ -135,8 +137,8 @@ impl Transports {
         self.breakers.enter(account)
     }
 
-    /// Sends a message: one attempt, never after `until`. `clearance` is awaited once, when the server has accepted the
-    /// recipient and nothing of the message has been sent. [`FailureKind::Ambiguous`] means that the final dot may have
+    /// Sends a message: one attempt, never after `until`. `clearance` is awaited at most once, before anything was said that
+    /// invites the message; where the server does not take commands in groups, after it has accepted the recipient. [`FailureKind::Ambiguous`] means that the final dot may have
     /// reached the server and no reply has come back.
     pub async fn send(
         &self,
@@ -151,14 +153,14 @@ impl Transports {
             FailureKind::Temporary,
             "all connections are in use",
         );
-        let permits = self.pool.permits(account);
+        let turns = self.pool.turns(account);
         // Waiting for a turn tells nothing of the server: it counts neither as time of the attempt nor as its failure.
         let turn = tokio::select! {
             biased;
             () = pass.overtaken() => return Err(Unsent::Overtaken),
-            turn = timeout(self.left(until), permits.acquire_owned()) => turn,
+            turn = timeout(self.left(until), turns.take()) => turn,
         };
-        let Ok(Ok(_permit)) = turn else {
+        let Ok(Ok(_turn)) = turn else {
             return Err(busy.into());
         };
         let limit = self.settings.attempt_timeout;
@@ -166,14 +168,11 @@ impl Transports {
         let mut journal = Journal::new();
         // From the question for leave on, a copy may be out: nobody gives way any more.
         let committed = AtomicBool::new(false);
-        let clearance = async {
-            committed.store(true, Ordering::Relaxed);
-            clearance.await
-        };
-        let attempt = self.attempt(account, mail, until, clearance, &mut journal);
+        let permission = Permission::new(clearance, until, self.clock.as_ref(), &committed);
+        let attempt = self.attempt(account, mail, permission, &mut journal);
         let overtaken = async {
             pass.overtaken().await;
-            if committed.load(Ordering::Relaxed) {
+            if committed.load(Ordering::Acquire) {
                 std::future::pending::<()>().await;
             }
         };
@@ -190,7 +189,7 @@ impl Transports {
             (Err(late.into()), patience == limit)
         };
         if telling {
-            pass.tell(&result);
+            self.pool.hear(account, pass.tell(&result));
         }
         result
     }
@@ -221,62 +220,28 @@ impl Transports {
         self.tokens.retain(|id| wanted.contains(id));
     }
 
+    /// Over a connection from the pool, if there is one; over a fresh one, if that turns out dead before the server has
+    /// accepted anything.
     async fn attempt(
         &self,
         account: &Account,
         mail: &Rendered,
-        until: Timestamp,
-        clearance: impl Future<Output = Clearance> + Send,
+        mut permission: Permission<'_, impl Future<Output = Clearance> + Send>,
         journal: &mut Journal,
     ) -> Result<Accepted, Unsent> {
-        let envelope = Envelope {
-            sender: &mail.sender,
-            recipient: &mail.recipient,
-            eight_bit: !mail.message.is_ascii(),
-        };
-        let mut session = self.addressed(account, envelope, &mail.hidden, journal).await?;
-        let clearance = async {
-            clearance.await?;
-            // Asking took time, and a process that was frozen wakes up here.
-            if self.clock.now() < until {
-                Ok(())
-            } else {
-                Err(Withheld::Late)
-            }
-        };
         let settings = self.settings.of(&account.settings.link);
-        let result = session.transmit(mail, &settings, clearance, journal).await;
-        self.park(account, session);
-        result
-    }
-
-    /// A session on which the server has accepted sender and recipient. A pooled connection that turns out dead before
-    /// it has accepted anything is replaced by a fresh one.
-    async fn addressed(
-        &self,
-        account: &Account,
-        envelope: Envelope<'_>,
-        hidden: &Hidden,
-        journal: &mut Journal,
-    ) -> Result<Session, SendFailure> {
         if let Some(mut session) = self.pool.take(account) {
-            match session.address(envelope, hidden, journal).await {
-                Ok(()) => return Ok(session),
-                Err(failure) if failure.stage == Stage::Mail && !session.is_usable() => {}
-                Err(failure) => {
-                    self.park(account, session);
-                    return Err(failure);
-                }
+            let result = session.send(mail, &settings, &mut permission, journal).await;
+            if !result.as_ref().is_err_and(|unsent| is_dead(&session, unsent)) {
+                self.park(account, session);
+                return result;
             }
+            permission.unused();
         }
         let mut session = self.open(account, journal).await?;
-        match session.address(envelope, hidden, journal).await {
-            Ok(()) => Ok(session),
-            Err(failure) => {
-                self.park(account, session);
-                Err(failure)
-            }
-        }
+        let result = session.send(mail, &settings, &mut permission, journal).await;
+        self.park(account, session);
+        result
     }
 
     async fn open(&self, account: &Account, journal: &mut Journal) -> Result<Session, SendFailure> {
@@ -323,9 +288,9 @@ impl Transports {
         let envelope = Envelope {
             sender: &sender,
             recipient: &recipient,
-            eight_bit: false,
+            content: None,
         };
-        session.address(envelope, &hidden, journal).await?;
+        session.address(&envelope, &hidden, journal).await?;
         journal.begin(Stage::Reset);
         let reply = session.reset(&hidden, journal).await?;
         journal.passed(reply);
@@ -343,4 +308,13 @@ impl Transports {
     fn left(&self, until: Timestamp) -> std::time::Duration {
         until.since(self.clock.now())
     }
+}
+
+/// Whether a connection was over before the server said anything to a mail but that.
+fn is_dead(session: &Session, unsent: &Unsent) -> bool {
+    let Unsent::Failed(failure) = unsent else {
+        return false;
+    };
+    let silent = failure.code.is_none_or(|code| code == 421);
+    failure.stage == Stage::Mail && silent && !session.is_usable()
 }

@@ -11,173 +11,19 @@ use std::{
 
 use mailfactor::{
     domain::{
-        account::{Account, AccountSettings, Link, Login, Secret, Security, Sender, Server, Volume},
-        address::{EmailAddress, LocalPart},
+        account::{Login, Secret, Security},
         clock::Clock as _,
-        delivery::{ConnectionReport, FailureKind, SendFailure, Stage},
-        id::AccountId,
-        keyring::Keyring,
-        message::{Mail, TestMail},
-        preset::Preset,
+        delivery::{ConnectionReport, FailureKind, Stage},
     },
-    mail::{Accepted, Cover, MailSettings, Rendered, Renderer, Transports, Unsent, Withheld},
+    mail::{MailSettings, Unsent, Withheld},
     store::Leave,
 };
 
 use crate::harness::{
-    CountingEntropy, ManualClock, NoRefreshTokens,
     certs::{Authority, Kind},
-    in_time, keyring,
-    smtp::{Act, At, Options, SmtpServer},
+    post::{Post, SHORT, address, hasty},
+    smtp::{Act, At, Options},
 };
-
-/// Short enough for a test to wait for, long enough for a busy machine's loopback.
-const SHORT: Duration = Duration::from_millis(400);
-
-struct Post {
-    server: SmtpServer,
-    transports: Transports,
-    account: Account,
-    clock: Arc<ManualClock>,
-    keyring: Arc<Keyring>,
-    renderer: Renderer,
-    recipient: EmailAddress,
-}
-
-fn address(text: &str) -> EmailAddress {
-    EmailAddress::parse(text, LocalPart::Utf8).unwrap()
-}
-
-impl Post {
-    async fn new(options: Options, settings: MailSettings) -> Self {
-        let security = options.security;
-        let server = SmtpServer::start(options).await;
-        let clock = Arc::new(ManualClock::new());
-        let keyring = Arc::new(keyring());
-        let account = Account {
-            id: AccountId::from_bytes([1; 16]),
-            is_default: true,
-            settings: AccountSettings {
-                name: "main".into(),
-                enabled: true,
-                server: Server {
-                    host: "127.0.0.1".into(),
-                    port: server.address.port(),
-                    security,
-                },
-                order: 0,
-                preset: Preset::OTHER,
-                link: Link::default(),
-                login: None,
-                sender: Sender {
-                    address: address("noreply@example.com"),
-                    display_name: "Example".into(),
-                    reply_to: None,
-                    ..Sender::new(address("noreply@example.com"))
-                },
-                volume: Volume::default(),
-            },
-            created_at: clock.now(),
-            updated_at: clock.now(),
-            version: 1,
-            proof: None,
-        };
-        let transports = Transports::new(
-            settings,
-            Arc::clone(&keyring),
-            clock.clone(),
-            Arc::new(CountingEntropy::default()),
-            Arc::new(NoRefreshTokens),
-        )
-        .unwrap();
-        Self {
-            server,
-            transports,
-            account,
-            clock,
-            keyring,
-            renderer: Renderer::default(),
-            recipient: address("ann@example.org"),
-        }
-    }
-
-    async fn plain() -> Self {
-        Self::new(Options::default(), MailSettings::default()).await
-    }
-
-    /// One whose patience is short.
-    async fn hasty() -> Self {
-        Self::new(Options::default(), hasty()).await
-    }
-
-    fn log_in_with(&mut self, user: &str, password: &str) {
-        let place = Account::secret_place(&self.account.id);
-        let sealed = self
-            .keyring
-            .seal(&place, password.as_bytes(), &CountingEntropy::default());
-        self.account.settings.login = Some(Login {
-            username: user.into(),
-            secret: Secret::Sealed(sealed),
-        });
-        self.account.version += 1;
-    }
-
-    fn rendered(&self) -> Rendered {
-        let mail = Mail::Test(TestMail {
-            recipient: self.recipient.clone(),
-            subject: "Hello".into(),
-            text: "first line\n.a line with a dot\n.".into(),
-            account: self.account.id,
-        });
-        let cover = Cover {
-            sender: &self.account.settings.sender,
-            submitted_at: self.clock.now(),
-            message_id: "<1@example.com>",
-        };
-        self.renderer.render(&mail, cover, &self.keyring).unwrap()
-    }
-
-    async fn attempt(
-        &self,
-        clearance: impl Future<Output = Result<(), Withheld>> + Send,
-    ) -> Result<Accepted, Unsent> {
-        let pass = self
-            .transports
-            .enter(&self.account)
-            .expect("the breaker is closed");
-        let until = self.clock.now().plus(Duration::from_mins(5));
-        let mail = self.rendered();
-        in_time(self.transports.send(pass, &self.account, &mail, until, clearance)).await
-    }
-
-    async fn send(&self) -> Result<Accepted, SendFailure> {
-        match self.attempt(async { Ok(()) }).await {
-            Ok(accepted) => Ok(accepted),
-            Err(Unsent::Failed(failure)) => Err(failure),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
-    /// The stage, kind and code of the failure.
-    async fn fails(&self) -> (Stage, FailureKind, Option<u16>) {
-        let failure = self.send().await.unwrap_err();
-        (failure.stage, failure.kind, failure.code)
-    }
-
-    async fn test(&self) -> ConnectionReport {
-        in_time(self.transports.test(&self.account, &self.recipient)).await
-    }
-}
-
-fn hasty() -> MailSettings {
-    MailSettings {
-        connect_timeout: SHORT,
-        tls_timeout: SHORT,
-        command_timeout: SHORT,
-        accept_timeout: SHORT,
-        ..MailSettings::default()
-    }
-}
 
 /// A post whose server has this kind of certificate, issued by an authority that is believed.
 async fn encrypted(security: Security, kind: Kind, settings: MailSettings) -> (Post, Authority) {
@@ -298,11 +144,13 @@ const STAGES: [(At, Stage, FailureKind); 6] = [
 
 #[tokio::test]
 async fn silence_drips_and_endless_lines_end_in_time_at_the_right_stage() {
-    for (at, stage, kind) in STAGES {
-        for act in [Act::Silence, Act::Drip(Duration::from_millis(20)), Act::Endless] {
-            let post = Post::hasty().await;
-            post.server.on(at, act.clone());
-            assert_eq!(post.fails().await, (stage, kind, None), "{at:?} {act:?}");
+    for options in Options::both() {
+        for (at, stage, kind) in STAGES {
+            for act in [Act::Silence, Act::Drip(Duration::from_millis(20)), Act::Endless] {
+                let post = Post::new(options.clone(), hasty()).await;
+                post.server.on(at, act.clone());
+                assert_eq!(post.fails().await, (stage, kind, None), "{at:?} {act:?}");
+            }
         }
     }
 }
@@ -332,25 +180,41 @@ async fn the_same_holds_before_and_in_tls() {
 
 #[tokio::test]
 async fn drops_and_resets_are_told_by_their_stage() {
-    for (at, stage, kind) in STAGES {
+    for options in Options::both() {
+        // Whether a message that was read was kept, only the server knows.
+        let more = (At::Refuse, Stage::Accept, FailureKind::Ambiguous);
+        for (at, stage, kind) in STAGES.into_iter().chain([more]) {
+            for act in [Act::Drop, Act::Reset] {
+                let post = Post::new(options.clone(), MailSettings::default()).await;
+                post.server.on(at, act.clone());
+                assert_eq!(post.fails().await, (stage, kind, None), "{at:?} {act:?}");
+                assert_eq!(post.server.mails().len(), usize::from(at == At::Dot));
+            }
+        }
+        // Cut while the message comes in: it went out whole, or the dot did not.
         for act in [Act::Drop, Act::Reset] {
-            let post = Post::plain().await;
-            post.server.on(at, act.clone());
-            assert_eq!(post.fails().await, (stage, kind, None), "{at:?} {act:?}");
-            assert_eq!(post.server.mails().len(), usize::from(at == At::Dot));
+            let post = Post::new(options.clone(), MailSettings::default()).await;
+            post.server.on(At::Body, act);
+            let (stage, kind, _) = post.fails().await;
+            let whole = stage == Stage::Accept && kind == FailureKind::Ambiguous;
+            assert!(whole || (stage, kind) == (Stage::Data, TEMPORARY), "{stage:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn refusals_are_temporary_or_permanent_as_the_server_says() {
-    for (at, stage) in [
+    let stages = [
         (At::Mail, Stage::Mail),
         (At::Rcpt, Stage::Rcpt),
         (At::Data, Stage::Data),
         (At::Refuse, Stage::Accept),
-    ] {
-        let post = Post::plain().await;
+    ];
+    for (options, (at, stage)) in Options::both()
+        .into_iter()
+        .flat_map(|options| stages.map(|stage| (options.clone(), stage)))
+    {
+        let post = Post::new(options, MailSettings::default()).await;
         post.server.times(1, at, Act::Reply("451 4.3.0 later"));
         assert_eq!(post.fails().await, (stage, TEMPORARY, Some(451)));
         post.server.times(1, at, Act::Reply("550 5.7.1 never"));
@@ -368,21 +232,28 @@ async fn refusals_are_temporary_or_permanent_as_the_server_says() {
 async fn replies_that_make_no_sense_are_not_taken_for_success() {
     for (at, text) in [
         (At::Greeting, "HTTP/1.1 400 Bad Request\r\n"),
-        (At::Ehlo, "250-test.example\r\n250-   \r\n250 8BITMIME\r\n"),
+        (At::Ehlo, "250-test.example\r\n550 8BITMIME\r\n"),
         (At::Ehlo, "\u{1}\u{2}\u{3}\r\n"),
         (At::Mail, "354 what\r\n"),
         (At::Rcpt, "999 what\r\n"),
         (At::Data, "250 thanks\r\n"),
     ] {
-        let post = Post::hasty().await;
-        post.server.on(at, Act::Raw(text.into()));
-        let failure = post.send().await.unwrap_err();
-        assert_eq!(failure.kind, TEMPORARY, "{text:?} {failure:?}");
-        assert_eq!(post.server.mails().len(), 0);
+        for options in Options::both() {
+            let post = Post::new(options, hasty()).await;
+            post.server.on(at, Act::Raw(text.into()));
+            let failure = post.send().await.unwrap_err();
+            assert_eq!(failure.kind, TEMPORARY, "{text:?} {failure:?}");
+            assert_eq!(post.server.mails().len(), 0);
+        }
     }
     let post = Post::hasty().await;
     post.server.on(At::Dot, Act::Raw("999 what\r\n".into()));
     assert_eq!(post.fails().await, (Stage::Accept, FailureKind::Ambiguous, None));
+    // A line that offers nothing is no reason to leave.
+    let post = Post::hasty().await;
+    let spaces = "250-test.example\r\n250-   \r\n250 8BITMIME\r\n";
+    post.server.on(At::Ehlo, Act::Raw(spaces.into()));
+    post.send().await.unwrap();
 }
 
 #[tokio::test]
@@ -401,8 +272,17 @@ async fn what_a_server_says_is_cleaned_before_it_is_kept() {
 
 #[tokio::test]
 async fn a_connection_that_died_in_the_pool_is_replaced_unless_the_dot_was_sent() {
-    for act in [Act::Drop, Act::Reset, Act::Reply("421 4.4.2 idle too long")] {
-        let post = Post::plain().await;
+    let acts = [
+        Act::Drop,
+        Act::Reset,
+        Act::Reply("421 4.4.2 idle too long"),
+        Act::Farewell("421 4.4.2 idle too long"),
+    ];
+    for (options, act) in Options::both()
+        .into_iter()
+        .flat_map(|options| acts.clone().map(|act| (options.clone(), act)))
+    {
+        let post = Post::new(options, MailSettings::default()).await;
         post.send().await.unwrap();
         post.server.times(1, At::Mail, act);
         post.send().await.unwrap();

@@ -43,6 +43,7 @@ mod oauth_faults;
 mod outbox;
 mod overload;
 mod override_address;
+mod pipelining;
 mod policy;
 mod postfix;
 mod postgres;

@@ -6,6 +6,7 @@ use crate::harness::{
     client::Client,
     letter,
     postfix::{PASSWORD, Postfix, USERNAME},
+    proxy::Proxy,
     service::{Home, Service, metrics_page},
 };
 
@@ -169,6 +170,36 @@ async fn what_postfix_refuses_is_reported_and_not_tried_for_ever() {
     assert!(!entry.masked_recipient.contains("ann"), "{entry:?}");
     let page = metrics_page(scene.service.metrics).await;
     assert!(page.contains("mailfactor_breaker_open"), "{page}");
+    scene.service.stop().await;
+    drop(scene.home);
+}
+
+#[tokio::test]
+async fn a_mail_takes_two_round_trips_to_postfix() {
+    let Some(scene) = Scene::set().await else { return };
+    let proxy = Proxy::start(scene.postfix.tls).await;
+    let mut account = scene.account("near", pb::ConnectionSecurity::ImplicitTls, PASSWORD);
+    account.port = i32::from(proxy.address.port());
+    scene.admin.create_account(account).await;
+    let mut turns = Vec::new();
+    for (number, user) in ["ann", "ben"].into_iter().enumerate() {
+        let challenge = scene.idp.start(user).await.unwrap();
+        scene
+            .idp
+            .wait_until(&challenge.challenge_id, pb::DeliveryState::Sent)
+            .await;
+        let mails = scene.postfix.mails(number + 1).await;
+        assert!(
+            mails
+                .iter()
+                .any(|mail| mail.contains(&format!("{user}@example.com")))
+        );
+        turns.push(proxy.turns());
+    }
+    // The second one finds the connection warm. Postfix saw no command out of its turn.
+    assert_eq!(turns[1] - turns[0], 2, "{turns:?}");
+    let log = scene.postfix.log();
+    assert!(!log.contains("improper command pipelining"), "{log}");
     scene.service.stop().await;
     drop(scene.home);
 }

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
     CountingEntropy, ManualClock, in_time, keyring, note,
-    smtp::{Act, At, SmtpServer},
+    smtp::{Act, At, Options, SmtpServer},
 };
 
 const LIFETIME: Duration = Duration::from_mins(5);
@@ -52,7 +52,13 @@ fn address(text: &str) -> EmailAddress {
 
 impl PostRoom {
     async fn new() -> Self {
-        let room = Self::without_account().await;
+        Self::facing(Options::default()).await
+    }
+
+    /// One whose mail server is like that.
+    async fn facing(options: Options) -> Self {
+        let mut room = Self::without_account().await;
+        room.server = SmtpServer::start(options).await;
         let settings = AccountSettings {
             name: "main".into(),
             enabled: true,
@@ -277,30 +283,45 @@ async fn a_refusal_and_a_mail_that_cannot_be_opened_end_at_once() {
 
 #[tokio::test]
 async fn of_a_mail_with_unknown_fate_there_are_two_copies_at_the_most_and_they_are_the_same() {
-    let room = PostRoom::new().await;
-    let id = room.owe().await;
-    room.server.on(At::Dot, Act::Drop);
-    assert_eq!(room.step().await, states(DeliveryState::Deferred));
-    room.clock.advance(Duration::from_secs(2));
-    assert_eq!(room.step().await, states(DeliveryState::Failed));
-    let mails = room.server.wait_for_mails(2).await;
-    assert_eq!(mails[0].data, mails[1].data);
-    room.clock.advance(LEASE * 2);
-    let leases = vec![LeaseId::random(room.entropy.as_ref())];
-    assert!(room.store.claim(1, leases).await.unwrap().is_empty());
-    assert_eq!(room.find(id).await.state, DeliveryState::Failed);
+    for options in Options::both() {
+        let room = PostRoom::facing(options).await;
+        let id = room.owe().await;
+        room.server.on(At::Dot, Act::Drop);
+        assert_eq!(room.step().await, states(DeliveryState::Deferred));
+        room.clock.advance(Duration::from_secs(2));
+        assert_eq!(room.step().await, states(DeliveryState::Failed));
+        let mails = room.server.wait_for_mails(2).await;
+        assert_eq!(mails[0].data, mails[1].data);
+        room.clock.advance(LEASE * 2);
+        let leases = vec![LeaseId::random(room.entropy.as_ref())];
+        assert!(room.store.claim(1, leases).await.unwrap().is_empty());
+        assert_eq!(room.find(id).await.state, DeliveryState::Failed);
+    }
 }
 
 #[tokio::test]
 async fn failures_before_the_dot_never_use_the_copies_up() {
-    let room = PostRoom::new().await;
-    room.owe().await;
-    for _ in 0..4 {
-        room.server.times(1, At::Data, Act::Drop);
-        assert_eq!(room.step().await, states(DeliveryState::Deferred));
-        room.clock.advance(Duration::from_secs(20));
+    for options in Options::both() {
+        let room = PostRoom::facing(options).await;
+        room.owe().await;
+        for at in [At::Mail, At::Rcpt, At::Data, At::Data] {
+            room.server.times(1, at, Act::Drop);
+            let claimed = room.claim().await;
+            assert_eq!(claimed.unsure, 0, "{at:?}");
+            assert_eq!(
+                in_time(room.worker.step(claimed)).await,
+                states(DeliveryState::Deferred)
+            );
+            room.clock.advance(Duration::from_secs(20));
+        }
+        // Refused, nothing is out either, though leave was given.
+        for at in [At::Mail, At::Rcpt, At::Data] {
+            room.server.times(1, at, Act::Reply("450 4.2.0 later"));
+            assert_eq!(room.step().await, states(DeliveryState::Deferred));
+            room.clock.advance(Duration::from_secs(20));
+        }
+        assert_eq!(room.step().await, states(DeliveryState::Sent));
     }
-    assert_eq!(room.step().await, states(DeliveryState::Sent));
 }
 
 #[tokio::test]

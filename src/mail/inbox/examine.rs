@@ -1,6 +1,9 @@
 //! What a message tells of one of our mails, if it tells anything.
 
-use super::{super::reply::Hidden, mime::Entity};
+use super::{
+    super::{answer::status_class, reply::Hidden},
+    mime::Entity,
+};
 use crate::domain::{id::EntryId, message::entry_of, report::ReportKind};
 
 /// What a message tells.
@@ -35,11 +38,16 @@ pub(super) fn examine(raw: &[u8]) -> Option<Finding> {
 }
 
 fn report(message: &Entity<'_>) -> Option<Finding> {
-    let (mut told, mut original) = (None, None);
+    let (mut told, mut original, mut envelope) = (None, None, None);
     for part in message.parts() {
         let content = part.content();
         match part.kind().as_str() {
-            "message/delivery-status" | "message/global-delivery-status" => told = delivery_status(&content),
+            "message/delivery-status" | "message/global-delivery-status" => {
+                told = delivery_status(&content);
+                // Our ENVID is the Message-ID (RFC 3464, 2.2.1): it is there even where nothing of the mail came back.
+                let fields = Entity::new(&content);
+                envelope = fields.header("Original-Envelope-Id").and_then(|id| named(&id));
+            }
             "message/disposition-notification" | "message/global-disposition-notification" => {
                 let fields = Entity::new(&content);
                 told = disposition(&fields);
@@ -54,7 +62,7 @@ fn report(message: &Entity<'_>) -> Option<Finding> {
             _ => {}
         }
     }
-    let (entry, message_id) = original?;
+    let (entry, message_id) = original.or(envelope)?;
     Some(Finding {
         entry,
         message_id,
@@ -176,9 +184,7 @@ fn named(value: &str) -> Option<(EntryId, String)> {
 
 /// Whether it is an enhanced status code (RFC 3463, 2) of a failure.
 fn is_status(word: &str) -> bool {
-    let parts: Vec<&str> = word.split('.').collect();
-    let number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-    matches!(parts.as_slice(), ["4" | "5", subject, detail] if number(subject) && number(detail))
+    matches!(status_class(word), Some(4 | 5))
 }
 
 /// What a server said, fit to be kept: without addresses, and without numbers that could be codes.

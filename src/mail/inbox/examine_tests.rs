@@ -75,6 +75,23 @@ fn headers_alone_are_enough() {
 }
 
 #[test]
+fn the_envelope_is_enough() {
+    let (_, id) = ours();
+    let bare = id.trim_matches(['<', '>']);
+    let with = |id: &str| {
+        let field = format!("Reporting-MTA: dns; mx.example\r\nOriginal-Envelope-Id: {id}");
+        notification("failed", "5.1.1", "x").replace("Reporting-MTA: dns; mx.example", &field)
+    };
+    let nothing_back = |raw: String| raw.replace("message/rfc822", "text/plain");
+    assert!(told(&nothing_back(with(bare))).is_some());
+    assert_eq!(told(&nothing_back(with("QQ314159"))), None);
+    assert_eq!(told(&nothing_back(notification("failed", "5.1.1", "x"))), None);
+    // What came back of the mail says it best.
+    let other = message_id(&EntryId::from_bytes([1; 16]), "mf.example.com");
+    assert!(told(&with(other.trim_matches(['<', '>']))).is_some());
+}
+
+#[test]
 fn a_receipt_says_that_it_was_read() {
     let (_, id) = ours();
     let receipt = |disposition: &str| {

@@ -221,7 +221,7 @@ async fn dial(collector: &Collector, inbox: &Inbox, journal: &mut Journal) -> Re
     let dialer = collector.transports.dialer();
     let limits = Limits::of(settings);
     let protocol = inbox.settings.protocol;
-    let (stream, _) = dialer.open(server, settings, journal).await?;
+    let stream = dialer.open(server, settings, journal).await?;
     if server.security == Security::Plain {
         return greet(Box::new(stream), limits, protocol, false, journal).await;
     }

@@ -12,7 +12,7 @@ use super::{
     ManualClock,
     client::{Client, health},
     service::{Home, PATIENCE, Service},
-    smtp::SmtpServer,
+    smtp::{Options, SmtpServer},
 };
 use mailfactor::{app::Machine, system::SystemEntropy};
 
@@ -25,7 +25,7 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// In this home, with users `u0` to `u9` and `ann`.
+    /// In this home, with a mail server as they are today, and users `u0` to `u9` and `ann`.
     pub async fn set(home: Home) -> Self {
         let names: Vec<(String, String)> = (0..10)
             .map(|number| format!("u{number}"))
@@ -39,7 +39,7 @@ impl Ground {
         home.users(&users);
         let admin = home.caller("ops", Role::Admin).await;
         let idp = home.caller("idp", Role::Authenticator).await;
-        let smtp = SmtpServer::plain().await;
+        let smtp = SmtpServer::start(Options::modern()).await;
         Self {
             home,
             smtp,

@@ -13,6 +13,7 @@ pub mod installed;
 pub mod letter;
 pub mod mailbox;
 pub mod oauth;
+pub mod post;
 pub mod postfix;
 pub mod postgres;
 pub mod postgres_faults;

@@ -2,7 +2,15 @@
 //!
 //! A fault applies at once, to connections that are open as to new ones, in both directions unless it says otherwise.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,6 +41,7 @@ pub struct Proxy {
     /// Where to connect.
     pub address: SocketAddr,
     fault: watch::Sender<Fault>,
+    turns: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -42,13 +51,20 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (fault, watched) = watch::channel(Fault::None);
+        let turns = Arc::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, watched));
+        tasks.spawn(accept(listener, upstream, watched, Arc::clone(&turns)));
         Self {
             address,
             fault,
+            turns,
             _tasks: tasks,
         }
+    }
+
+    /// How often a client spoke after its server had, over all connections: its round trips, but for those before it.
+    pub fn turns(&self) -> usize {
+        self.turns.load(Ordering::SeqCst)
     }
 
     /// From now on this is what happens.
@@ -57,13 +73,18 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, fault: watch::Receiver<Fault>) {
+async fn accept(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    fault: watch::Receiver<Fault>,
+    turns: Arc<AtomicUsize>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((client, _)) = accepted {
-                    connections.spawn(connection(client, upstream, fault.clone()));
+                    connections.spawn(connection(client, upstream, fault.clone(), Arc::clone(&turns)));
                 }
             }
             // Keeps the set from growing.
@@ -72,13 +93,18 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, fault: watch::Recei
     }
 }
 
-async fn connection(mut client: TcpStream, upstream: SocketAddr, mut fault: watch::Receiver<Fault>) {
+async fn connection(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    mut fault: watch::Receiver<Fault>,
+    turns: Arc<AtomicUsize>,
+) {
     let mut server = None;
     let relayed = fault.clone();
     let reset = tokio::select! {
         biased;
         result = fault.wait_for(|fault| *fault == Fault::Reset) => result.is_ok(),
-        _ = relay(&mut client, &mut server, upstream, relayed) => false,
+        _ = relay(&mut client, &mut server, upstream, relayed, &turns) => false,
     };
     if reset {
         // Without lingering, closing sends RST instead of FIN.
@@ -93,18 +119,31 @@ async fn relay(
     server: &mut Option<TcpStream>,
     upstream: SocketAddr,
     fault: watch::Receiver<Fault>,
+    turns: &AtomicUsize,
 ) -> io::Result<()> {
     let server = server.insert(TcpStream::connect(upstream).await?);
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
-    let up = pump(&mut from_client, &mut to_server, fault.clone(), false);
-    let down = pump(&mut from_server, &mut to_client, fault, true);
+    let server_spoke = AtomicBool::new(false);
+    let seen = |down: bool| {
+        if server_spoke.swap(down, Ordering::SeqCst) && !down {
+            turns.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let up = pump(&mut from_client, &mut to_server, fault.clone(), false, &seen);
+    let down = pump(&mut from_server, &mut to_client, fault, true, &seen);
     tokio::try_join!(up, down).map(|_| ())
 }
 
-async fn pump<R, W>(from: &mut R, to: &mut W, mut fault: watch::Receiver<Fault>, down: bool) -> io::Result<()>
+async fn pump<R, W>(
+    from: &mut R,
+    to: &mut W,
+    mut fault: watch::Receiver<Fault>,
+    down: bool,
+    seen: &(dyn Fn(bool) + Sync),
+) -> io::Result<()>
 where
     R: AsyncReadExt + Unpin,
     W: AsyncWriteExt + Unpin,
@@ -123,6 +162,7 @@ where
         if swallowed {
             continue;
         }
+        seen(down);
         match current {
             Fault::Latency(delay) => {
                 tokio::time::sleep(delay).await;

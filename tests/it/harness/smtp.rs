@@ -66,6 +66,8 @@ pub enum Act {
     Raw(String),
     /// Send this reply, and wait for the next command.
     Reply(&'static str),
+    /// Send this reply, and close the connection.
+    Farewell(&'static str),
     /// Wait, then do as usual.
     Delay(Duration),
     /// Say nothing, for ever.
@@ -107,6 +109,30 @@ pub struct Options {
     pub login: Option<(&'static str, &'static str, &'static str)>,
     /// Takes access tokens, by XOAUTH2 and OAUTHBEARER, in place of that.
     pub bearers: Option<Bearers>,
+    /// Invites a message even to no recipient, as RFC 2920, 3.1 lets it.
+    pub invites_to_nobody: bool,
+    pub speech: Speech,
+}
+
+/// How replies go out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speech {
+    /// One by one.
+    #[default]
+    Usual,
+    /// Those to commands that came together in one write.
+    Together,
+    /// Byte by byte.
+    Bytes,
+}
+
+/// Commands that were taken from one read, `.` for the end of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// On which connection, counted from 1.
+    pub connection: usize,
+    /// Their verbs.
+    pub verbs: Vec<String>,
 }
 
 impl Default for Options {
@@ -118,7 +144,31 @@ impl Default for Options {
             offer_starttls: true,
             login: None,
             bearers: None,
+            invites_to_nobody: false,
+            speech: Speech::Usual,
         }
+    }
+}
+
+impl Options {
+    /// One that offers what servers of today do.
+    pub fn modern() -> Self {
+        Self {
+            keywords: vec![
+                "PIPELINING",
+                "SIZE 10240000",
+                "8BITMIME",
+                "SMTPUTF8",
+                "DSN",
+                "ENHANCEDSTATUSCODES",
+            ],
+            ..Self::default()
+        }
+    }
+
+    /// One that takes a command at a time, and one that takes them in groups.
+    pub fn both() -> [Self; 2] {
+        [Self::default(), Self::modern()]
     }
 }
 
@@ -130,6 +180,8 @@ struct Shared {
     mails: watch::Sender<Vec<Captured>>,
     connections: watch::Sender<usize>,
     commands: Mutex<Vec<String>>,
+    flights: Mutex<Vec<Flight>>,
+    round_trips: Mutex<usize>,
     hellos: Mutex<Vec<String>>,
 }
 
@@ -161,6 +213,8 @@ impl SmtpServer {
             mails: watch::channel(Vec::new()).0,
             connections: watch::channel(0).0,
             commands: Mutex::default(),
+            flights: Mutex::default(),
+            round_trips: Mutex::default(),
             hellos: Mutex::default(),
         });
         let mut listening = JoinSet::new();
@@ -234,6 +288,16 @@ impl SmtpServer {
         self.shared.commands.lock().unwrap().clone()
     }
 
+    /// The same, by what came together.
+    pub fn flights(&self) -> Vec<Flight> {
+        self.shared.flights.lock().unwrap().clone()
+    }
+
+    /// How often a client waited for the server before it went on, over all connections.
+    pub fn round_trips(&self) -> usize {
+        *self.shared.round_trips.lock().unwrap()
+    }
+
     /// The names given in EHLO so far.
     pub fn hellos(&self) -> Vec<String> {
         self.shared.hellos.lock().unwrap().clone()
@@ -251,6 +315,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { return };
+                stream.set_nodelay(true).unwrap();
                 shared.connections.send_modify(|count| *count += 1);
                 let number = *shared.connections.borrow();
                 let dialogue = Dialogue {
@@ -258,6 +323,9 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
                     number,
                     conn: Conn::Plain(stream),
                     input: Vec::new(),
+                    output: Vec::new(),
+                    spoke: false,
+                    fresh: true,
                 };
                 dialogues.spawn(async move { let _ = dialogue.run().await; });
             }
@@ -300,6 +368,12 @@ struct Dialogue {
     number: usize,
     conn: Conn,
     input: Vec<u8>,
+    /// What waits to be said together.
+    output: Vec<u8>,
+    /// Whether something was said since the last read.
+    spoke: bool,
+    /// Whether the next command is the first of a read.
+    fresh: bool,
 }
 
 /// What the script said.
@@ -318,7 +392,7 @@ impl Dialogue {
         }
         self.play(At::Greeting, "220 test.example ESMTP").await?;
         let mut encrypted_later = false;
-        let (mut sender, mut recipient) = (String::new(), String::new());
+        let (mut sender, mut recipient) = (None, None);
         while let Some(line) = self.line().await? {
             let verb = line
                 .split([' ', ':'])
@@ -326,6 +400,7 @@ impl Dialogue {
                 .unwrap_or_default()
                 .to_ascii_uppercase();
             self.shared.commands.lock().unwrap().push(verb.clone());
+            self.log(&verb);
             match verb.as_str() {
                 "EHLO" => {
                     let name = line["EHLO".len()..].trim().to_owned();
@@ -342,20 +417,28 @@ impl Dialogue {
                 }
                 "AUTH" => self.log_in(&line).await?,
                 "MAIL" => {
-                    sender = line["MAIL FROM:".len()..].to_owned();
-                    self.play(At::Mail, "250 2.1.0 sender ok").await?;
+                    let taken = self.play(At::Mail, "250 2.1.0 sender ok").await?;
+                    sender = taken.then(|| line["MAIL FROM:".len()..].to_owned());
+                    recipient = None;
                 }
+                "RCPT" if sender.is_none() => self.say("503 5.5.1 no sender\r\n").await?,
                 "RCPT" => {
-                    recipient = line["RCPT TO:".len()..].to_owned();
-                    self.play(At::Rcpt, "250 2.1.5 recipient ok").await?;
+                    let taken = self.play(At::Rcpt, "250 2.1.5 recipient ok").await?;
+                    recipient = taken.then(|| line["RCPT TO:".len()..].to_owned());
                 }
                 "DATA" => {
-                    if self.play(At::Data, "354 go ahead").await? {
-                        self.message(&sender, &recipient).await?;
+                    let usual = if recipient.is_some() || self.shared.options.invites_to_nobody {
+                        "354 go ahead"
+                    } else {
+                        "554 5.5.1 no valid recipients"
+                    };
+                    if self.play(At::Data, usual).await? && usual.starts_with("354") {
+                        self.message(sender.take().zip(recipient.take())).await?;
                     }
                 }
                 "RSET" => {
                     self.play(At::Rset, "250 2.0.0 reset").await?;
+                    (sender, recipient) = (None, None);
                 }
                 "QUIT" => {
                     self.say("221 2.0.0 bye\r\n").await?;
@@ -452,34 +535,59 @@ impl Dialogue {
         Ok(())
     }
 
-    async fn message(&mut self, sender: &str, recipient: &str) -> io::Result<()> {
+    /// Takes a message, if there is somebody to take it for.
+    async fn message(&mut self, envelope: Option<(String, String)>) -> io::Result<()> {
         self.script(At::Body).await?;
         let end = loop {
+            if self.input.starts_with(b".\r\n") {
+                break 0;
+            }
             if let Some(end) = self.input.windows(5).position(|window| window == b"\r\n.\r\n") {
-                break end;
+                break end + 2;
             }
             if self.read().await? == 0 {
                 return Err(END.into());
             }
         };
-        let rest = self.input.split_off(end + 5);
+        self.log(".");
+        let rest = self.input.split_off(end + 3);
         let taken = std::mem::replace(&mut self.input, rest);
+        let Some((sender, recipient)) = envelope else {
+            return self.say("554 5.5.1 no valid recipients\r\n").await;
+        };
         if let Next::Said(_) = self.script(At::Refuse).await? {
             return Ok(());
         }
-        let data = String::from_utf8(taken[..end + 2].to_vec()).unwrap();
+        let data = String::from_utf8(taken[..end].to_vec()).unwrap();
         let data = data.replace("\r\n..", "\r\n.");
         self.shared.mails.send_modify(|mails| {
             mails.push(Captured {
                 connection: self.number,
-                sender: sender.to_owned(),
-                recipient: recipient.to_owned(),
+                sender,
+                recipient,
                 data,
                 at: SteadyClock::new().now(),
             });
         });
         self.play(At::Dot, "250 2.0.0 queued as 1").await?;
         Ok(())
+    }
+
+    fn log(&mut self, verb: &str) {
+        let mut flights = self.shared.flights.lock().unwrap();
+        let connection = self.number;
+        let together = flights
+            .iter_mut()
+            .rev()
+            .find(|flight| flight.connection == connection);
+        match together.filter(|_| !self.fresh) {
+            Some(flight) => flight.verbs.push(verb.to_owned()),
+            None => flights.push(Flight {
+                connection,
+                verbs: vec![verb.to_owned()],
+            }),
+        }
+        self.fresh = false;
     }
 
     /// Does what the script says here, else sends the usual reply. Says whether it was a success.
@@ -514,6 +622,11 @@ impl Dialogue {
                 self.say(&format!("{text}\r\n")).await?;
                 Ok(Next::Said(false))
             }
+            Some(Act::Farewell(text)) => {
+                self.say(&format!("{text}\r\n")).await?;
+                self.speak_up().await?;
+                Err(END.into())
+            }
             Some(Act::Delay(span)) => {
                 sleep(span).await;
                 Ok(Next::Usual)
@@ -535,9 +648,27 @@ impl Dialogue {
     }
 
     async fn say(&mut self, text: &str) -> io::Result<()> {
+        self.spoke = true;
+        self.output.extend_from_slice(text.as_bytes());
+        // Together with the replies to what has come already.
+        if self.shared.options.speech == Speech::Together && self.input.contains(&b'\n') {
+            return Ok(());
+        }
+        self.speak_up().await
+    }
+
+    async fn speak_up(&mut self) -> io::Result<()> {
+        let output = std::mem::take(&mut self.output);
+        let piece = match self.shared.options.speech {
+            Speech::Bytes => 1,
+            Speech::Usual | Speech::Together => output.len().max(1),
+        };
         let io = self.conn.io()?;
-        io.write_all(text.as_bytes()).await?;
-        io.flush().await
+        for piece in output.chunks(piece) {
+            io.write_all(piece).await?;
+            io.flush().await?;
+        }
+        Ok(())
     }
 
     async fn line(&mut self) -> io::Result<Option<String>> {
@@ -554,9 +685,14 @@ impl Dialogue {
     }
 
     async fn read(&mut self) -> io::Result<usize> {
+        self.speak_up().await?;
         let mut buffer = [0; 4096];
         let count = self.conn.io()?.read(&mut buffer).await?;
         self.input.extend_from_slice(&buffer[..count]);
+        self.fresh = true;
+        if std::mem::take(&mut self.spoke) && count > 0 {
+            *self.shared.round_trips.lock().unwrap() += 1;
+        }
         Ok(count)
     }
 }
