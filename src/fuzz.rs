@@ -9,7 +9,7 @@ use crate::{
         mask::Mask,
         template::{TemplateKey, TemplateParts},
     },
-    mail::check_template,
+    mail::{Answer, Answers, BadAnswer, check_template},
 };
 
 /// Every target and its name.
@@ -18,6 +18,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("address", address),
     ("mask", mask),
     ("template", template),
+    ("replies", replies),
     ("configuration", configuration),
 ];
 
@@ -60,4 +61,28 @@ pub fn template(bytes: &[u8]) {
 /// A configuration file.
 pub fn configuration(bytes: &[u8]) {
     let _ = Config::parse(&String::from_utf8_lossy(bytes));
+}
+
+/// What a mail server answers, in pieces of the size that the first byte says: cut otherwise, it is the same.
+pub fn replies(bytes: &[u8]) {
+    if let Some((size, bytes)) = bytes.split_first() {
+        let whole = read(bytes, bytes.len().max(1));
+        assert_eq!(read(bytes, usize::from(*size).max(1)), whole);
+    }
+}
+
+fn read(bytes: &[u8], size: usize) -> (Vec<Answer>, Option<BadAnswer>) {
+    let mut answers = Answers::new(1024);
+    let mut found = Vec::new();
+    for piece in bytes.chunks(size) {
+        answers.push(piece);
+        loop {
+            match answers.take() {
+                Ok(Some(answer)) => found.push(answer),
+                Ok(None) => break,
+                Err(fault) => return (found, Some(fault)),
+            }
+        }
+    }
+    (found, None)
 }

@@ -93,6 +93,10 @@ fn samples(target: &str, dice: &mut Dice) -> Vec<Vec<u8>> {
             "Your code\0Hello {{ user }}, {{ code }}\n{% if client_ip %}from {{ client_ip }}{% endif %}\0<p>{{ code }}</p>",
             "{{ subject }}\0{{ code|upper }} {% for x in [1, 2] %}{{ x }}{% endfor %}\0",
         ],
+        "replies" => &[
+            "\x03220 mail.example ESMTP\r\n250-mail.example\r\n250-PIPELINING\r\n250 SIZE 1000\r\n",
+            "\x01250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go ahead\r\n451-4.7.1 later\r\n451 4.7.1 please\r\n",
+        ],
         _ => &[
             CONFIGURATION,
             "[server]\nlisten = \"127.0.0.1:0\"\n",

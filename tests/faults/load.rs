@@ -67,10 +67,12 @@ impl Load {
         }
     }
 
-    /// Waits until so many more starts are acknowledged than when it was begun.
+    /// Waits until so many starts are acknowledged since it was begun. It fails where none is for a long time.
     pub(crate) async fn acknowledged(&mut self, wanted: usize) {
-        let reached = in_time(self.acknowledged.wait_for(|count| *count >= wanted)).await;
-        reached.expect("the load ended");
+        while self.count() < wanted {
+            let next = in_time(self.acknowledged.changed()).await;
+            next.expect("the load ended");
+        }
     }
 
     /// Starts acknowledged since it was begun.

@@ -34,17 +34,17 @@ async fn a_rolling_restart_fails_no_call() {
     for number in 0..INSTANCES {
         watches.spawn(follow_health(Arc::clone(&fleet), number));
     }
-    let mut load = Load::begin(&fleet, &ledger, 6, &mut dice);
+    let mut load = Load::begin(&fleet, &ledger, 3, &mut dice);
     for _ in 0..rounds {
         for number in 0..INSTANCES {
-            load.acknowledged(load.count() + 50).await;
+            load.acknowledged(load.count() + 30).await;
             fleet.with(number, |process| process.signal(Signal::SIGTERM));
             fleet.ended(number, "SIGTERM").await;
             fleet.up(number, &[]).await;
             watches.spawn(follow_health(Arc::clone(&fleet), number));
         }
     }
-    load.acknowledged(load.count() + 50).await;
+    load.acknowledged(load.count() + 30).await;
     load.stop().await;
     fleet.drained(TAKEN_OVER).await;
     let report = audit(&fleet, &ledger).await;
