@@ -14,14 +14,19 @@
 //! The rooms: [`domain`] is the rulebook, [`store`] the archive, [`repository`] the directory of users, [`mail`] the post
 //! room, [`factor`] the desk, [`policy`] the office, [`grpc`] the door. [`config`] is read once, [`app`] is the plan that puts
 //! the parts together, [`lifecycle`] ends them, [`telemetry`] tells of them, [`system`] is the machine's time and
-//! randomness, [`cli`] the command line. `factor` and `mail` never see each other: the outbox is between them.
+//! randomness, [`cli`] the command line, [`failpoints`] what crash tests are built with. `factor` and `mail` never see each other: the outbox is between them.
 //! Who may use whom is a table in `tests/layering.rs`.
+
+#[macro_use]
+pub mod failpoints;
 
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod factor;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 pub mod grpc;
 pub mod lifecycle;
 pub mod mail;

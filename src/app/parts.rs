@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{BuildError, Machine};
 use crate::{
-    config::{Config, Repository, RepositoryKind, Users},
+    config::{Config, Repository, RepositoryKind, StorePlace, Users},
     domain::{account::Secret, address::ascii_domain, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
@@ -102,11 +102,10 @@ pub(super) fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
         keyring: keyring.clone(),
-        challenges: Arc::new(CachedChallenges::new(
-            shared.clone(),
-            clock.clone(),
-            CACHED_CHALLENGES,
-        )),
+        challenges: Arc::new(
+            CachedChallenges::new(shared.clone(), clock.clone(), CACHED_CHALLENGES)
+                .on_shared_store(matches!(config.store.place, StorePlace::Postgres(_))),
+        ),
         outbox: shared.clone(),
         confirmations: shared.clone(),
         directory: Arc::new(directory(&config.users)?),

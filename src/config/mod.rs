@@ -72,6 +72,18 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Violations> {
+        Self::over_defaults(file.map(read).transpose()?, environment)
+    }
+
+    /// Reads a configuration from a text alone.
+    pub fn parse(text: &str) -> Result<Self, Violations> {
+        Self::over_defaults(Some(table(text, "the configuration")?), [])
+    }
+
+    fn over_defaults(
+        file: Option<Table>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Violations> {
         let mut root = table(DEFAULT, "default.toml")?;
         let shapes = merge::Shapes {
             event: child(&root, "policy"),
@@ -80,8 +92,7 @@ impl Config {
         root.insert("repository".to_owned(), Value::Array(Vec::new()));
         let mut faults = Violations::new();
         let known = root.clone();
-        if let Some(path) = file {
-            let over = read(path)?;
+        if let Some(over) = file {
             merge::merge(&mut root, over, &shapes, &mut faults);
         }
         let over = environment::table(environment, &known, &shapes.event, &mut faults);

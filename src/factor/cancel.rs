@@ -39,8 +39,10 @@ impl Desk {
     pub async fn cancel(&self, caller: &Caller, id: ChallengeId) -> Result<ChallengeView, CancelError> {
         let before = self.challenge_of(caller, id).await?;
         let now = self.clock.now();
-        let challenge = self.challenges.cancel(id, now).await?;
-        let challenge = challenge.ok_or(CancelError::Unknown)?;
+        failpoint!("cancel.before_commit");
+        let challenge = self.challenges.cancel(id, now).await;
+        failpoint!("cancel.after_commit");
+        let challenge = challenge?.ok_or(CancelError::Unknown)?;
         if challenge.state != State::Cancelled {
             return Err(CancelError::Closed(challenge.standing(now)));
         }

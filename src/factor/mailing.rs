@@ -81,7 +81,7 @@ impl Desk {
         if let Some(listener) = waiting {
             delivery = self.word_of_the_server(&challenge, listener).await;
             // Time has passed: it may have been verified or cancelled.
-            if let Ok(Some(present)) = self.challenges.find(challenge.id).await {
+            if let Ok(Some(present)) = self.challenges.present(challenge.id).await {
                 challenge = present;
             }
         }

@@ -105,7 +105,15 @@ pub enum GetError {
 }
 
 impl Desk {
-    /// The challenge, if it is this caller's to see.
+    /// The challenge as it stands, if it is this caller's to see.
+    async fn present(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, GetError> {
+        let found = self.challenges.present(id).await?;
+        found
+            .filter(|challenge| may_see(caller, challenge))
+            .ok_or(GetError::Unknown)
+    }
+
+    /// The same for those who let the store decide: where others write to it, the copy at hand may be an older one.
     async fn challenge_of(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, GetError> {
         let found = self.challenges.find(id).await?;
         found

@@ -90,7 +90,7 @@ impl Desk {
         if !self.accounts.any().await? {
             return Err(ResendError::NoAccount);
         }
-        let challenge = self.challenge_of(caller, request.id).await?;
+        let challenge = self.present(caller, request.id).await?;
         let policy = policies.of(&challenge.event);
         if request.wait && !sees_users(caller, policy) {
             return Err(ResendError::WaitNotAllowed);
@@ -120,7 +120,12 @@ impl Desk {
             now,
         };
         let challenges = Arc::clone(&self.challenges);
-        let write = async move { challenges.resend(resend).await };
+        let write = async move {
+            failpoint!("resend.before_commit");
+            let resent = challenges.resend(resend).await;
+            failpoint!("resend.after_commit");
+            resent
+        };
         let opened = |resent: &Option<Resent>| matches!(resent, Some(Resent::Opened(_)));
         match slot.owe(entry, write, opened).await? {
             Some(Resent::Opened(challenge)) => {

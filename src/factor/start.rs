@@ -104,7 +104,12 @@ impl Desk {
             request: request_key,
         };
         let challenges = Arc::clone(&self.challenges);
-        let write = async move { challenges.start(start).await };
+        let write = async move {
+            failpoint!("start.before_commit");
+            let started = challenges.start(start).await;
+            failpoint!("start.after_commit");
+            started
+        };
         let opened = |started: &Started| matches!(started, Started::Opened);
         match slot.owe(entry, write, opened).await? {
             Started::Opened => {

@@ -82,8 +82,10 @@ impl Desk {
             known: Some(challenge),
             now: self.clock.now(),
         };
-        let Guessed { verdict, challenge } =
-            self.challenges.guess(guess).await?.ok_or(VerifyError::Unknown)?;
+        failpoint!("verify.before_commit");
+        let guessed = self.challenges.guess(guess).await;
+        failpoint!("verify.after_commit");
+        let Guessed { verdict, challenge } = guessed?.ok_or(VerifyError::Unknown)?;
         match verdict {
             Verdict::Verified { .. } => count("verified"),
             Verdict::Wrong { attempts_left: 0 } => count("locked"),

@@ -71,7 +71,7 @@ impl Watch {
             // again.
             let to_expiry = last.challenge.expires_at.since(desk.clock.now()) + Duration::from_millis(1);
             let _ = timeout(desk.settings.poll.min(to_expiry), self.listener.heard()).await;
-            let Some(challenge) = desk.challenges.find(last.challenge.id).await? else {
+            let Some(challenge) = desk.challenges.present(last.challenge.id).await? else {
                 return Ok(None);
             };
             let view = desk.view(&self.caller, challenge).await?;

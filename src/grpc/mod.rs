@@ -26,6 +26,8 @@ mod authenticator;
 mod caller;
 mod connection;
 mod convert;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod inbox;
 mod load;

@@ -161,12 +161,16 @@ impl Worker {
             .map(|_| LeaseId::random(self.entropy.as_ref()))
             .collect();
         let asked = self.clock.now();
+        failpoint!("claim.before");
         match self
             .outbox
             .claim(u32::try_from(limit).unwrap_or(u32::MAX), leases)
             .await
         {
             Ok(mut claimed) => {
+                if !claimed.is_empty() {
+                    failpoint!("claim.after");
+                }
                 // The lease runs on the store's clock. Counted from before the question on ours, it ends no later.
                 for mail in &mut claimed {
                     mail.leased_until = asked.plus(LEASE);

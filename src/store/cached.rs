@@ -3,7 +3,7 @@
 //! Nothing is decided here that the store would decide otherwise: a closed challenge stays closed, an expired one
 //! expired. Every attempt on an open one is the store's. The answers of reads and writes keep the copies fresh; a copy is
 //! never replaced by an older one. Where other instances write to the same store, a copy of an open challenge may lag
-//! behind it: it is told as it was last seen here.
+//! behind it: it serves for what never changes, and whoever wants to know how a challenge stands is told by the store.
 
 use std::{
     sync::Arc,
@@ -27,6 +27,8 @@ const AFTERWARDS: Duration = Duration::from_mins(1);
 pub struct CachedChallenges {
     inner: Arc<dyn Challenges>,
     copies: Cache<ChallengeId, Arc<Challenge>>,
+    /// Whether others write to the store.
+    shared: bool,
 }
 
 impl CachedChallenges {
@@ -37,7 +39,26 @@ impl CachedChallenges {
             .max_capacity(capacity)
             .expire_after(UntilExpired(clock))
             .build();
-        Self { inner, copies }
+        Self {
+            inner,
+            copies,
+            shared: false,
+        }
+    }
+
+    /// Says whether others write to the store, too.
+    #[must_use]
+    pub fn on_shared_store(mut self, shared: bool) -> Self {
+        self.shared = shared;
+        self
+    }
+
+    async fn ask(&self, id: ChallengeId) -> StoreResult<Option<Challenge>> {
+        let found = self.inner.find(id).await?;
+        if let Some(challenge) = &found {
+            self.keep(challenge);
+        }
+        Ok(found)
     }
 
     /// The copy, if nothing will ever happen to the challenge again.
@@ -116,11 +137,15 @@ impl Challenges for CachedChallenges {
         if let Some(copy) = self.copies.get(&id) {
             return Ok(Some(Challenge::clone(&copy)));
         }
-        let found = self.inner.find(id).await?;
-        if let Some(challenge) = &found {
-            self.keep(challenge);
+        self.ask(id).await
+    }
+
+    async fn present(&self, id: ChallengeId) -> StoreResult<Option<Challenge>> {
+        let is_right = |copy: &Arc<Challenge>| !self.shared || copy.state != State::Pending;
+        match self.copies.get(&id).filter(is_right) {
+            Some(copy) => Ok(Some(Challenge::clone(&copy))),
+            None => self.ask(id).await,
         }
-        Ok(found)
     }
 
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {

@@ -202,3 +202,33 @@ async fn what_the_store_forgot_is_forgotten() {
     assert_eq!(scene.cached.purge(now, 10).await.unwrap(), 1);
     assert_eq!(scene.cached.find(challenge.id).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn where_others_write_the_store_says_how_a_challenge_stands() {
+    let scene = scene(10).await;
+    let other = CachedChallenges::new(
+        Arc::clone(&scene.inner) as Arc<dyn Challenges>,
+        Arc::clone(&scene.clock) as Arc<dyn Clock>,
+        10,
+    )
+    .on_shared_store(true);
+    let challenge = scene.opened().await;
+    let state = |found: Option<Challenge>| found.unwrap().state;
+    assert_eq!(state(other.find(challenge.id).await.unwrap()), State::Pending);
+    scene
+        .cached
+        .cancel(challenge.id, scene.clock.now())
+        .await
+        .unwrap();
+    assert_eq!(
+        state(other.present(challenge.id).await.unwrap()),
+        State::Cancelled
+    );
+    // From now on it is final, and nobody is asked.
+    scene.inner.taken();
+    assert_eq!(
+        state(other.present(challenge.id).await.unwrap()),
+        State::Cancelled
+    );
+    assert_eq!(scene.inner.taken(), 0);
+}

@@ -136,8 +136,13 @@ pub trait Challenges: Send + Sync {
     /// `None`: no such challenge.
     async fn cancel(&self, id: ChallengeId, now: Timestamp) -> StoreResult<Option<Challenge>>;
 
-    /// Looks a challenge up.
+    /// Looks a challenge up. What never changes of it is right; the rest may lag behind what others wrote.
     async fn find(&self, id: ChallengeId) -> StoreResult<Option<Challenge>>;
+
+    /// Looks a challenge up as it stands, whoever wrote to it last.
+    async fn present(&self, id: ChallengeId) -> StoreResult<Option<Challenge>> {
+        self.find(id).await
+    }
 
     /// Forgets challenges and request ids that expired before this moment, at most `limit`; says how many.
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64>;

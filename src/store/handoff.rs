@@ -107,6 +107,7 @@ impl Slot {
             let owed = answer.as_ref().is_ok_and(written);
             let _ = tell.send(answer);
             if owed {
+                failpoint!("handoff.before");
                 sleep(HEAD_START).await;
                 self.deliver(&entry);
             }

@@ -1,6 +1,6 @@
 //! Canaries: after a thousand flows no code, password or API key stands anywhere but in the mails.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{collections::HashSet, fs};
 
 use futures_util::{StreamExt as _, stream};
 use mailfactor::{domain::caller::Role, pb::v1 as pb};
@@ -8,14 +8,12 @@ use mailfactor::{domain::caller::Role, pb::v1 as pb};
 use super::harness::{
     client::Client,
     letter::recipient,
+    secrets::{check, check_absent, code, files},
     service::{Home, metrics_page},
-    smtp::{Captured, Options, SmtpServer},
+    smtp::{Options, SmtpServer},
 };
 
 const FLOWS: usize = 1_000;
-/// Ten letters: no other text has them by chance, as it has six digits.
-const LENGTH: usize = 10;
-const ALPHABET: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 const PASSWORD: &str = "correct-horse-battery-staple";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +58,7 @@ async fn a_thousand_flows_at_trace_leave_no_secret_anywhere() {
     let mails = smtp.wait_for_mails(FLOWS).await;
     for (n, (email, challenge)) in challenges.iter().enumerate() {
         let mail = mails.iter().find(|mail| recipient(mail) == *email).unwrap();
-        let code = code(mail);
+        let code = code(&mail.data);
         // Wrong lengths, wrong codes and right ones: what is refused is not repeated either.
         if n % 3 == 0 {
             answers.push(format!("{:?}", client.verify(challenge, &code[1..]).await));
@@ -82,7 +80,7 @@ async fn a_thousand_flows_at_trace_leave_no_secret_anywhere() {
     ));
     answers.push(metrics_page(process.metrics).await);
 
-    let codes: HashSet<String> = mails.iter().map(code).collect();
+    let codes: HashSet<String> = mails.iter().map(|mail| code(&mail.data)).collect();
     assert_eq!(codes.len(), FLOWS);
     let secrets = [
         PASSWORD,
@@ -104,7 +102,7 @@ async fn a_thousand_flows_at_trace_leave_no_secret_anywhere() {
         check_absent(place, bytes, &["@secret-canary.example"]);
     }
     // While it runs, so that the write-ahead log is there too.
-    for file in files(home.path("")) {
+    for file in files(&home.path("")) {
         let name = file.display().to_string();
         let bytes = fs::read(&file).unwrap();
         check(&name, &bytes, &codes, &secrets);
@@ -161,49 +159,4 @@ async fn outbox(admin: &Client) -> String {
         .unwrap();
     told.push_str(&format!("{accounts:?}"));
     told
-}
-
-fn code(mail: &Captured) -> String {
-    let is_code = |line: &&str| line.len() == LENGTH && line.bytes().all(|byte| ALPHABET.contains(&byte));
-    mail.data
-        .lines()
-        .map(str::trim)
-        .find(is_code)
-        .unwrap_or_else(|| panic!("{}", mail.data))
-        .to_owned()
-}
-
-fn files(directory: std::path::PathBuf) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| if path.is_dir() { files(path) } else { vec![path] })
-        .filter(|path| is_ours(path))
-        .collect()
-}
-
-/// The key file holds keys, as it must.
-fn is_ours(path: &Path) -> bool {
-    path.extension().is_none_or(|extension| extension != "keys")
-}
-
-fn check(place: &str, bytes: &[u8], codes: &HashSet<String>, secrets: &[&str]) {
-    for window in bytes.windows(LENGTH) {
-        let letters = window
-            .iter()
-            .all(|byte| ALPHABET.contains(&byte.to_ascii_uppercase()));
-        if letters {
-            let text = String::from_utf8_lossy(window).to_ascii_uppercase();
-            assert!(!codes.contains(&text), "a code stands in {place}");
-        }
-    }
-    check_absent(place, bytes, secrets);
-}
-
-fn check_absent(place: &str, bytes: &[u8], texts: &[&str]) {
-    for text in texts {
-        let stands = bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        assert!(!stands, "{text} stands in {place}");
-    }
 }

@@ -134,10 +134,13 @@ impl Step<'_> {
         let toll = self.toll(account);
         let clearance = async move {
             if *granted && toll.is_none() {
+                failpoint!("send.before_dot");
                 return Ok(());
             }
+            failpoint!("send.before_leave");
             match worker.outbox.leave(entry, lease, toll).await {
                 Ok(Leave::Granted) => {
+                    failpoint!("send.before_dot");
                     *granted = true;
                     Ok(())
                 }
@@ -149,6 +152,7 @@ impl Step<'_> {
             .transports
             .send(pass, account, rendered, until, clearance)
             .await;
+        failpoint!("send.after_dot");
         self.charged = charged;
         metrics::histogram!("mailfactor_mail_attempt_seconds").record(begun.elapsed().as_secs_f64());
         result

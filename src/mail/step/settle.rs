@@ -110,9 +110,11 @@ impl Step<'_> {
             attempts: self.attempts.clone(),
             fate_known: self.charged,
         };
+        failpoint!("settle.before");
         let settled = self
             .insist(|| self.worker.outbox.settle(settlement.clone()))
             .await;
+        failpoint!("settle.after");
         let settled = match settled {
             Ok(true) => Settled::As(state),
             Ok(false) => Settled::Lost,

@@ -21,6 +21,7 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod scene;
+pub mod secrets;
 pub mod service;
 pub mod smtp;
 

@@ -1,6 +1,6 @@
 //! What befalls a PostgreSQL: it is restarted, its backends are ended, it freezes.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -52,6 +52,17 @@ impl Postgres {
         for id in self.processes() {
             let _ = kill(id, Signal::SIGSTOP);
         }
+    }
+
+    /// The files that hold a database's tables and indexes, everything written out.
+    pub fn files(&self, database: &str) -> Vec<PathBuf> {
+        self.sql(database, "CHECKPOINT");
+        let paths = self.sql(
+            database,
+            "SELECT pg_relation_filepath(oid) FROM pg_class WHERE relkind IN ('r', 't', 'i')",
+        );
+        let data = PathBuf::from(self.sql(database, "SHOW data_directory"));
+        paths.lines().map(|path| data.join(path)).collect()
     }
 
     /// Lets it go on.

@@ -81,10 +81,19 @@ impl Process {
         Client::connect(self.grpc, key).await
     }
 
+    /// Its id.
+    pub fn id(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// The file of its log.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// Sends a signal to it.
     pub fn signal(&self, signal: Signal) {
-        let id = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        kill(id, signal).unwrap();
+        kill(Pid::from_raw(self.id()), signal).unwrap();
     }
 
     /// `kill -9`: the process is gone when this returns.
@@ -118,6 +127,11 @@ impl Process {
     /// What it logged.
     pub fn log(&self) -> String {
         read(&self.log)
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     fn assert_running(&mut self) {

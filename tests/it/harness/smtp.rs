@@ -9,7 +9,13 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use mailfactor::domain::account::Security;
+use mailfactor::{
+    domain::{
+        account::Security,
+        clock::{Clock as _, Timestamp},
+    },
+    system::SteadyClock,
+};
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -87,6 +93,8 @@ pub struct Captured {
     pub recipient: String,
     /// The message, dots undone.
     pub data: String,
+    /// When its last byte was in.
+    pub at: Timestamp,
 }
 
 /// How a server is set up.
@@ -244,6 +252,30 @@ impl SmtpServer {
         let mut mails = self.shared.mails.subscribe();
         let enough = super::in_time(mails.wait_for(|mails| mails.len() >= count)).await;
         enough.unwrap().clone()
+    }
+
+    /// Waits until there is a mail to this address; the newest.
+    pub async fn wait_for_mail_to(&self, address: &str) -> Captured {
+        let path = format!("<{address}>");
+        let mut mails = self.shared.mails.subscribe();
+        let mut seen = 0;
+        let found = mails.wait_for(|mails| {
+            let found = mails[seen..].iter().any(|mail| mail.recipient.starts_with(&path));
+            seen = mails.len();
+            found
+        });
+        let mails = found.await.unwrap();
+        let mut newest = mails.iter().rev();
+        newest
+            .find(|mail| mail.recipient.starts_with(&path))
+            .unwrap()
+            .clone()
+    }
+
+    /// Whether something is still to be done there that is no usual thing.
+    pub fn is_pending(&self, at: At) -> bool {
+        let script = self.shared.script.lock().unwrap();
+        script.get(&at).is_some_and(|(times, _)| *times > 0)
     }
 
     /// How many connections there were.
@@ -534,6 +566,7 @@ impl Dialogue {
                 sender,
                 recipient,
                 data,
+                at: SteadyClock::new().now(),
             });
         });
         self.play(At::Dot, "250 2.0.0 queued as 1").await?;

@@ -1,0 +1,88 @@
+//! What is fuzzed: one function for each thing that reads what strangers write. Only with the feature `fuzzing`; used by the
+//! targets in `fuzz/` and by `tests/fuzz.rs`, which runs them for a moment without a fuzzer.
+
+use crate::{
+    config::Config,
+    domain::{
+        address::{EmailAddress, LocalPart},
+        challenge::Purpose,
+        mask::Mask,
+        template::{TemplateKey, TemplateParts},
+    },
+    mail::{Answer, Answers, BadAnswer, check_template},
+};
+
+/// Every target and its name.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("request", crate::grpc::fuzzing::request),
+    ("address", address),
+    ("mask", mask),
+    ("template", template),
+    ("replies", replies),
+    ("configuration", configuration),
+];
+
+/// An address that is taken is shown as it came, and has no room for a second line.
+pub fn address(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for rules in [LocalPart::Ascii, LocalPart::Utf8] {
+        if let Ok(address) = EmailAddress::parse(&text, rules) {
+            assert!(!address.as_str().contains(char::is_control));
+            assert!(address.as_str().contains('@'));
+            let _ = address.folded();
+        }
+    }
+}
+
+/// A pattern and an address, in two lines: the masked address is never the address.
+pub fn mask(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (pattern, address) = text.split_once('\n').unwrap_or((&text, "ann@example.com"));
+    let Ok(mask) = Mask::parse(pattern) else { return };
+    if let Ok(address) = EmailAddress::parse(address, LocalPart::Utf8) {
+        assert_ne!(mask.apply(&address), address.as_str());
+    }
+}
+
+/// A template's subject, text and HTML, with a zero byte between them.
+pub fn template(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut parts = text.split('\0').map(str::to_owned);
+    let mut next = || parts.next().unwrap_or_default();
+    let parts = TemplateParts {
+        subject: next(),
+        text: next(),
+        html: next(),
+    };
+    let key = TemplateKey::new(Purpose::Login, "", "");
+    let _ = check_template(key, &parts, true, "");
+}
+
+/// A configuration file.
+pub fn configuration(bytes: &[u8]) {
+    let _ = Config::parse(&String::from_utf8_lossy(bytes));
+}
+
+/// What a mail server answers, in pieces of the size that the first byte says: cut otherwise, it is the same.
+pub fn replies(bytes: &[u8]) {
+    if let Some((size, bytes)) = bytes.split_first() {
+        let whole = read(bytes, bytes.len().max(1));
+        assert_eq!(read(bytes, usize::from(*size).max(1)), whole);
+    }
+}
+
+fn read(bytes: &[u8], size: usize) -> (Vec<Answer>, Option<BadAnswer>) {
+    let mut answers = Answers::new(1024);
+    let mut found = Vec::new();
+    for piece in bytes.chunks(size) {
+        answers.push(piece);
+        loop {
+            match answers.take() {
+                Ok(Some(answer)) => found.push(answer),
+                Ok(None) => break,
+                Err(fault) => return (found, Some(fault)),
+            }
+        }
+    }
+    (found, None)
+}
