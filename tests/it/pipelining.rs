@@ -319,11 +319,25 @@ async fn round_trip(proxy: &Proxy) -> Duration {
     shortest
 }
 
+/// From the start to the reply to the final dot, all that this machine does included.
+const MOST_ROUND_TRIPS: f64 = 2.3;
+
+/// So often it is tried.
+const MOST_STARTS: usize = 40;
+
 #[tokio::test]
 async fn a_far_server_costs_a_start_two_round_trips() {
     let mut home = Home::new();
     home.set("delivery.wait", "5s");
     let ground = Ground::set(home).await;
+    let names: Vec<(String, String)> = (0..MOST_STARTS)
+        .map(|number| (format!("far{number}"), format!("far{number}@example.com")))
+        .collect();
+    let users: Vec<(&str, &str)> = names
+        .iter()
+        .map(|(name, address)| (&**name, &**address))
+        .collect();
+    ground.home.users(&users);
     let proxy = Proxy::start(ground.smtp.address).await;
     let service = ground.home.serve(Machine::real()).await;
     let admin = service.client(&ground.admin).await;
@@ -332,12 +346,12 @@ async fn a_far_server_costs_a_start_two_round_trips() {
     proxy.set(Fault::Latency(Duration::from_millis(50)));
     let there_and_back = round_trip(&proxy).await;
     assert!(there_and_back >= Duration::from_millis(100));
-    // The first one finds no warm connection; of the others the fastest shows what the way costs, and the rest what else
-    // this machine does.
+    // The first one finds no warm connection. Of the others one that is as fast shows what the way costs; what makes some
+    // slower is what else this machine does.
     let mut shortest = Duration::MAX;
-    for number in 0..8 {
+    for (number, (user, _)) in names.iter().enumerate() {
         let request = pb::StartChallengeRequest {
-            user: format!("u{number}"),
+            user: user.clone(),
             wait_for_mail_server: true,
             ..pb::StartChallengeRequest::default()
         };
@@ -351,10 +365,13 @@ async fn a_far_server_costs_a_start_two_round_trips() {
         if number > 0 {
             shortest = shortest.min(took);
         }
+        if shortest <= there_and_back.mul_f64(MOST_ROUND_TRIPS) {
+            break;
+        }
     }
     let ratio = shortest.as_secs_f64() / there_and_back.as_secs_f64();
     assert!(
-        ratio <= 2.3,
+        ratio <= MOST_ROUND_TRIPS,
         "{ratio:.2} round trips: {shortest:?} of {there_and_back:?}"
     );
     assert!(
