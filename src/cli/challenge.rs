@@ -81,6 +81,7 @@ pub(super) struct Start {
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     /// The challenge.
+    #[arg(allow_hyphen_values = true)]
     challenge: String,
     /// The code; without it, it is asked for.
     code: Option<String>,
@@ -94,6 +95,7 @@ pub(super) struct Verify {
 #[derive(Debug, Args)]
 pub(super) struct Resend {
     /// The challenge.
+    #[arg(allow_hyphen_values = true)]
     challenge: String,
     /// Answers only when the mail server has taken or refused the mail.
     #[arg(long)]
@@ -108,6 +110,7 @@ pub(super) struct Resend {
 #[derive(Debug, Args)]
 pub(super) struct One {
     /// The challenge.
+    #[arg(allow_hyphen_values = true)]
     challenge: String,
     /// Prints JSON.
     #[arg(long)]

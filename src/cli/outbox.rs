@@ -58,6 +58,7 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// The entry.
+    #[arg(allow_hyphen_values = true)]
     entry: String,
     /// Prints JSON.
     #[arg(long)]

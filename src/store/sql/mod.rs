@@ -56,6 +56,7 @@ mod server;
 mod server_settings;
 mod shared;
 mod templates;
+mod value;
 
 pub use server_settings::ServerSettings;
 

@@ -1,7 +1,7 @@
 //! A statement with its values, and the connection that takes it: the same for every engine.
 //!
-//! The statements are one set for all engines (see [`super::dialect`] for what differs). Values are of four kinds: whole
-//! numbers, texts, bytes, and each of them missing; a missing one has a kind too, because PostgreSQL asks for it.
+//! The statements are one set for all engines: see [`super::dialect`] for what differs, [`super::value`] for what goes in and
+//! comes out.
 
 use std::{
     borrow::Cow,
@@ -9,12 +9,11 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, Executor as _, Postgres, Row as _, Sqlite, Transaction,
-    pool::PoolConnection,
-    postgres::PgRow,
-    sqlite::{SqliteConnection, SqliteRow},
+    AssertSqlSafe, Executor as _, Postgres, Row as _, Sqlite, Transaction, pool::PoolConnection,
+    sqlite::SqliteConnection,
 };
 
+pub(super) use super::value::{Cell, Row, Value};
 use super::{dialect::Engine, server::Lent};
 use crate::domain::clock::Timestamp;
 
@@ -141,14 +140,6 @@ impl DerefMut for Write {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.0
     }
-}
-
-/// A value of a statement.
-#[derive(Clone, Debug)]
-pub(super) enum Value<'q> {
-    Number(Option<i64>),
-    Text(Option<Cow<'q, str>>),
-    Bytes(Option<Cow<'q, [u8]>>),
 }
 
 /// A statement and its values, in the order of its `$1`, `$2`...
@@ -307,62 +298,3 @@ impl<'q> Query<'q> {
         )
     }
 }
-
-/// A row of an answer.
-pub(super) enum Row {
-    Sqlite(SqliteRow),
-    Postgres(PgRow),
-}
-
-#[cfg(test)]
-impl Row {
-    /// The value of a column that is there.
-    pub(super) fn get<T: Cell>(&self, column: &str) -> T {
-        T::of(self, column).unwrap()
-    }
-}
-
-/// What a column may hold.
-pub(super) trait Cell: Sized {
-    /// The value of a column of a row.
-    fn of(row: &Row, column: &str) -> Result<Self>;
-}
-
-macro_rules! cell {
-    ($($type:ty),*) => {$(
-        impl Cell for $type {
-            fn of(row: &Row, column: &str) -> Result<Self> {
-                match row {
-                    Row::Sqlite(row) => row.try_get(column),
-                    Row::Postgres(row) => row.try_get(column),
-                }
-            }
-        }
-    )*};
-}
-
-cell!(i64, Option<i64>, String, Option<String>, Vec<u8>, Option<Vec<u8>>);
-
-macro_rules! value {
-    ($kind:ident, $type:ty) => {
-        impl<'q> From<$type> for Value<'q> {
-            fn from(value: $type) -> Self {
-                Self::$kind(Some(value.into()))
-            }
-        }
-
-        impl<'q> From<Option<$type>> for Value<'q> {
-            fn from(value: Option<$type>) -> Self {
-                Self::$kind(value.map(Into::into))
-            }
-        }
-    };
-}
-
-value!(Number, i64);
-value!(Text, &'q str);
-value!(Text, &'q String);
-value!(Text, String);
-value!(Bytes, &'q [u8]);
-value!(Bytes, &'q Vec<u8>);
-value!(Bytes, Vec<u8>);
