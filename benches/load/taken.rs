@@ -127,6 +127,7 @@ impl Taken {
         let bars = [
             (VERIFY, Some(verify_bar)),
             (MIXED, None),
+            (AGAIN, None),
             (START, Some(start_bar)),
         ];
         for (names, bar) in bars {
