@@ -386,7 +386,8 @@ async fn a_server_must_prove_its_name() {
     assert_eq!(server.sql("postgres", encrypted), "0");
     service.stop().await;
     // Another authority's certificate, one for another name, and none at all.
-    let foreign = insisting(&server, Authority::new().path());
+    let other = Authority::new();
+    let foreign = insisting(&server, other.path());
     let refused = run(&foreign, "migrate").await.failed(1);
     assert!(
         refused.contains("certificate") && !refused.contains(PASSWORD),

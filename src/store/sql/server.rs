@@ -115,11 +115,17 @@ impl Server {
                 continue;
             }
             if self.0.broken.silent_since(idle.used) || idle.used.elapsed() > QUIET {
-                let ping = timeout(self.0.ping_timeout, idle.connection.ping()).await;
-                if !matches!(ping, Ok(Ok(()))) {
-                    // The others are no better: nobody waits for each of them in turn.
-                    self.0.broken.fail();
-                    continue;
+                match timeout(self.0.ping_timeout, idle.connection.ping()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => {
+                        self.0.broken.fail();
+                        continue;
+                    }
+                    // Slow, or gone: the others are in doubt with it, and nobody waits for each of them in turn.
+                    Err(_) => {
+                        self.0.broken.doubt();
+                        break;
+                    }
                 }
             }
             return Ok(self.lend(idle.connection, Some(idle.opened), place));
