@@ -87,6 +87,9 @@ mod armed {
     static POINTS: OnceLock<Points> = OnceLock::new();
 
     /// The work has come this far.
+    ///
+    /// # Panics
+    /// Where the plan says so.
     pub async fn reach(step: &'static str) {
         let action = locked().arrive(step);
         match action {
@@ -102,6 +105,9 @@ mod armed {
     }
 
     /// Sets what is to happen from now on in this process; held work stays held.
+    ///
+    /// # Panics
+    /// Where the plan is not understood.
     pub fn arm(plan: &str) {
         *locked() = Plan::read(plan);
         points().held.send_replace(true);

@@ -18,7 +18,7 @@ use crate::harness::service::Home;
 const PARALLEL: usize = 8;
 
 /// Starts that are acknowledged before each kill; others are under way at that moment.
-const BETWEEN_KILLS: usize = 100;
+const BETWEEN_KILLS: usize = 30;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_the_only_instance_under_load() {
