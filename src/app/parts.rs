@@ -19,6 +19,7 @@ use crate::{
         Accounts, Inboxes,
         account_book::AccountBook,
         cached::CachedChallenges,
+        cached_accounts::CachedAccounts,
         changes::Changes,
         handoff::{Tray, handoff},
         policy_book::PolicyBook,
@@ -78,12 +79,13 @@ pub(super) fn assemble(
     let renderer =
         Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
     let accounts = Arc::new(AccountBook::new(shared.clone()));
+    let mail_accounts = Arc::new(CachedAccounts::new(shared.clone()));
     let worker = Worker {
         clock: clock.clone(),
         entropy: entropy.clone(),
         keyring: keyring.clone(),
         outbox: shared.clone(),
-        accounts: shared.clone(),
+        accounts: mail_accounts.clone(),
         transports: transports.clone(),
         renderer: Arc::new(renderer),
         library: library.clone(),
@@ -117,7 +119,7 @@ pub(super) fn assemble(
         clock,
         entropy,
         keyring,
-        accounts: shared.clone(),
+        accounts: mail_accounts,
         outbox: shared.clone(),
         audit: shared.clone(),
         set_policies: shared.clone(),

@@ -178,8 +178,16 @@ pub fn main(
     }
 }
 
+/// On one processor a single thread does it all: handing work between threads there costs a bare call a quarter of its time
+/// (`docs/performance.md`). On more, a thread for each.
 fn runtime() -> Result<Runtime, Failure> {
-    let built = Builder::new_multi_thread().enable_all().build();
+    let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+    let mut builder = if alone {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    let built = builder.enable_all().build();
     built.map_err(|error| Failure::of(&error))
 }
 

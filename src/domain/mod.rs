@@ -4,7 +4,7 @@
 //! [`entropy`]), secrets as a [`keyring`]. Every other room may use this one; this one uses none.
 //!
 //! A challenge from start to end: an [`address`] is found and hidden by a [`mask`]; the [`otp_policy`] says how its
-//! [`code`] looks and the [`budget`] whether it may be sent; the [`challenge`] judges what the user types; the
+//! [`code`] looks and the [`budget`] whether it may be sent; the [`judgement`] says what the user's code is worth; the
 //! [`delivery`] rules say when its [`message`] is tried again through which [`account`], and a
 //! [`preset`] what is known of the mail service behind it. What comes back to an [`inbox`] is a [`report`].
 
@@ -24,6 +24,7 @@ pub mod dkim;
 pub mod entropy;
 pub mod id;
 pub mod inbox;
+pub mod judgement;
 pub mod keyring;
 pub mod mask;
 pub mod message;

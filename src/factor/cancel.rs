@@ -4,7 +4,7 @@ use super::{ChallengeView, Desk, GetError, count};
 use crate::{
     domain::{
         caller::Caller,
-        challenge::{Standing, State},
+        challenge::{Challenge, Standing, State},
         id::ChallengeId,
     },
     store::StoreError,
@@ -53,5 +53,24 @@ impl Desk {
         self.withdraw(&challenge).await;
         self.changes.ring(id);
         Ok(self.view(caller, challenge).await?)
+    }
+
+    /// Withdraws what was not sent yet. Only the newest mail can be open: a resend withdraws the older ones. It is looked
+    /// at first, because in the usual case it was sent and nothing needs to be written. A failure costs nothing but a
+    /// mail with a code that no longer counts.
+    ///
+    /// A decoy has no mail to withdraw; for it the look alone is the same work as for a user whose mail was sent.
+    async fn withdraw(&self, challenge: &Challenge) {
+        let withdrawn = match self.outbox.newest(challenge.id).await {
+            Ok(Some(entry)) if entry.state.is_open() && !challenge.decoy => {
+                self.outbox.withdraw(challenge.id).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = withdrawn {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(challenge.id = %challenge.id, error, "unsent mails could not be withdrawn");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Verify: one right code, once.
 
+use std::sync::Arc;
+
 use super::{Desk, GetError, count};
 use crate::{
     domain::{
@@ -51,7 +53,7 @@ impl Desk {
         let code = Code::parse(typed, &challenge.spec)?;
         let judged = match challenge.closed(self.clock.now()) {
             Some(verdict) => (verdict, challenge),
-            None => self.judge(&challenge, &code).await?,
+            None => self.judge(Arc::new(challenge), &code).await?,
         };
         let verdict = judged.0.name();
         metrics::counter!("mailfactor_verifications_total", "verdict" => verdict).increment(1);
@@ -59,7 +61,11 @@ impl Desk {
         Ok(judged)
     }
 
-    async fn judge(&self, challenge: &Challenge, code: &Code) -> Result<(Verdict, Challenge), VerifyError> {
+    async fn judge(
+        &self,
+        challenge: Arc<Challenge>,
+        code: &Code,
+    ) -> Result<(Verdict, Challenge), VerifyError> {
         // Every code the challenge may ever have is compared, decoy or not: the work tells nothing, and a resend that
         // overtakes this call changes nothing.
         let numbers = self.keyring.code_key(&challenge.key)?.matches(
@@ -73,6 +79,7 @@ impl Desk {
             id: challenge.id,
             numbers,
             limits: self.policies.current().of(&challenge.event).guesses,
+            known: Some(challenge),
             now: self.clock.now(),
         };
         failpoint!("verify.before_commit");
@@ -80,33 +87,11 @@ impl Desk {
         failpoint!("verify.after_commit");
         let Guessed { verdict, challenge } = guessed?.ok_or(VerifyError::Unknown)?;
         match verdict {
-            Verdict::Verified { .. } => {
-                count("verified");
-                self.withdraw(&challenge).await;
-            }
+            Verdict::Verified { .. } => count("verified"),
             Verdict::Wrong { attempts_left: 0 } => count("locked"),
             _ => {}
         }
         self.changes.ring(challenge.id);
         Ok((verdict, challenge))
-    }
-
-    /// Withdraws what was not sent yet. Only the newest mail can be open: a resend withdraws the older ones. It is looked
-    /// at first, because in the usual case it was sent and nothing needs to be written. A failure costs nothing but a
-    /// mail with a code that no longer counts.
-    ///
-    /// A decoy has no mail to withdraw; for it the look alone is the same work as for a user whose mail was sent.
-    pub(super) async fn withdraw(&self, challenge: &Challenge) {
-        let withdrawn = match self.outbox.newest(challenge.id).await {
-            Ok(Some(entry)) if entry.state.is_open() && !challenge.decoy => {
-                self.outbox.withdraw(challenge.id).await
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = withdrawn {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(challenge.id = %challenge.id, error, "unsent mails could not be withdrawn");
-        }
     }
 }

@@ -105,12 +105,12 @@ mod tests {
     use super::{super::answer::Answers, *};
 
     fn offers(keywords: &[&str]) -> Offers {
-        let mut reply = String::from("250-mx.example.com\r\n");
-        for keyword in keywords {
-            reply += &format!("250-{keyword}\r\n");
-        }
         let mut answers = Answers::new(8192);
-        answers.push((reply + "250 HELP\r\n").as_bytes());
+        answers.push(b"250-mx.example.com\r\n");
+        for keyword in keywords {
+            answers.push(format!("250-{keyword}\r\n").as_bytes());
+        }
+        answers.push(b"250 HELP\r\n");
         Offers::of(&answers.take().unwrap().unwrap())
     }
 

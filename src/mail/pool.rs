@@ -8,10 +8,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{
-    session::Session,
-    turns::{News, Turns},
-};
+use super::{session::Session, turns::Turns};
 use crate::domain::{account::Account, id::AccountId};
 
 #[derive(Debug)]
@@ -40,14 +37,10 @@ impl Pool {
         }
     }
 
-    /// What admits at most so many attempts to an account's server at a time.
+    /// What admits at most so many attempts to an account's server at a time, and hears how they went: after an outage
+    /// connections are not opened all at once.
     pub(super) fn turns(&self, account: &Account) -> Arc<Turns> {
         self.with(account, |shelf| Arc::clone(&shelf.turns))
-    }
-
-    /// An attempt tells of an account's server. After an outage connections to it are not opened all at once.
-    pub(super) fn hear(&self, account: &Account, news: News) {
-        self.with(account, |shelf| shelf.turns.hear(news));
     }
 
     /// The connection that was used last, of those still worth trying: no server has closed it or spoken on it unasked.

@@ -77,10 +77,10 @@ impl Session {
             Some(Way::Token(bearer, anew)) => Some((*bearer, bearer.token(*anew, journal).await?)),
             _ => None,
         };
-        let dialed = dialer.dial(account, settings, journal).await?;
+        let fresh = dialer.dial(account, settings, journal).await?;
         journal.begin(Stage::Ehlo);
         let nothing = Hidden::default();
-        let greeted = greet(dialed, &settings.hello_name).await;
+        let greeted = greet(fresh, &settings.hello_name).await;
         let (talk, offers) = greeted.map_err(|error| nothing.greeting_failure(&error, journal))?;
         journal.passed(nothing.clean(offers.name()));
         let mut session = Self {
@@ -217,9 +217,9 @@ impl Session {
     }
 }
 
-async fn greet(dialed: Dialed, name: &str) -> Result<(Conversation<Box<dyn Stream>>, Offers), ExchangeError> {
-    let mut talk = dialed.talk;
-    if dialed.greets {
+async fn greet(fresh: Dialed, name: &str) -> Result<(Conversation<Box<dyn Stream>>, Offers), ExchangeError> {
+    let mut talk = fresh.talk;
+    if fresh.greets {
         be_greeted(&mut talk).await?;
     }
     let offers = say_hello(&mut talk, name).await?;

@@ -118,6 +118,7 @@ impl Transports {
         let Ok(pass) = self.breakers.enter(account) else {
             return;
         };
+        let turns = self.pool.turns(account);
         let mut journal = Journal::new();
         let opened = timeout(self.settings.attempt_timeout, self.open(account, &mut journal)).await;
         let result = match opened {
@@ -129,7 +130,7 @@ impl Transports {
             Ok(Err(failure)) => Err(failure.into()),
             Err(_) => Err(journal.lost("the server did not answer in time").into()),
         };
-        self.pool.hear(account, pass.tell(&result));
+        turns.hear(pass.tell(&result));
     }
 
     /// Asks the account's breaker for an attempt. `Err`: what is in the way, and until when.
@@ -158,7 +159,7 @@ impl Transports {
         let turn = tokio::select! {
             biased;
             () = pass.overtaken() => return Err(Unsent::Overtaken),
-            turn = timeout(self.left(until), turns.take()) => turn,
+            turn = timeout(self.left(until), Arc::clone(&turns).take()) => turn,
         };
         let Ok(Ok(_turn)) = turn else {
             return Err(busy.into());
@@ -189,7 +190,7 @@ impl Transports {
             (Err(late.into()), patience == limit)
         };
         if telling {
-            self.pool.hear(account, pass.tell(&result));
+            turns.hear(pass.tell(&result));
         }
         result
     }

@@ -1,5 +1,7 @@
 //! The contracts of challenges and of the budgets they draw on.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{NewEntry, StoreResult};
@@ -94,6 +96,8 @@ pub enum Resent {
 pub struct Guess {
     /// The challenge.
     pub id: ChallengeId,
+    /// As it was last seen, if it was: what never changes of it need not be read again.
+    pub known: Option<Arc<Challenge>>,
     /// The numbers of the codes it equals. Compared before, in constant time; told only once it is counted.
     pub numbers: CodeNumbers,
     /// The user's limits.
@@ -122,9 +126,9 @@ pub trait Challenges: Send + Sync {
     async fn resend(&self, resend: Resend) -> StoreResult<Option<Resent>>;
 
     /// Counts one attempt and judges it, in one transaction: a challenge that is pending, in time and has attempts left,
-    /// of a user who is not locked, counts the attempt; a right code consumes the challenge, clears the user's
-    /// failures and notes the address that the challenge confirms, a wrong one counts among them; the last wrong one locks the challenge. Of any number of parallel
-    /// right guesses exactly one is [`Verdict::Verified`]; of any number of wrong ones exactly as many are compared
+    /// of a user who is not locked, counts the attempt; a right code consumes the challenge, withdraws its unsent mails,
+    /// clears the user's failures and notes the address that the challenge confirms, a wrong one counts among them; the
+    /// last wrong one locks the challenge. Of any number of parallel right guesses exactly one is [`Verdict::Verified`]; of any number of wrong ones exactly as many are compared
     /// as the challenge has attempts. `None`: no such challenge.
     async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>>;
 

@@ -105,7 +105,9 @@ macro_rules! keeps_every_contract {
             a_resend_out_of_turn_changes_nothing, of_many_resends_one_is_written,
             wrong_codes_lock_the_user_over_all_challenges, a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, an_administrator_locks_and_unlocks,
-            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address);
+            budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address,
+            a_right_code_withdraws_what_was_not_sent, those_who_come_together_are_decided_one_by_one,
+            an_old_copy_of_a_challenge_decides_nothing);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
             a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,
@@ -298,6 +300,7 @@ pub(crate) fn guess(id: ChallengeId, number: u32, now: Timestamp) -> Guess {
     };
     Guess {
         id,
+        known: None,
         numbers,
         limits: GUESSES,
         now,

@@ -5,7 +5,8 @@
 //! whether its condition held. No contract assumes that it shares a transaction with another, except
 //! [`Challenges::start`] and [`Challenges::resend`], which also charge budgets and write the outbox.
 //!
-//! In front of the challenges stands [`cached`]: it refuses what can be refused without the database. [`handoff`] gives
+//! In front of the challenges stands [`cached`]: it refuses what can be refused without the database; in front of the mail
+//! accounts [`cached_accounts`]. [`handoff`] gives
 //! a fresh mail to this instance's worker without another query, [`changes`] wakes whoever waits for news of a
 //! challenge, and [`policy_book`] holds the policies in force, [`account_book`] what a start asks of the mail accounts.
 
@@ -17,6 +18,7 @@ pub mod account_book;
 mod accounts;
 mod audit;
 pub mod cached;
+pub mod cached_accounts;
 mod callers;
 mod challenges;
 pub mod changes;

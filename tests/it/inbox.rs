@@ -9,7 +9,7 @@ use tonic::Code;
 use crate::harness::{
     client::Client,
     command::mailfactor,
-    letter,
+    in_time,
     mailbox::{Mailbox, PASSWORD, USERNAME},
     postfix::{self, Postfix},
     scene::{Scene, header, refused, start, waiting},
@@ -186,17 +186,32 @@ async fn a_mail_that_postfix_sends_back_is_bounced() {
     let reports = entry(&admin, &listed[0].entry_id).await.reports;
     assert_eq!((reports.len(), reports[0].kind()), (1, ReportKind::Bounced));
     assert_eq!(reports[0].status, "5.1.1");
-    let status = get(&admin, &made).await.status.unwrap();
+    // What is told is noted before the check ends.
+    let status = in_time(async {
+        loop {
+            let status = get(&admin, &made).await.status.unwrap();
+            if status.messages_read > 0 {
+                return status;
+            }
+        }
+    })
+    .await;
     assert!(status.next_check_at.is_some() && status.last_error.is_empty());
     assert_eq!((status.messages_read, status.reports_matched), (1, 1));
-    // Nothing else changed: whoever has the code all the same may use it. It came back with the mail.
-    let returned = mails[0].split_once("Content-Type: message/rfc822").unwrap().1;
-    let (_, returned) = returned.split_once("\n\n").unwrap();
-    let verdict = idp
-        .verify(&challenge.challenge_id, &letter::code(returned))
-        .await
-        .unwrap();
-    assert_eq!(verdict.result(), pb::VerifyResult::Verified);
+    // The headers came back, and the envelope's name, which is the Message-ID; the code did not.
+    let message_id = &listed[0].message_id;
+    let bare = message_id.trim_matches(['<', '>']);
+    let (status, returned) = mails[0].split_once("Content-Type: text/rfc822-headers").unwrap();
+    assert!(
+        status.contains(&format!("Original-Envelope-Id: {bare}")),
+        "{status}"
+    );
+    assert!(returned.contains(bare), "{returned}");
+    let is_code = |line: &str| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit());
+    assert!(!returned.lines().any(|line| is_code(line.trim())), "{returned}");
+    // Nothing else changed: whoever has the code all the same may use it.
+    let verdict = idp.verify(&challenge.challenge_id, "000000").await.unwrap();
+    assert_eq!(verdict.result(), pb::VerifyResult::WrongCode);
     let page = metrics_page(service.metrics).await;
     for line in [
         "mailfactor_inbox_reports_total{kind=\"bounced\"} ",

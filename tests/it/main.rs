@@ -14,6 +14,7 @@
     reason = "tests say what they skip and measure, and build texts plainly"
 )]
 
+#[expect(dead_code, reason = "shared with the fault suite, which uses the rest")]
 mod harness;
 
 mod access;

@@ -3,9 +3,10 @@
 
 use std::{path::Path, time::Duration};
 
-use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
+use mailfactor::{app::Machine, pb::v1 as pb};
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
+use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
         certs::{Authority, Kind},
         client::Client,
         command::{Ran, mailfactor},
-        ground::{Ground, wait_for_health},
+        ground::{Ground, reason, wait_for_health},
         in_time, letter,
         postgres::{self, Certificate, PASSWORD, Postgres},
         postgres_faults::Stop,
@@ -129,22 +130,29 @@ async fn a_network_that_fails_is_unavailable_and_comes_back() {
 }
 
 #[tokio::test]
-async fn connections_that_are_ended_cost_one_call_at_the_most() {
-    let Some(server) = Postgres::shared() else { return };
+async fn connections_that_are_ended_are_replaced_while_calls_come_in() {
+    let Some(server) = Postgres::shared() else {
+        return;
+    };
     let database = server.database();
     let mut scene = Scene::set(&server.url(&database)).await;
-    for _ in 0..3 {
-        let (open, code) = scene.open().await;
+    let (open, code) = scene.open().await;
+    for round in 1..=5 {
         server.terminate_backends(&database);
-        // Whoever finds a connection closed may be told so, and nothing else.
-        if let Err(status) = scene.idp.get(&open.challenge_id).await {
-            assert_unavailable(
-                timeout(ANSWER, async { Err::<(), _>(status) }).await,
-                "GetChallenge",
-            );
-        }
-        scene.is_back(&open, &code).await;
+        // Whoever finds a connection closed under a call may be told that there is no store, and nothing else.
+        let fresh = timeout(BACK, async {
+            loop {
+                match scene.idp.start(&format!("u{round}")).await {
+                    Ok(fresh) => return fresh,
+                    Err(status) => assert_eq!(reason(&status).0, Code::Unavailable),
+                }
+            }
+        });
+        let fresh = fresh.await.expect("it does not come back");
+        let code = letter::newest_to(&scene.ground.smtp, &format!("u{round}@example.com")).await;
+        in_time(async { while scene.idp.verify(&fresh.challenge_id, &code).await.is_err() {} }).await;
     }
+    scene.is_back(&open, &code).await;
     scene.service.stop().await;
 }
 

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
-    domain::{budget::Lock, challenge::Verdict},
+    domain::{budget::Lock, challenge::Verdict, delivery::DeliveryState},
     store::{Guessed, RequestKey, Resend, Resent, Started},
 };
 
@@ -296,7 +296,7 @@ pub(crate) async fn a_resend_moves_on_and_withdraws(place: &impl Place) {
     };
     assert_eq!(*moved_on, expected);
     let old = Outbox::find(&store, first).await.unwrap().unwrap();
-    assert_eq!(old.state, crate::domain::delivery::DeliveryState::Withdrawn);
+    assert_eq!(old.state, DeliveryState::Withdrawn);
     let newest = store.newest(challenge.id).await.unwrap().unwrap();
     assert_ne!(newest.id, first);
     assert_eq!(newest.submitted_at, now);
@@ -565,4 +565,113 @@ pub(crate) async fn a_right_code_confirms_an_address(place: &impl Place) {
             .unwrap(),
         0
     );
+}
+
+pub(crate) async fn a_right_code_withdraws_what_was_not_sent(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let (right, wrong) = (
+        opened(&store, 1, clock.now()).await,
+        opened(&store, 2, clock.now()).await,
+    );
+    verdict(&store, right.id, 1, clock.now()).await;
+    verdict(&store, wrong.id, 0, clock.now()).await;
+    for (challenge, state) in [(right, DeliveryState::Withdrawn), (wrong, DeliveryState::Queued)] {
+        assert_eq!(store.newest(challenge.id).await.unwrap().unwrap().state, state);
+    }
+}
+
+/// Polled together, they share commits where the store does that: each is answered as if it had been alone after those
+/// before it, and one that is refused takes nobody along.
+pub(crate) async fn those_who_come_together_are_decided_one_by_one(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let mut known = Vec::new();
+    for user in 1..=3 {
+        known.push(opened(&store, user, now).await);
+    }
+    let with = |user: u8, charges: Vec<Charge>, request: Option<RequestKey>| Start {
+        charges,
+        request,
+        ..start(&challenge(user, now))
+    };
+    let spent = || Charge {
+        limits: SendLimits { per_day: 0, ..SENDS },
+        ..charge(22)
+    };
+    let starts = vec![
+        with(10, vec![charge(21)], Some(request(31, 41))),
+        with(11, vec![charge(21), spent()], None),
+        // The budget for user 11 was not charged: what is spent took nothing with it.
+        with(12, vec![charge(21)], None),
+        with(10, vec![charge(21)], Some(request(31, 41))),
+        with(10, vec![charge(21)], Some(request(31, 42))),
+        with(13, vec![charge(21)], None),
+        with(14, vec![charge(21)], None),
+    ];
+    let first = starts[0].challenge.id;
+    let starting = futures_util::future::join_all(starts.into_iter().map(|start| store.start(start)));
+    let (a, b, c) = (known[0].id, known[1].id, known[2].id);
+    let guesses = [(a, 0), (a, 1), (a, 1), (b, 0), (b, 0), (c, 1)];
+    let guesses = guesses.map(|(id, number)| store.guess(guess(id, number, now)));
+    let unknown = store.guess(guess(ChallengeId::from_bytes(unique()), 1, now));
+    let guessing = futures_util::future::join_all(guesses);
+    let (started, guessed, unknown) = tokio::join!(starting, guessing, unknown);
+
+    let started: Vec<Started> = started.into_iter().map(Result::unwrap).collect();
+    // The burst of three is for users 10, 12 and 13.
+    assert_eq!(SENDS.burst, 3);
+    assert!(matches!(started[0], Started::Opened), "{started:?}");
+    assert!(matches!(started[1], Started::OverBudget(_)), "{started:?}");
+    assert!(matches!(started[2], Started::Opened), "{started:?}");
+    assert!(
+        matches!(&started[3], Started::Repeated(repeated) if repeated.id == first),
+        "{started:?}"
+    );
+    assert!(matches!(started[4], Started::RequestReused), "{started:?}");
+    assert!(matches!(started[5], Started::Opened), "{started:?}");
+    assert!(matches!(started[6], Started::OverBudget(_)), "{started:?}");
+
+    let verdicts: Vec<Verdict> = guessed
+        .into_iter()
+        .map(|guessed| guessed.unwrap().unwrap().verdict)
+        .collect();
+    let (verified, wrong) = (Verdict::Verified { at: now }, |attempts_left| Verdict::Wrong {
+        attempts_left,
+    });
+    let expected = [
+        wrong(4),
+        verified,
+        Verdict::Used { at: now },
+        wrong(4),
+        wrong(3),
+        verified,
+    ];
+    assert_eq!(verdicts, expected);
+    assert!(unknown.unwrap().is_none());
+    assert_eq!(store.guesses(subject(1), now).await.unwrap(), (0, None));
+    assert_eq!(store.guesses(subject(2), now).await.unwrap(), (2, None));
+    assert_eq!(Challenges::find(&store, b).await.unwrap().unwrap().attempts, 2);
+}
+
+pub(crate) async fn an_old_copy_of_a_challenge_decides_nothing(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let first_seen = Arc::new(opened(&store, 1, now).await);
+    let with_copy = |number| Guess {
+        known: Some(Arc::clone(&first_seen)),
+        ..guess(first_seen.id, number, now)
+    };
+    for attempts_left in (0..5).rev() {
+        let guessed = store.guess(with_copy(0)).await.unwrap().unwrap();
+        assert_eq!(guessed.verdict, Verdict::Wrong { attempts_left });
+        let kept = Challenges::find(&store, first_seen.id).await.unwrap();
+        assert_eq!(kept, Some(guessed.challenge));
+    }
+    let guessed = store.guess(with_copy(1)).await.unwrap().unwrap();
+    assert_eq!(guessed.verdict, Verdict::Locked);
+    let unknown = Guess {
+        id: ChallengeId::from_bytes(unique()),
+        ..with_copy(1)
+    };
+    assert!(store.guess(unknown).await.unwrap().is_none());
 }

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, audit,
-    query::{Connection, query},
+    Failure, SqlStore, audit, bulk,
+    query::{Connection, Row, Value, Write, query},
     rows::Columns,
 };
 use crate::{
     domain::{
         audit::{Fields, Note, Object},
-        budget::{GuessBudget, GuessLimits, Lock, SendBudget},
+        budget::{GuessBudget, Lock, SendBudget},
         clock::Timestamp,
         keyring::Subject,
     },
@@ -18,6 +18,7 @@ use crate::{
 };
 
 const TABLE: &str = "guess_budgets";
+const SENDS: &str = "send_budgets";
 
 /// A lock that no moment ends.
 const FOR_GOOD: i64 = i64::MAX;
@@ -72,17 +73,6 @@ pub(super) async fn user_lock(
     Ok(read(connection, user).await?.lock(now))
 }
 
-/// Counts a wrong code.
-pub(super) async fn fail(
-    connection: &mut Connection,
-    user: Subject,
-    limits: &GuessLimits,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let budget = touch(connection, user).await?;
-    save(connection, user, budget.fail(limits, now)).await
-}
-
 /// Forgets a user's wrong codes and locks. `false`: there were none.
 pub(super) async fn clear(connection: &mut Connection, user: Subject) -> Result<bool, Failure> {
     let deleted = query("DELETE FROM guess_budgets WHERE user_hash = $1")
@@ -109,13 +99,7 @@ pub(super) async fn charge(
         .bind(charge.subject.as_bytes().as_slice())
         .fetch_one(&mut *connection)
         .await?;
-        let columns = Columns::new("send_budgets", &row);
-        let budget = SendBudget {
-            full_at: columns.time("full_at")?,
-            day_began: columns.time("day_began")?,
-            today: columns.count("today")?,
-        };
-        let after = match budget.charge(&charge.limits, now) {
+        let after = match send_budget(&row)?.charge(&charge.limits, now) {
             Ok(after) => after,
             Err(allowed_from) => return Ok(Err(allowed_from)),
         };
@@ -148,6 +132,63 @@ pub(super) async fn forget_refilled(
     Ok(())
 }
 
+/// The budgets of those who have one, in a transaction that is about to change them.
+pub(super) async fn read_all(
+    write: &mut Write,
+    users: &[Subject],
+) -> Result<Vec<(Subject, GuessBudget)>, Failure> {
+    let users: Vec<&[u8]> = users.iter().map(|user| user.as_bytes().as_slice()).collect();
+    let before = "SELECT user_hash, failures, locked_until FROM guess_budgets WHERE user_hash IN (";
+    let after = [") ORDER BY user_hash", write.engine().for_update()].concat();
+    let rows = bulk::fetch(write, before, &users, &after).await?;
+    let line = |row: &Row| Ok((Columns::new(TABLE, row).subject("user_hash")?, budget(row)?));
+    rows.iter().map(line).collect()
+}
+
+/// A user's row.
+pub(super) fn values<'b>(user: &'b Subject, budget: &GuessBudget) -> [Value<'b>; 3] {
+    [
+        user.as_bytes().as_slice().into(),
+        i64::from(budget.failures).into(),
+        locked_until(budget).into(),
+    ]
+}
+
+/// The budgets for sending of those who have one, in a transaction that is about to change them.
+pub(super) async fn sends(
+    write: &mut Write,
+    subjects: &[Subject],
+) -> Result<Vec<(Subject, SendBudget)>, Failure> {
+    let subjects: Vec<&[u8]> = subjects
+        .iter()
+        .map(|subject| subject.as_bytes().as_slice())
+        .collect();
+    let before = "SELECT subject, full_at, day_began, today FROM send_budgets WHERE subject IN (";
+    let after = [") ORDER BY subject", write.engine().for_update()].concat();
+    let rows = bulk::fetch(write, before, &subjects, &after).await?;
+    let line = |row: &Row| Ok((Columns::new(SENDS, row).subject("subject")?, send_budget(row)?));
+    rows.iter().map(line).collect()
+}
+
+/// A subject's row.
+pub(super) fn send_values<'b>(subject: &'b Subject, budget: &SendBudget) -> [Value<'b>; 4] {
+    [
+        subject.as_bytes().as_slice().into(),
+        budget.full_at.as_micros().into(),
+        budget.day_began.as_micros().into(),
+        i64::from(budget.today).into(),
+    ]
+}
+
+fn send_budget(row: &Row) -> Result<SendBudget, Failure> {
+    let columns = Columns::new(SENDS, row);
+    Ok(SendBudget {
+        full_at: columns.time("full_at")?,
+        day_began: columns.time("day_began")?,
+        today: columns.count("today")?,
+    })
+}
+
 async fn read(connection: &mut Connection, user: Subject) -> Result<GuessBudget, Failure> {
     let row = query("SELECT failures, locked_until FROM guess_budgets WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
@@ -170,20 +211,23 @@ async fn touch(connection: &mut Connection, user: Subject) -> Result<GuessBudget
 }
 
 async fn save(connection: &mut Connection, user: Subject, budget: GuessBudget) -> Result<(), Failure> {
-    let locked_until = budget.locked_until.map(|lock| match lock {
-        Lock::Until(moment) => moment.as_micros(),
-        Lock::ForGood => FOR_GOOD,
-    });
     query("UPDATE guess_budgets SET failures = $2, locked_until = $3 WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .bind(i64::from(budget.failures))
-        .bind(locked_until)
+        .bind(locked_until(&budget))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-fn budget(row: &super::query::Row) -> Result<GuessBudget, Failure> {
+fn locked_until(budget: &GuessBudget) -> Option<i64> {
+    budget.locked_until.map(|lock| match lock {
+        Lock::Until(moment) => moment.as_micros(),
+        Lock::ForGood => FOR_GOOD,
+    })
+}
+
+fn budget(row: &Row) -> Result<GuessBudget, Failure> {
     let columns = Columns::new(TABLE, row);
     let locked_until = columns.number_if_any("locked_until")?.map(|micros| match micros {
         FOR_GOOD => Lock::ForGood,

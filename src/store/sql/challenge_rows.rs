@@ -2,7 +2,7 @@
 
 use super::{
     Failure, flag,
-    query::{Connection, Row, query},
+    query::{Connection, Row, Value, query},
     rows::Columns,
 };
 use crate::{
@@ -14,15 +14,10 @@ use crate::{
         id::ChallengeId,
         keyring::{KeyId, Sealed, Subject},
     },
-    store::{RequestKey, Resend, Started, StoreError},
+    store::{RequestKey, Resend},
 };
 
 const TABLE: &str = "challenges";
-
-/// A row that was there a moment ago is not what it was.
-pub(super) fn unreadable() -> Failure {
-    Failure::Store(StoreError::Corrupt(TABLE))
-}
 
 pub(super) async fn find(connection: &mut Connection, id: ChallengeId) -> Result<Option<Challenge>, Failure> {
     let row = query("SELECT * FROM challenges WHERE id = $1")
@@ -46,68 +41,55 @@ pub(super) async fn find_for_update(
     row.as_ref().map(challenge).transpose()
 }
 
-/// What an earlier start with this request id is answered with.
-pub(super) async fn repeated(
-    connection: &mut Connection,
-    request: Option<RequestKey>,
-) -> Result<Option<Started>, Failure> {
-    let Some(request) = request else {
-        return Ok(None);
-    };
-    let row = query("SELECT * FROM challenges WHERE request_id = $1")
-        .bind(request.id.as_bytes().as_slice())
-        .fetch_optional(connection)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    if Columns::new(TABLE, &row).subject("request_contents")? == request.contents {
-        Ok(Some(Started::Repeated(Box::new(challenge(&row)?))))
-    } else {
-        Ok(Some(Started::RequestReused))
-    }
+/// A challenge that was started with a request id: that, and what was asked.
+pub(super) fn requested(row: &Row) -> Result<(Subject, (Subject, Challenge)), Failure> {
+    let columns = Columns::new(TABLE, row);
+    let contents = columns.subject("request_contents")?;
+    Ok((columns.subject("request_id")?, (contents, challenge(row)?)))
 }
 
-/// Writes a new challenge. `false`: its request id is taken, and nothing was written.
-pub(super) async fn insert(
-    connection: &mut Connection,
-    challenge: &Challenge,
-    request: Option<RequestKey>,
-) -> Result<bool, Failure> {
-    let inserted = query(
-        "INSERT INTO challenges (id, caller, purpose, alphabet, code_length, code_key, user_hash, address_hash, \
-         decoy, state, code_number, most_codes, codes_before, attempts, most_attempts, created_at, expires_at, \
-         resend_at, verified_at, masked_recipient, event, endpoint, context, request_id, request_contents, confirms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25, $26) ON CONFLICT (request_id) DO NOTHING",
-    )
-    .bind(challenge.id.as_bytes().as_slice())
-    .bind(challenge.caller.to_string())
-    .bind(i64::from(challenge.purpose.tag()))
-    .bind(challenge.spec.alphabet().as_str())
-    .bind(i64::from(challenge.spec.length()))
-    .bind(challenge.key.as_str())
-    .bind(challenge.user.as_bytes().as_slice())
-    .bind(challenge.address.as_bytes().as_slice())
-    .bind(flag(challenge.decoy))
-    .bind(challenge.state.tag())
-    .bind(i64::from(challenge.code_number))
-    .bind(i64::from(challenge.most_codes))
-    .bind(i64::from(challenge.codes_before))
-    .bind(i64::from(challenge.attempts))
-    .bind(i64::from(challenge.most_attempts))
-    .bind(challenge.created_at.as_micros())
-    .bind(challenge.expires_at.as_micros())
-    .bind(challenge.resend_at.as_micros())
-    .bind(challenge.verified_at.map(Timestamp::as_micros))
-    .bind(&challenge.masked_recipient)
-    .bind(&challenge.event)
-    .bind(&challenge.endpoint)
-    .bind(challenge.context.as_bytes())
-    .bind(request.as_ref().map(|request| request.id.as_bytes().as_slice()))
-    .bind(request.as_ref().map(|request| request.contents.as_bytes().as_slice()))
-    .bind(challenge.confirms.as_ref().map(|address| address.as_bytes().as_slice()))
-    .execute(connection)
-    .await?;
-    Ok(inserted == 1)
+/// Writes new challenges, whose rows of [`values`] follow.
+pub(super) const INSERT: &str = "INSERT INTO challenges (id, caller, purpose, alphabet, code_length, code_key, \
+    user_hash, address_hash, decoy, state, code_number, most_codes, codes_before, attempts, most_attempts, created_at, \
+    expires_at, resend_at, verified_at, masked_recipient, event, endpoint, context, request_id, request_contents, \
+    confirms) VALUES ";
+
+/// The row of a new challenge.
+pub(super) fn values<'c>(challenge: &'c Challenge, request: Option<&'c RequestKey>) -> [Value<'c>; 26] {
+    [
+        challenge.id.as_bytes().as_slice().into(),
+        challenge.caller.to_string().into(),
+        i64::from(challenge.purpose.tag()).into(),
+        challenge.spec.alphabet().as_str().into(),
+        i64::from(challenge.spec.length()).into(),
+        challenge.key.as_str().into(),
+        challenge.user.as_bytes().as_slice().into(),
+        challenge.address.as_bytes().as_slice().into(),
+        flag(challenge.decoy).into(),
+        challenge.state.tag().into(),
+        i64::from(challenge.code_number).into(),
+        i64::from(challenge.most_codes).into(),
+        i64::from(challenge.codes_before).into(),
+        i64::from(challenge.attempts).into(),
+        i64::from(challenge.most_attempts).into(),
+        challenge.created_at.as_micros().into(),
+        challenge.expires_at.as_micros().into(),
+        challenge.resend_at.as_micros().into(),
+        challenge.verified_at.map(Timestamp::as_micros).into(),
+        (&challenge.masked_recipient).into(),
+        (&challenge.event).into(),
+        (&challenge.endpoint).into(),
+        challenge.context.as_bytes().into(),
+        request.map(|request| request.id.as_bytes().as_slice()).into(),
+        request
+            .map(|request| request.contents.as_bytes().as_slice())
+            .into(),
+        challenge
+            .confirms
+            .as_ref()
+            .map(|address| address.as_bytes().as_slice())
+            .into(),
+    ]
 }
 
 /// Moves a pending challenge on to its next code.
@@ -149,24 +131,6 @@ pub(super) async fn close(
     row.as_ref().map(challenge).transpose()
 }
 
-/// Counts a wrong code; the last one locks the challenge (state 4).
-pub(super) async fn count_wrong(
-    connection: &mut Connection,
-    id: ChallengeId,
-    now: Timestamp,
-) -> Result<Option<Challenge>, Failure> {
-    let row = query(
-        "UPDATE challenges SET attempts = attempts + 1, \
-         state = CASE WHEN attempts + 1 >= most_attempts THEN 4 ELSE state END \
-         WHERE id = $1 AND state = 1 AND attempts < most_attempts AND expires_at > $2 RETURNING *",
-    )
-    .bind(id.as_bytes().as_slice())
-    .bind(now.as_micros())
-    .fetch_optional(connection)
-    .await?;
-    row.as_ref().map(challenge).transpose()
-}
-
 pub(super) async fn purge(
     connection: &mut Connection,
     expired_before: Timestamp,
@@ -183,7 +147,29 @@ pub(super) async fn purge(
     Ok(purged)
 }
 
-fn challenge(row: &Row) -> Result<Challenge, Failure> {
+/// The columns of what changes in the life of a challenge, and its name.
+pub(super) const MOVING: &str = "id, state, code_number, attempts, resend_at, verified_at";
+
+/// What never changes of a challenge as it is known, the rest as the row of [`MOVING`] has it.
+pub(super) fn moved(row: &Row, known: &Challenge) -> Result<Challenge, Failure> {
+    let columns = Columns::new(TABLE, row);
+    Ok(Challenge {
+        state: columns.known(State::from_tag(columns.number("state")?))?,
+        code_number: columns.count("code_number")?,
+        attempts: columns.count("attempts")?,
+        resend_at: columns.time("resend_at")?,
+        verified_at: columns.time_if_any("verified_at")?,
+        ..known.clone()
+    })
+}
+
+/// The name of a challenge of a row.
+pub(super) fn id(row: &Row) -> Result<ChallengeId, Failure> {
+    Ok(ChallengeId::from_bytes(Columns::new(TABLE, row).bytes("id")?))
+}
+
+/// A challenge of a row.
+pub(super) fn challenge(row: &Row) -> Result<Challenge, Failure> {
     let columns = Columns::new(TABLE, row);
     let alphabet = columns.text("alphabet")?;
     Ok(Challenge {

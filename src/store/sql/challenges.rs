@@ -1,13 +1,16 @@
-//! Challenges in SQL. Every change is one transaction: what it depends on is read inside it, and the UPDATE itself names
-//! the condition once more, so that two instances on one database cannot both succeed.
+//! Challenges in SQL. What a change depends on is read inside its transaction, and the UPDATE itself names the condition
+//! once more, so that two instances on one database cannot both succeed. Starts and guesses share commits ([`super::shared`]).
 
 use async_trait::async_trait;
 
-use super::{Failure, SqlStore, Write, budgets, challenge_rows as rows, confirmations, outbox};
+use super::{
+    Failure, SqlStore, budgets, challenge_rows as rows, confirmations, outbox,
+    shared::{Done, Job},
+    unreadable,
+};
 use crate::{
     domain::{
-        budget::Lock,
-        challenge::{Challenge, Standing, State, Verdict},
+        challenge::{Challenge, Standing, State},
         clock::Timestamp,
         id::ChallengeId,
     },
@@ -17,7 +20,13 @@ use crate::{
 #[async_trait]
 impl Challenges for SqlStore {
     async fn start(&self, start: Start) -> StoreResult<Started> {
-        self.operation("challenges.start", self.try_start(&start)).await
+        self.operation("challenges.start", async {
+            match self.share(Job::Start(Box::new(start))).await? {
+                Done::Started(started) => Ok(started),
+                Done::Guessed(_) | Done::Settled(_) => Err(unreadable("challenges")),
+            }
+        })
+        .await
     }
 
     async fn resend(&self, resend: Resend) -> StoreResult<Option<Resent>> {
@@ -26,7 +35,13 @@ impl Challenges for SqlStore {
     }
 
     async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>> {
-        self.operation("challenges.guess", self.try_guess(&guess)).await
+        self.operation("challenges.guess", async {
+            match self.share(Job::Guess(Box::new(guess))).await? {
+                Done::Guessed(guessed) => Ok(guessed.map(|guessed| *guessed)),
+                Done::Started(_) | Done::Settled(_) => Err(unreadable("challenges")),
+            }
+        })
+        .await
     }
 
     async fn cancel(&self, id: ChallengeId, now: Timestamp) -> StoreResult<Option<Challenge>> {
@@ -63,37 +78,6 @@ impl Challenges for SqlStore {
 }
 
 impl SqlStore {
-    async fn try_start(&self, start: &Start) -> Result<Started, Failure> {
-        let mut write = self.write().await?;
-        if let Some(known) = rows::repeated(&mut write, start.request).await? {
-            return Ok(known);
-        }
-        let challenge = &start.challenge;
-        let now = challenge.created_at;
-        if let Some(lock) = budgets::user_lock(&mut write, challenge.user, now).await? {
-            return Ok(Started::UserLocked(lock));
-        }
-        if let Err(allowed_from) = budgets::charge(&mut write, &start.charges, now).await? {
-            return Ok(Started::OverBudget(allowed_from));
-        }
-        if !rows::insert(&mut write, challenge, start.request).await? {
-            return self.lost_race(write, start).await;
-        }
-        let leased_from = self.now(&mut write).await?;
-        outbox::insert(&mut write, &start.entry, leased_from).await?;
-        write.commit().await?;
-        Ok(Started::Opened)
-    }
-
-    /// Another instance committed the same request id between our look and our write: ours is undone, theirs is told.
-    async fn lost_race(&self, write: Write, start: &Start) -> Result<Started, Failure> {
-        drop(write);
-        let mut again = self.write().await?;
-        rows::repeated(&mut again, start.request)
-            .await?
-            .ok_or_else(rows::unreadable)
-    }
-
     async fn try_resend(&self, resend: &Resend) -> Result<Option<Resent>, Failure> {
         let mut write = self.write().await?;
         let Some(challenge) = rows::find_for_update(&mut write, resend.id).await? else {
@@ -112,57 +96,11 @@ impl SqlStore {
         }
         let moved_on = rows::next_code(&mut write, resend).await?;
         // The row was held since it was read.
-        let challenge = moved_on.ok_or_else(rows::unreadable)?;
+        let challenge = moved_on.ok_or_else(|| unreadable("challenges"))?;
         let leased_from = self.now(&mut write).await?;
         outbox::withdraw(&mut write, resend.id, leased_from).await?;
         outbox::insert(&mut write, &resend.entry, leased_from).await?;
         write.commit().await?;
         Ok(Some(Resent::Opened(Box::new(challenge))))
-    }
-
-    async fn try_guess(&self, guess: &Guess) -> Result<Option<Guessed>, Failure> {
-        let mut write = self.write().await?;
-        let Some(challenge) = rows::find_for_update(&mut write, guess.id).await? else {
-            return Ok(None);
-        };
-        let answer = |verdict, challenge| Ok(Some(Guessed { verdict, challenge }));
-        if let Some(verdict) = challenge.closed(guess.now) {
-            return answer(verdict, challenge);
-        }
-        // Not even a right code is told apart while the user is locked.
-        if let Some(lock) = budgets::user_lock(&mut write, challenge.user, guess.now).await? {
-            return answer(user_locked(lock), challenge);
-        }
-        let right = challenge.accepts(guess.numbers);
-        let changed = if right {
-            budgets::clear(&mut write, challenge.user).await?;
-            if let Some(address) = challenge.confirms {
-                confirmations::remember(&mut write, challenge.user, address, guess.now).await?;
-            }
-            rows::close(&mut write, guess.id, State::Verified, guess.now).await?
-        } else {
-            budgets::fail(&mut write, challenge.user, &guess.limits, guess.now).await?;
-            rows::count_wrong(&mut write, guess.id, guess.now).await?
-        };
-        // The row was held since it was read: pending, in time, with attempts left.
-        let challenge = changed.ok_or_else(rows::unreadable)?;
-        write.commit().await?;
-        let verdict = if right {
-            Verdict::Verified { at: guess.now }
-        } else {
-            Verdict::Wrong {
-                attempts_left: challenge.attempts_left(),
-            }
-        };
-        answer(verdict, challenge)
-    }
-}
-
-fn user_locked(lock: Lock) -> Verdict {
-    Verdict::UserLocked {
-        until: match lock {
-            Lock::Until(moment) => Some(moment),
-            Lock::ForGood => None,
-        },
     }
 }

@@ -170,44 +170,61 @@ pub(super) fn reading(path: &Path, settings: &SqlSettings) -> SqliteConnectOptio
 
 /// Whether connections are as good as before after this error: one only had to wait too long, or a constraint held.
 pub(super) fn leaves_connections_whole(error: &sqlx::Error) -> bool {
-    const BUSY: i32 = 5;
-    const LOCKED: i32 = 6;
-    const CONSTRAINT: i32 = 19;
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => true,
-        sqlx::Error::Database(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
-            error.code().is_some_and(|code| concerns_one(&code))
-        }
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<i32>().ok());
-            // The low byte is the primary code, whatever the extended one says.
-            code.is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&(code & 0xff)))
-        }
-        _ => false,
+        _ => match sqlstate(error) {
+            Some(code) => concerns_one(&code),
+            None => primary_code(error).is_some_and(|code| [BUSY, LOCKED, CONSTRAINT].contains(&code)),
+        },
     }
+}
+
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const CONSTRAINT: i32 = 19;
+
+/// Whether the database was busy with somebody else's work, or has no room: it will be so for everybody.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    const STATES: [&str; 4] = ["28", "53", "55P03", "57014"];
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => true,
+        _ => match sqlstate(error) {
+            Some(code) => STATES.iter().any(|state| code.starts_with(state)),
+            None => primary_code(error) == Some(BUSY),
+        },
+    }
+}
+
+/// Whether it failed because somebody else was at the same rows: SQLSTATE 40001 and 40P01. SQLite has one writer.
+pub(super) fn is_race(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
 }
 
 /// Whether PostgreSQL's code is about one statement or one log-in: bad data, a constraint, an aborted or lost transaction, no
 /// such thing, no room for one more, a lock, a time-out. A server that shuts down or became read-only fails for all.
 fn concerns_one(code: &str) -> bool {
-    const CLASSES: [&str; 8] = ["0A", "22", "23", "28", "40", "42", "53", "55"];
-    const ABORTED: &str = "25P02";
-    const CANCELLED: &str = "57014";
-    code == ABORTED || code == CANCELLED || CLASSES.iter().any(|class| code.starts_with(class))
+    const STATES: [&str; 10] = ["0A", "22", "23", "25P02", "28", "40", "42", "53", "55", "57014"];
+    STATES.iter().any(|state| code.starts_with(state))
 }
 
-/// Whether the transaction lost a race with another and may be tried again: a deadlock, or a lock that was not to be had.
-pub(super) fn lost_a_race(error: &sqlx::Error) -> bool {
-    const CODES: [&str; 3] = ["40001", "40P01", "55P03"];
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| CODES.contains(&&*code))
+/// PostgreSQL's code of an error.
+fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    let error = error.as_database_error()?;
+    error.try_downcast_ref::<PgDatabaseError>()?;
+    error.code()
+}
+
+/// SQLite's: the low byte is the primary code, whatever the extended one says.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|code| code & 0xff)
 }
 
 /// The channel of a PostgreSQL database on which mails are announced that nobody has taken.
-pub(super) const CHANNEL: &str = "mailfactor_outbox";
+pub(super) const CHANNEL: &str = "outbox_due";
 
 /// Announces one.
-pub(super) const ANNOUNCE: &str = "NOTIFY mailfactor_outbox";
+pub(super) const ANNOUNCE: &str = "NOTIFY outbox_due";
 
 /// How long a connection may be waited for: longer than any operation's deadline, which then speaks first.
 pub(super) const ACQUIRE: Duration = Duration::from_mins(1);

@@ -156,7 +156,7 @@ impl SqlStore {
                     connection.run_script("COMMIT".into()).await?;
                     return Ok(steps);
                 }
-                Err(Failure::Sql(error)) if tries < TRIES && dialect::lost_a_race(&error) => {
+                Err(Failure::Sql(error)) if tries < TRIES && in_the_way(&error) => {
                     connection.run_script("ROLLBACK".into()).await?;
                     // Those that waited behind it come first.
                     sleep(Duration::from_millis(500)).await;
@@ -172,13 +172,18 @@ impl SqlStore {
         self.operation("pending_migrations", async {
             let mut reader = self.reader().await?;
             let notes = query(reader.engine().has_table()).bind("schema_versions");
-            if notes.fetch_optional(&mut *reader).await?.is_none() {
+            if notes.fetch_optional(&mut reader).await?.is_none() {
                 return Ok(MIGRATIONS.len());
             }
             Ok(pending(&mut reader).await?.len())
         })
         .await
     }
+}
+
+/// Whether a step failed because of others at work.
+fn in_the_way(error: &sqlx::Error) -> bool {
+    dialect::is_race(error) || dialect::is_busy(error)
 }
 
 /// Applies the steps that are not noted, and notes them.

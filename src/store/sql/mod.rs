@@ -6,6 +6,7 @@
 use std::{fmt, future::Future, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::{
@@ -13,6 +14,7 @@ use self::{
     pools::{Broken, Pool},
     query::{Connection, Read, Write},
     server::Server,
+    shared::Waiting,
 };
 use super::{StoreError, StoreResult};
 use crate::domain::clock::{Clock, Timestamp};
@@ -22,12 +24,14 @@ mod accounts;
 mod audit;
 mod audit_pages;
 mod budgets;
+mod bulk;
 mod callers;
 mod challenge_rows;
 mod challenges;
 mod confirmations;
 mod dialect;
 mod dkim;
+mod gathering;
 mod inbox_rows;
 mod inboxes;
 mod migrations;
@@ -50,6 +54,7 @@ mod seals;
 mod secrets;
 mod server;
 mod server_settings;
+mod shared;
 mod templates;
 
 pub use server_settings::ServerSettings;
@@ -91,6 +96,8 @@ struct Inner {
     clock: StoreClock,
     deadline: Duration,
     broken: Broken,
+    waiting: Waiting,
+    tasks: TaskTracker,
 }
 
 impl SqlStore {
@@ -122,7 +129,7 @@ impl SqlStore {
     }
 
     async fn connect_with_clock(settings: &ServerSettings, clock: StoreClock) -> StoreResult<Self> {
-        let broken = Broken::default();
+        let (broken, tasks) = (Broken::default(), TaskTracker::new());
         let server = Server::new(settings, broken.clone());
         let store = Self(Arc::new(Inner {
             writer: Pool::Postgres(server.clone()),
@@ -130,6 +137,8 @@ impl SqlStore {
             clock,
             deadline: settings.deadline,
             broken,
+            waiting: Waiting::new(tasks.clone()),
+            tasks,
         }));
         // The first connection says at once why there can be none.
         store
@@ -140,12 +149,14 @@ impl SqlStore {
 
     /// Closes every connection, once its operation is over.
     pub async fn close(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
         self.0.readers.close().await;
         self.0.writer.close().await;
     }
 
     fn open(path: &Path, settings: &SqlSettings, clock: Arc<dyn Clock>) -> Self {
-        let broken = Broken::default();
+        let (broken, tasks) = (Broken::default(), TaskTracker::new());
         let writing = dialect::writing(path, settings);
         let reading = dialect::reading(path, settings);
         Self(Arc::new(Inner {
@@ -154,6 +165,8 @@ impl SqlStore {
             clock: StoreClock::Machine(clock),
             deadline: settings.deadline,
             broken,
+            waiting: Waiting::new(tasks.clone()),
+            tasks,
         }))
     }
 
@@ -218,6 +231,24 @@ enum Failure {
     Sql(sqlx::Error),
     /// Ours.
     Store(StoreError),
+    /// Another instance changed the same rows between our look and our write. To be tried again.
+    Raced,
+}
+
+impl Failure {
+    /// Each of so many rows was written, or somebody was faster.
+    fn unless_all(written: u64, rows: usize) -> Result<(), Self> {
+        if usize::try_from(written) == Ok(rows) {
+            Ok(())
+        } else {
+            Err(Self::Raced)
+        }
+    }
+}
+
+/// What was there a moment ago is not what it was.
+fn unreadable(table: &'static str) -> Failure {
+    Failure::Store(StoreError::Corrupt(table))
 }
 
 impl From<sqlx::Error> for Failure {

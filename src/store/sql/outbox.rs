@@ -4,9 +4,11 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, audit, budgets, flag, outbox_changes as changes, outbox_pages as pages,
+    Failure, SqlStore, audit, budgets, bulk, flag, outbox_changes as changes, outbox_pages as pages,
     outbox_report as report, outbox_requeue as requeue, outbox_work as work,
-    query::{Connection, query},
+    query::{Connection, Value, query},
+    shared::{Done, Job},
+    unreadable,
 };
 use crate::{
     domain::{
@@ -78,11 +80,10 @@ impl Outbox for SqlStore {
 
     async fn settle(&self, settlement: Settlement) -> StoreResult<bool> {
         self.operation("outbox.settle", async {
-            let mut write = self.write().await?;
-            let now = self.now(&mut write).await?;
-            let settled = work::settle(&mut write, &settlement, now).await?;
-            write.commit().await?;
-            Ok(settled)
+            match self.share(Job::Settle(Box::new(settlement))).await? {
+                Done::Settled(settled) => Ok(settled),
+                Done::Started(_) | Done::Guessed(_) => Err(unreadable("outbox")),
+            }
         })
         .await
     }
@@ -224,38 +225,60 @@ impl Outbox for SqlStore {
     }
 }
 
-/// Writes a mail. With a lease it counts from the start as a copy of unknown fate: its holder may send it at once,
+/// Writes mails, whose rows of [`values`] follow.
+pub(super) const INSERT: &str = "INSERT INTO outbox (id, kind, challenge, decoy, state, submitted_at, expires_at, \
+    next_attempt_at, masked_recipient, subject, account, attempts, last_error, message_id, mail, lease, leased_until, \
+    charged, unsure, recipient_hash, changed_at) VALUES ";
+
+/// How many values a row has.
+pub(super) const COLUMNS: usize = 21;
+
+/// The row of a new mail. With a lease it counts from the start as a copy of unknown fate: its holder may send it at once,
 /// and whoever takes it over after a crash knows that it may have been sent.
+pub(super) fn values(entry: &NewEntry, now: Timestamp) -> [Value<'_>; COLUMNS] {
+    let leased = flag(entry.lease.is_some());
+    [
+        entry.id.as_bytes().as_slice().into(),
+        entry.kind.tag().into(),
+        entry.challenge.as_ref().map(|id| id.as_bytes().as_slice()).into(),
+        flag(entry.decoy).into(),
+        DeliveryState::Queued.tag().into(),
+        entry.submitted_at.as_micros().into(),
+        entry.expires_at.as_micros().into(),
+        now.as_micros().into(),
+        (&entry.masked_recipient).into(),
+        "".into(),
+        "".into(),
+        0.into(),
+        "".into(),
+        (&entry.message_id).into(),
+        entry.mail.as_bytes().into(),
+        entry
+            .lease
+            .as_ref()
+            .map(|lease| lease.as_bytes().as_slice())
+            .into(),
+        entry.lease.map_or(0, |_| now.plus(LEASE).as_micros()).into(),
+        leased.into(),
+        leased.into(),
+        entry.recipient.as_bytes().as_slice().into(),
+        now.as_micros().into(),
+    ]
+}
+
+/// Whether a mail waits for whoever comes first.
+pub(super) fn is_left_to_anybody(entry: &NewEntry) -> bool {
+    entry.lease.is_none() && !entry.decoy
+}
+
+/// Writes a mail.
 pub(super) async fn insert(
     connection: &mut Connection,
     entry: &NewEntry,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let leased = flag(entry.lease.is_some());
-    let leased_until = entry.lease.map_or(0, |_| now.plus(LEASE).as_micros());
-    query(
-        "INSERT INTO outbox (id, kind, challenge, decoy, state, submitted_at, expires_at, next_attempt_at, \
-         masked_recipient, subject, account, attempts, last_error, message_id, mail, lease, leased_until, charged, \
-         unsure, recipient_hash, changed_at) \
-         VALUES ($1, $2, $3, $4, 1, $5, $6, $14, $7, '', '', 0, '', $8, $9, $10, $11, $12, $12, $13, $14)",
-    )
-    .bind(entry.id.as_bytes().as_slice())
-    .bind(entry.kind.tag())
-    .bind(entry.challenge.as_ref().map(|id| id.as_bytes().as_slice()))
-    .bind(flag(entry.decoy))
-    .bind(entry.submitted_at.as_micros())
-    .bind(entry.expires_at.as_micros())
-    .bind(&entry.masked_recipient)
-    .bind(&entry.message_id)
-    .bind(entry.mail.as_bytes())
-    .bind(entry.lease.as_ref().map(|lease| lease.as_bytes().as_slice()))
-    .bind(leased_until)
-    .bind(leased)
-    .bind(entry.recipient.as_bytes().as_slice())
-    .bind(now.as_micros())
-    .execute(&mut *connection)
-    .await?;
-    if entry.lease.is_none() && !entry.decoy {
+    bulk::put(connection, INSERT, &[entry], |entry| values(entry, now), "").await?;
+    if is_left_to_anybody(entry) {
         connection.announce().await?;
     }
     Ok(())

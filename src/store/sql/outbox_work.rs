@@ -10,11 +10,11 @@ use super::{
 use crate::{
     domain::{
         clock::Timestamp,
-        delivery::{DeliveryState, MOST_UNSURE, SendFailure},
+        delivery::MOST_UNSURE,
         id::{ChallengeId, EntryId, LeaseId},
         keyring::Sealed,
     },
-    store::{AttemptRecord, Claimed, LEASE, Leave, Outcome, Settlement},
+    store::{Claimed, LEASE, Leave},
 };
 
 const TABLE: &str = "outbox";
@@ -102,78 +102,6 @@ pub(super) async fn leave(
             .fetch_optional(connection)
             .await?;
     Ok(held.map_or(Leave::Lost, |_| Leave::Exhausted))
-}
-
-/// Records what became of a mail and gives its lease up. `false`: the lease is lost. A mail that was withdrawn
-/// meanwhile stays so, unless it had been sent.
-pub(super) async fn settle(
-    connection: &mut Connection,
-    settlement: &Settlement,
-    now: Timestamp,
-) -> Result<bool, Failure> {
-    let (state, sent_at, next_attempt_at, failure) = match &settlement.outcome {
-        Outcome::Sent { at } => (DeliveryState::Sent, Some(*at), None, None),
-        Outcome::Retry { at, failure } => (DeliveryState::Deferred, None, Some(*at), Some(failure)),
-        Outcome::Failed { failure } => (DeliveryState::Failed, None, None, Some(failure)),
-        Outcome::Expired { failure } => (DeliveryState::Expired, None, None, failure.as_ref()),
-    };
-    let account = settlement.attempts.last().map(|attempt| attempt.account.as_str());
-    let row = query(
-        "UPDATE outbox SET \
-         state = CASE WHEN state = 7 AND $3 <> 2 THEN 7 \
-         WHEN $3 = 2 AND EXISTS (SELECT 1 FROM reports WHERE entry = $1 AND kind = 1) THEN 5 ELSE $3 END, \
-         sent_at = $4, \
-         next_attempt_at = CASE WHEN state = 7 THEN NULL ELSE $5 END, \
-         last_error = $6, subject = COALESCE($7, subject), account = COALESCE($8, account), \
-         attempts = attempts + $9, unsure = CASE WHEN unsure > $10 THEN unsure - $10 ELSE 0 END, \
-         sender = COALESCE($11, sender), changed_at = $12, charged = 0, lease = NULL, leased_until = 0 \
-         WHERE id = $1 AND lease = $2 RETURNING attempts",
-    )
-    .bind(settlement.id.as_bytes().as_slice())
-    .bind(settlement.lease.as_bytes().as_slice())
-    .bind(state.tag())
-    .bind(sent_at.map(Timestamp::as_micros))
-    .bind(next_attempt_at.map(Timestamp::as_micros))
-    .bind(failure.map(SendFailure::to_string).unwrap_or_default())
-    .bind(settlement.subject.as_deref())
-    .bind(account)
-    .bind(i64::try_from(settlement.attempts.len()).unwrap_or(i64::MAX))
-    .bind(super::flag(settlement.fate_known))
-    .bind(settlement.sender.as_deref())
-    .bind(now.as_micros())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = row else { return Ok(false) };
-    let made: u32 = Columns::new(TABLE, &row).count("attempts")?;
-    let before = made.saturating_sub(u32::try_from(settlement.attempts.len()).unwrap_or(u32::MAX));
-    for (number, attempt) in (before + 1..).zip(&settlement.attempts) {
-        record(connection, settlement.id, number, attempt).await?;
-    }
-    Ok(true)
-}
-
-async fn record(
-    connection: &mut Connection,
-    entry: EntryId,
-    number: u32,
-    attempt: &AttemptRecord,
-) -> Result<(), Failure> {
-    query(
-        "INSERT INTO attempts (entry, number, started_at, duration, account, stage, reply_code, reply, outcome) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(entry.as_bytes().as_slice())
-    .bind(i64::from(number))
-    .bind(attempt.started_at.as_micros())
-    .bind(i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX))
-    .bind(&attempt.account)
-    .bind(attempt.stage.name())
-    .bind(attempt.reply_code.map(i64::from))
-    .bind(&attempt.reply)
-    .bind(attempt.outcome.tag())
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Gives a mail back that was not begun: a copy charged for this lease was never sent.

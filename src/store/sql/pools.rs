@@ -107,6 +107,7 @@ impl Broken {
     pub(super) fn note(&self, failure: Failure) -> StoreError {
         match failure {
             Failure::Store(error) => error,
+            Failure::Raced => unavailable(std::io::Error::other("other instances are at the same rows")),
             Failure::Sql(error) => {
                 if !dialect::leaves_connections_whole(&error) {
                     self.fail();

@@ -278,14 +278,15 @@ async fn a_step_waits_its_turn_and_is_not_stopped_by_a_deadline() {
         .await
         .unwrap();
     let second = database.impatient().await;
-    let migrating = tokio::spawn(async move { second.migrate().await });
+    let mut migrating = JoinSet::new();
+    migrating.spawn(async move { second.migrate().await });
     let waits = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let mut reader = first.reader().await.unwrap();
     for wanted in [1, 0, 1] {
         while query(waits).fetch_number(&mut reader).await.unwrap() != wanted {}
     }
     write.rollback().await.unwrap();
-    assert_eq!(migrating.await.unwrap().unwrap(), 1);
+    assert_eq!(migrating.join_next().await.unwrap().unwrap().unwrap(), 1);
 }
 
 #[tokio::test]
@@ -306,7 +307,8 @@ async fn a_mail_that_nobody_took_is_announced_to_other_instances() {
     ];
     let (ring, mut rung) = tokio::sync::mpsc::unbounded_channel();
     let end = CancellationToken::new();
-    let listening = tokio::spawn(other.hear(move || ring.send(()).unwrap(), end.clone()));
+    let mut listening = JoinSet::new();
+    listening.spawn(other.hear(move || ring.send(()).unwrap(), end.clone()));
     // It looks once when it begins to listen.
     rung.recv().await.unwrap();
     let free = contract::entry(None, ManualClock::new().now());
@@ -324,5 +326,5 @@ async fn a_mail_that_nobody_took_is_announced_to_other_instances() {
     );
     rung.recv().await.unwrap();
     end.cancel();
-    listening.await.unwrap();
+    listening.join_next().await.unwrap().unwrap();
 }

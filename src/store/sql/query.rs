@@ -223,6 +223,24 @@ impl<'q> Query<'q> {
         self
     }
 
+    /// The next values.
+    pub(super) fn bind_all(mut self, values: impl IntoIterator<Item = Value<'q>>) -> Self {
+        self.values.extend(values);
+        self
+    }
+
+    /// The text.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How many values there are.
+    #[cfg(test)]
+    pub(super) fn values(&self) -> usize {
+        self.values.len()
+    }
+
     /// More text.
     pub(super) fn push(&mut self, text: &str) -> &mut Self {
         self.text.to_mut().push_str(text);

@@ -29,8 +29,8 @@ use crate::domain::clock::Timestamp;
 /// The oldest server that is spoken to, as it numbers itself.
 const OLDEST: u32 = 150_000;
 
-/// After so much silence a connection is in doubt: whatever lies between may have forgotten it.
-const QUIET: Duration = Duration::from_secs(30);
+/// After so much silence a connection is in doubt: the server may have closed it, or whatever lies between forgotten it.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How often mails are announced at the most: each announcement makes commits wait for each other.
 const OFTEN: Duration = Duration::from_millis(100);
@@ -270,9 +270,10 @@ impl Lent {
     /// many at once: whoever hears of the first finds the others.
     pub(super) async fn announce(&mut self) -> Result<(), sqlx::Error> {
         let server = self.server.as_ref();
-        match server.is_some_and(|server| server.may_announce()) {
-            true => self.run(dialect::ANNOUNCE).await,
-            false => Ok(()),
+        if server.is_some_and(Server::may_announce) {
+            self.run(dialect::ANNOUNCE).await
+        } else {
+            Ok(())
         }
     }
 

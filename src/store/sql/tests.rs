@@ -357,3 +357,60 @@ async fn what_runs_often_uses_its_index() {
         assert!(!plan.contains("TEMP B-TREE"), "{statement}: {plan}");
     }
 }
+
+#[tokio::test]
+async fn one_callers_unreadable_row_is_nobody_elses_failure() {
+    let file = File::new();
+    let store = file.open(ManualClock::new()).await;
+    let now = ManualClock::new().now();
+    let challenges: Vec<_> = (1..=20).map(|user| contract::challenge(user, now)).collect();
+    for challenge in &challenges {
+        store.start(contract::start(challenge)).await.unwrap();
+    }
+    let mut writer = store.writer().await.unwrap();
+    query("UPDATE challenges SET alphabet = 'no such' WHERE id = $1")
+        .bind(challenges[7].id.as_bytes().as_slice())
+        .execute(&mut writer)
+        .await
+        .unwrap();
+    drop(writer);
+    let guesses = challenges
+        .iter()
+        .map(|challenge| store.guess(contract::guess(challenge.id, 1, now)));
+    let answers = futures_util::future::join_all(guesses).await;
+    for (place, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(Some(guessed)) => assert_eq!(guessed.verdict.name(), "verified"),
+            Err(StoreError::Corrupt(_)) => assert_eq!(place, 7),
+            other => panic!("{place}: {other:?}"),
+        }
+    }
+    assert!(answers[7].is_err());
+}
+
+#[tokio::test]
+async fn rows_of_a_shared_write_are_found_by_their_keys() {
+    let file = File::new();
+    let store = file.open(ManualClock::new()).await;
+    let mut reader = store.reader().await.unwrap();
+    for statement in [
+        "UPDATE challenges SET state = v.column2 FROM (VALUES ($1, 2), ($2, 2)) AS v WHERE challenges.id = v.column1",
+        "UPDATE outbox SET lease = NULL FROM (VALUES ($1, $2), ($3, $4)) AS v \
+         WHERE outbox.id = v.column1 AND outbox.lease = v.column2",
+        "UPDATE send_budgets SET today = 1 FROM (VALUES ($1), ($2)) AS v WHERE send_budgets.subject = v.column1",
+        "UPDATE guess_budgets SET failures = 1 FROM (VALUES ($1), ($2)) AS v WHERE guess_budgets.user_hash = v.column1",
+        "SELECT * FROM challenges WHERE id IN ($1, $2) ORDER BY id",
+        "UPDATE outbox SET state = 7 WHERE challenge IN ($1, $2) AND state IN (1, 3) AND decoy = 0",
+    ] {
+        let explained = query(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = explained.fetch_all(&mut reader).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let searched = plan
+            .iter()
+            .any(|step| step.starts_with("SEARCH") && step.contains("INDEX"));
+        let scanned = plan
+            .iter()
+            .any(|step| step.starts_with("SCAN") && !step.ends_with("VALUES CLAUSE"));
+        assert!(searched && !scanned, "{statement}: {plan:?}");
+    }
+}

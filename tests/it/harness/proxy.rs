@@ -15,8 +15,9 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
+    time::Instant,
 };
 
 /// What the proxy does to the bytes.
@@ -148,35 +149,50 @@ where
     R: AsyncReadExt + Unpin,
     W: AsyncWriteExt + Unpin,
 {
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        let length = from.read(&mut buffer).await?;
-        let current = *fault.borrow_and_update();
-        let swallowed = current == Fault::BlackHole || (current == Fault::HalfOpen && down);
-        if length == 0 {
-            // A cable that is cut carries no FIN either: hold the end back until the fault is over.
-            let over = |fault: &Fault| *fault != Fault::BlackHole && !(down && *fault == Fault::HalfOpen);
-            let _ = fault.wait_for(over).await;
-            return to.shutdown().await;
-        }
-        if swallowed {
-            continue;
-        }
-        seen(down);
-        match current {
-            Fault::Latency(delay) => {
-                tokio::time::sleep(delay).await;
-                to.write_all(&buffer[..length]).await?;
+    // A delay is that of the way: pieces that follow each other closely arrive so.
+    let (pieces, mut underway) = mpsc::channel::<(Instant, Fault, Vec<u8>)>(64);
+    let mut over = fault.clone();
+    let reading = async move {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let length = from.read(&mut buffer).await?;
+            let current = *fault.borrow_and_update();
+            let swallowed = current == Fault::BlackHole || (current == Fault::HalfOpen && down);
+            if length == 0 {
+                return io::Result::Ok(());
             }
-            Fault::Throughput(per_second) => {
-                for byte in &buffer[..length] {
-                    tokio::time::sleep(Duration::from_secs(1) / per_second.max(1)).await;
-                    to.write_all(&[*byte]).await?;
+            if swallowed {
+                continue;
+            }
+            seen(down);
+            let piece = (Instant::now(), current, buffer[..length].to_vec());
+            if pieces.send(piece).await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let writing = async {
+        while let Some((came, fault, bytes)) = underway.recv().await {
+            match fault {
+                Fault::Latency(delay) => {
+                    tokio::time::sleep_until(came + delay).await;
+                    to.write_all(&bytes).await?;
                 }
+                Fault::Throughput(per_second) => {
+                    for byte in bytes {
+                        tokio::time::sleep(Duration::from_secs(1) / per_second.max(1)).await;
+                        to.write_all(&[byte]).await?;
+                    }
+                }
+                _ => to.write_all(&bytes).await?,
             }
-            _ => to.write_all(&buffer[..length]).await?,
         }
-    }
+        // A cable that is cut carries no FIN either: hold the end back until the fault is over.
+        let ends = |fault: &Fault| *fault != Fault::BlackHole && !(down && *fault == Fault::HalfOpen);
+        let _ = over.wait_for(ends).await;
+        to.shutdown().await
+    };
+    tokio::try_join!(reading, writing).map(|_| ())
 }
 
 #[cfg(test)]
@@ -224,6 +240,25 @@ mod tests {
                 "{fault:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn delays_what_comes_in_pieces_as_often_as_what_comes_whole() {
+        let (address, _echo) = echo().await;
+        let proxy = Proxy::start(address).await;
+        let delay = Duration::from_millis(100);
+        proxy.set(Fault::Latency(delay));
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+        let begun = Instant::now();
+        stream.set_nodelay(true).unwrap();
+        for byte in b"hello" {
+            stream.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took >= delay * 2 && took < delay * 4, "{took:?}");
     }
 
     #[tokio::test]

@@ -1,0 +1,179 @@
+//! Guesses that share a commit.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::{Failure, budgets, bulk, challenge_rows as rows, confirmations, query::Write},
+    page::Page,
+};
+use crate::{
+    domain::{
+        budget::GuessBudget,
+        challenge::{Challenge, Verdict},
+        clock::Timestamp,
+        id::ChallengeId,
+        judgement,
+        keyring::Subject,
+    },
+    store::{Guess, Guessed},
+};
+
+/// Judges them one after the other.
+pub(super) async fn judge(
+    write: &mut Write,
+    guesses: &[(usize, &Guess)],
+    now: Timestamp,
+) -> Result<Vec<(usize, Option<Box<Guessed>>)>, Failure> {
+    if guesses.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut challenges = challenges(write, guesses).await?;
+    let found = guesses.iter().filter_map(|(_, guess)| challenges.get(&guess.id));
+    let mut users: Vec<Subject> = found.map(|challenge| challenge.user).collect();
+    users.sort_unstable();
+    users.dedup();
+    let mut budgets = Page::read(budgets::read_all(write, &users).await?);
+    let mut answers = Vec::with_capacity(guesses.len());
+    let mut verified = Vec::new();
+    for (place, guess) in guesses {
+        let Some(mut challenge) = challenges.get(&guess.id).cloned() else {
+            answers.push((*place, None));
+            continue;
+        };
+        let mut budget = budgets.get(&challenge.user).copied().unwrap_or_default();
+        let verdict = judgement::judge(
+            &mut challenge,
+            &mut budget,
+            guess.numbers,
+            &guess.limits,
+            guess.now,
+        );
+        if let Verdict::Verified { .. } = verdict {
+            verified.push(challenge.clone());
+        }
+        budgets.set(
+            challenge.user,
+            Some(budget).filter(|budget| *budget != GuessBudget::default()),
+        );
+        challenges.set(challenge.id, Some(challenge.clone()));
+        answers.push((*place, Some(Box::new(Guessed { verdict, challenge }))));
+    }
+    save(write, &challenges).await?;
+    save_budgets(write, &budgets).await?;
+    for challenge in &verified {
+        if let (Some(address), Some(at)) = (challenge.confirms, challenge.verified_at) {
+            confirmations::remember(write, challenge.user, address, at).await?;
+        }
+    }
+    withdraw(write, &verified, now).await?;
+    Ok(answers)
+}
+
+/// The challenges that are guessed at: of those that are known already only what changes is read.
+async fn challenges(
+    write: &mut Write,
+    guesses: &[(usize, &Guess)],
+) -> Result<Page<ChallengeId, Challenge>, Failure> {
+    let mut known: BTreeMap<ChallengeId, Option<&Challenge>> = BTreeMap::new();
+    for (_, guess) in guesses {
+        let challenge = known.entry(guess.id).or_default();
+        *challenge = challenge.or(guess.known.as_deref());
+    }
+    let all: Vec<&[u8]> = known.keys().map(|id| id.as_bytes().as_slice()).collect();
+    let locked = [") ORDER BY id", write.engine().for_update()].concat();
+    let mut read = Vec::with_capacity(known.len());
+    if known.values().all(Option::is_some) {
+        let before = ["SELECT ", rows::MOVING, " FROM challenges WHERE id IN ("].concat();
+        for row in &bulk::fetch(write, before, &all, &locked).await? {
+            let id = rows::id(row)?;
+            if let Some(Some(known)) = known.get(&id) {
+                read.push((id, rows::moved(row, known)?));
+            }
+        }
+    } else {
+        for row in &bulk::fetch(write, "SELECT * FROM challenges WHERE id IN (", &all, &locked).await? {
+            let challenge = rows::challenge(row)?;
+            read.push((challenge.id, challenge));
+        }
+    }
+    Ok(Page::read(read))
+}
+
+/// Each row is changed only if it is still what was judged.
+async fn save(write: &mut Write, challenges: &Page<ChallengeId, Challenge>) -> Result<(), Failure> {
+    let changed = challenges.changed();
+    let written = bulk::put(
+        write,
+        "UPDATE challenges SET state = v.column2, attempts = v.column3, verified_at = v.column4 FROM (VALUES ",
+        &changed,
+        |(id, read, present)| {
+            [
+                id.as_bytes().as_slice().into(),
+                present.state.tag().into(),
+                i64::from(present.attempts).into(),
+                present.verified_at.map(Timestamp::as_micros).into(),
+                i64::from(read.attempts).into(),
+                i64::from(read.code_number).into(),
+            ]
+        },
+        ") AS v WHERE challenges.id = v.column1 AND challenges.state = 1 AND challenges.attempts = v.column5 \
+         AND challenges.code_number = v.column6",
+    )
+    .await?;
+    Failure::unless_all(written, changed.len())
+}
+
+async fn save_budgets(write: &mut Write, budgets: &Page<Subject, GuessBudget>) -> Result<(), Failure> {
+    let made = budgets.made();
+    let written = bulk::put(
+        write,
+        "INSERT INTO guess_budgets (user_hash, failures, locked_until) VALUES ",
+        &made,
+        |(user, budget)| budgets::values(user, budget),
+        " ON CONFLICT (user_hash) DO NOTHING",
+    )
+    .await?;
+    Failure::unless_all(written, made.len())?;
+    let changed = budgets.changed();
+    let written = bulk::put(
+        write,
+        "UPDATE guess_budgets SET failures = v.column2, locked_until = v.column3 FROM (VALUES ",
+        &changed,
+        |(user, _, budget)| budgets::values(user, budget),
+        ") AS v WHERE guess_budgets.user_hash = v.column1",
+    )
+    .await?;
+    Failure::unless_all(written, changed.len())?;
+    let removed: Vec<&[u8]> = budgets
+        .removed()
+        .into_iter()
+        .map(|user| user.as_bytes().as_slice())
+        .collect();
+    bulk::execute(
+        write,
+        "DELETE FROM guess_budgets WHERE user_hash IN (",
+        None,
+        &removed,
+        ")",
+    )
+    .await?;
+    Ok(())
+}
+
+/// What was not sent yet of challenges that are over. State 7 is withdrawn; a decoy's mail is never open to anybody.
+async fn withdraw(write: &mut Write, challenges: &[Challenge], now: Timestamp) -> Result<(), Failure> {
+    let mut ids: Vec<&[u8]> = challenges
+        .iter()
+        .map(|challenge| challenge.id.as_bytes().as_slice())
+        .collect();
+    ids.sort_unstable();
+    bulk::execute(
+        write,
+        "UPDATE outbox SET state = 7, next_attempt_at = NULL, changed_at = $1 WHERE challenge IN (",
+        Some(now.as_micros()),
+        &ids,
+        ") AND state IN (1, 3) AND decoy = 0",
+    )
+    .await?;
+    Ok(())
+}
