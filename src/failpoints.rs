@@ -23,6 +23,8 @@ pub const STEPS: &[&str] = &[
     "start.after_commit",
     "resend.before_commit",
     "resend.after_commit",
+    "commit.before",
+    "commit.after",
     "handoff.before",
     "claim.before",
     "claim.after",
