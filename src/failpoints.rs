@@ -23,6 +23,8 @@ pub const STEPS: &[&str] = &[
     "start.after_commit",
     "resend.before_commit",
     "resend.after_commit",
+    "commit.before",
+    "commit.after",
     "handoff.before",
     "claim.before",
     "claim.after",
@@ -87,6 +89,9 @@ mod armed {
     static POINTS: OnceLock<Points> = OnceLock::new();
 
     /// The work has come this far.
+    ///
+    /// # Panics
+    /// Where the plan says so.
     pub async fn reach(step: &'static str) {
         let action = locked().arrive(step);
         match action {
@@ -102,6 +107,9 @@ mod armed {
     }
 
     /// Sets what is to happen from now on in this process; held work stays held.
+    ///
+    /// # Panics
+    /// Where the plan is not understood.
     pub fn arm(plan: &str) {
         *locked() = Plan::read(plan);
         points().held.send_replace(true);

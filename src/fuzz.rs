@@ -12,8 +12,11 @@ use crate::{
     mail::{Answer, Answers, BadAnswer, check_template},
 };
 
+/// Takes any bytes, and panics where something is wrong with what was made of them.
+pub type Target = fn(&[u8]);
+
 /// Every target and its name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("request", crate::grpc::fuzzing::request),
     ("address", address),
     ("mask", mask),
@@ -23,6 +26,9 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
 ];
 
 /// An address that is taken is shown as it came, and has no room for a second line.
+///
+/// # Panics
+/// Where it is not so.
 pub fn address(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for rules in [LocalPart::Ascii, LocalPart::Utf8] {
@@ -35,6 +41,9 @@ pub fn address(bytes: &[u8]) {
 }
 
 /// A pattern and an address, in two lines: the masked address is never the address.
+///
+/// # Panics
+/// Where it is not so.
 pub fn mask(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (pattern, address) = text.split_once('\n').unwrap_or((&text, "ann@example.com"));
@@ -64,6 +73,9 @@ pub fn configuration(bytes: &[u8]) {
 }
 
 /// What a mail server answers, in pieces of the size that the first byte says: cut otherwise, it is the same.
+///
+/// # Panics
+/// Where it is not so.
 pub fn replies(bytes: &[u8]) {
     if let Some((size, bytes)) = bytes.split_first() {
         let whole = read(bytes, bytes.len().max(1));

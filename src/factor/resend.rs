@@ -122,9 +122,9 @@ impl Desk {
         let challenges = Arc::clone(&self.challenges);
         let write = async move {
             failpoint!("resend.before_commit");
-            let resent = challenges.resend(resend).await;
+            let answer = challenges.resend(resend).await;
             failpoint!("resend.after_commit");
-            resent
+            answer
         };
         let opened = |resent: &Option<Resent>| matches!(resent, Some(Resent::Opened(_)));
         match slot.owe(entry, write, opened).await? {

@@ -4,7 +4,7 @@ use std::env;
 
 use mailfactor::{domain::entropy::random_bytes, system::SystemEntropy};
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to choose by.
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and good enough to choose by.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 

@@ -157,9 +157,11 @@ impl Fleet {
             }
         });
         if done.await.is_err() {
-            panic!(
+            let owed = open_entries(&admin).await;
+            assert!(
+                owed.is_empty(),
                 "owed for more than {within:?}: {:#?}",
-                open_entries(&admin).await.first()
+                owed.first()
             );
         }
         since.elapsed()

@@ -9,7 +9,11 @@
 //! `MAILFACTOR_SEED=N` repeats a run's choices. `MAILFACTOR_SOAK=1` makes everything longer.
 
 #![cfg(test)] // Says to clippy that every function here belongs to tests.
-#![expect(clippy::print_stderr, reason = "tests say what they measure")]
+#![expect(
+    clippy::print_stderr,
+    clippy::format_push_string,
+    reason = "tests say what they measure, and build texts plainly"
+)]
 
 #[expect(dead_code, reason = "shared with the black-box tests, which use the rest")]
 #[path = "../it/harness/mod.rs"]

@@ -62,18 +62,14 @@ mod armed {
                     _ => 1 + dice.below(6),
                 };
                 let plan = format!("{step}=abort#{arrival}");
-                if *step == "claim.after" {
-                    // What is left over would be claimed before the instance is ready.
-                    fleet.up(0, &[]).await;
-                    fleet.drained(TAKEN_OVER).await;
-                    fleet.kill(0);
-                }
                 fleet.up(0, &[(VARIABLE, &plan)]).await;
                 put_off(&fleet, 4);
                 let load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
                 fleet.ended(0, &plan).await;
                 fleet.up(0, &[]).await;
                 load.stop().await;
+                // What is left over would be worked on, and the step reached, before the next instance is ready.
+                fleet.drained(TAKEN_OVER).await;
                 fleet.kill(0);
             }
         }
@@ -97,6 +93,8 @@ mod armed {
             fleet.ended(0, &plan).await;
             fleet.up(0, &[]).await;
             load.stop().await;
+            // What is left over would be worked on, and the step reached, before the next instance is ready.
+            fleet.drained(TAKEN_OVER).await;
             fleet.kill(0);
         }
         fleet.up(0, &[]).await;

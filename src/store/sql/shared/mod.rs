@@ -146,7 +146,9 @@ impl SqlStore {
         for (place, settled) in settlements::settle(&mut write, &settlements, now).await? {
             answers[place] = Some(Done::Settled(settled));
         }
+        failpoint!("commit.before");
         write.commit().await?;
+        failpoint!("commit.after");
         let answers: Option<Vec<Done>> = answers.into_iter().collect();
         Ok(answers.ok_or(StoreError::Corrupt("a shared commit"))?)
     }
