@@ -34,7 +34,7 @@ const PREPARING: usize = 64;
 const WRONG: usize = 4;
 
 /// Plenty of time: what ends the work is that there is no more of it.
-const NO_HURRY: Duration = Duration::from_secs(600);
+const NO_HURRY: Duration = Duration::from_mins(10);
 
 /// Measures every engine that was asked for.
 pub(crate) async fn measure(arguments: &Arguments, report: &mut Report) -> Outcome<()> {
@@ -42,13 +42,14 @@ pub(crate) async fn measure(arguments: &Arguments, report: &mut Report) -> Outco
         let mut taken = Taken::default();
         let database = match engine {
             Engine::Sqlite => None,
-            Engine::Postgres => match Postgres::start(&arguments.directory).await? {
-                Some(database) => Some(database),
-                None => {
+            Engine::Postgres => {
+                if let Some(database) = Postgres::start(&arguments.directory).await? {
+                    Some(database)
+                } else {
                     report.skip("calls on PostgreSQL", "PostgreSQL is not installed");
                     continue;
                 }
-            },
+            }
         };
         let mut scene = Scene::set(arguments, engine, database).await?;
         for _ in 0..arguments.repetitions() {

@@ -135,7 +135,7 @@ fn due(keyring: &Keyring, clock: &SteadyClock) -> NewEntry {
         challenge: None,
         decoy: false,
         submitted_at: now,
-        expires_at: now.plus(Duration::from_secs(300)),
+        expires_at: now.plus(Duration::from_mins(5)),
         masked_recipient: "j*****@e*****.com".to_owned(),
         recipient: keyring.subject(SubjectKind::Address, &["j@example.com"]),
         message_id: message_id(&id, "example.com"),

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use mailfactor::{
     domain::{
-        account::{Account, AccountSettings, Link, Security, Sender, Server, Volume},
+        account::{Account, AccountSettings, Link, Replies, Security, Sender, Server, Volume},
         address::{EmailAddress, LocalPart},
         challenge::Purpose,
         clock::{Clock as _, Timestamp},
@@ -46,7 +46,7 @@ const CONNECTIONS: [usize; 3] = [1, 4, 16];
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Plenty of time.
-const NO_HURRY: Duration = Duration::from_secs(600);
+const NO_HURRY: Duration = Duration::from_mins(10);
 
 /// Measures ours and theirs in turn.
 pub(crate) async fn measure(arguments: &Arguments, report: &mut Report) -> Outcome<()> {
@@ -244,7 +244,7 @@ impl Post {
                 event: String::new(),
                 locale: "en".to_owned(),
                 client_ip: String::new(),
-                replies: Default::default(),
+                replies: Replies::default(),
             },
             account: None,
         });
@@ -265,7 +265,7 @@ impl Post {
             .transports
             .enter(&self.account)
             .map_err(|_| "the account rests")?;
-        let until: Timestamp = self.clock.now().plus(Duration::from_secs(300));
+        let until: Timestamp = self.clock.now().plus(Duration::from_mins(5));
         let sent = self
             .transports
             .send(pass, &self.account, &mail, until, async { Ok(()) });

@@ -19,6 +19,8 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "a harness prints what it measures, and none of its figures has more digits than a float"
 )]
 

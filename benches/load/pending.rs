@@ -56,7 +56,7 @@ fn start(number: u64, caller: CallerId, keyring: &Keyring, entropy: &dyn Entropy
     let entry = EntryId::random(entropy);
     let name = number.to_string();
     let subject = |kind| keyring.subject(kind, &[&name]);
-    let expires_at = now.plus(Duration::from_secs(300));
+    let expires_at = now.plus(Duration::from_mins(5));
     let challenge = Challenge {
         id,
         caller,

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::{Outcome, machine};
 
 /// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts the server, and ends it when nobody holds the input any more, however the harness ended.
 const GUARD: &str = r#"
@@ -43,9 +43,10 @@ impl Postgres {
         let Some(programs) = programs() else {
             return Ok(None);
         };
-        let user = match Uid::effective().is_root() {
-            true => User::from_name("postgres")?,
-            false => None,
+        let user = if Uid::effective().is_root() {
+            User::from_name("postgres")?
+        } else {
+            None
         };
         let directory = tempfile::Builder::new()
             .prefix("postgres-")

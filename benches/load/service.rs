@@ -1,6 +1,7 @@
 //! The service as an operator runs it: the release binary, a configuration file, a key file, a process of its own.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     io::Write as _,
     net::SocketAddr,
@@ -28,7 +29,7 @@ use super::{
 };
 
 /// How long the service may take to start, to end, or to have all its mails out.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The service's key. It guards nothing here.
 const KEY: &str = "load AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
@@ -56,7 +57,7 @@ impl Home {
         let mut text = String::new();
         for number in 0..users {
             let (name, email) = (user(number), address(number));
-            text += &format!("[[user]]\nname = \"{name}\"\nemail = \"{email}\"\n");
+            let _ = write!(text, "[[user]]\nname = \"{name}\"\nemail = \"{email}\"\n");
         }
         fs::write(home.path("users.toml"), text)?;
         fs::write(home.path("mailfactor.toml"), home.configuration(url))?;

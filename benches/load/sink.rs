@@ -25,7 +25,7 @@ use super::{
 };
 
 /// How long the mails that are owed may take to come.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 const GREETING: &[u8] = b"220 sink.example.net ESMTP\r\n";
 const HELLO: &[u8] = b"250-sink.example.net\r\n250-PIPELINING\r\n250-SIZE 10485760\r\n250-8BITMIME\r\n\

@@ -18,7 +18,7 @@ pub(super) enum Command {
         after_help = "Example:\n  mailfactor challenge start ann --event vpn --wait\n  mailfactor challenge verify CHALLENGE\n  \
                       mailfactor challenge start ann --purpose address_confirmation --override-address ann@home.example"
     )]
-    Start(Start),
+    Start(Box<Start>),
     /// Verifies a code: exit code 0 if it is right, 1 if not.
     Verify(Verify),
     /// Sends a further code, after the cooldown.

@@ -69,6 +69,7 @@ pub struct MailContext {
 
 /// A mail to be rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every mail is one with a code")]
 pub enum Mail {
     /// One with a code.
     Code(CodeMail),
@@ -169,6 +170,7 @@ impl From<AddressError> for FormError {
 /// The kept form: plain, so that it may outlive a change of the types above.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "nearly every mail is one with a code")]
 enum MailForm {
     Code(CodeForm),
     Test(TestForm),

@@ -242,7 +242,7 @@ impl Desk {
             request.locale.as_deref().unwrap_or_default(),
             &client_ip,
             if request.wait { "wait" } else { "" },
-            written(&request.override_address),
+            written(request.override_address.as_ref()),
         ];
         if !request.replies.is_empty() {
             let Replies {
@@ -250,7 +250,7 @@ impl Desk {
                 return_path,
                 confirmation,
             } = &request.replies;
-            contents.extend([written(reply_to), written(return_path), written(confirmation)]);
+            contents.extend([reply_to, return_path, confirmation].map(|address| written(address.as_ref())));
         }
         Some(RequestKey {
             id: self
@@ -262,8 +262,8 @@ impl Desk {
 }
 
 /// An address as it was asked for; empty: none was.
-fn written(address: &Option<EmailAddress>) -> &str {
-    address.as_ref().map_or("", EmailAddress::as_str)
+fn written(address: Option<&EmailAddress>) -> &str {
+    address.map_or("", EmailAddress::as_str)
 }
 
 /// The repositories to search: the one that is named, if the policy allows it, or those of the policy; none: all.

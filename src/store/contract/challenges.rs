@@ -615,7 +615,7 @@ pub(crate) async fn those_who_come_together_are_decided_one_by_one(place: &impl 
     let guesses = guesses.map(|(id, number)| store.guess(guess(id, number, now)));
     let unknown = store.guess(guess(ChallengeId::from_bytes(unique()), 1, now));
     let guessing = futures_util::future::join_all(guesses);
-    let (started, guessed, unknown) = tokio::join!(starting, guessing, unknown);
+    let (started, verdicts, unknown) = tokio::join!(starting, guessing, unknown);
 
     let started: Vec<Started> = started.into_iter().map(Result::unwrap).collect();
     // The burst of three is for users 10, 12 and 13.
@@ -631,7 +631,7 @@ pub(crate) async fn those_who_come_together_are_decided_one_by_one(place: &impl 
     assert!(matches!(started[5], Started::Opened), "{started:?}");
     assert!(matches!(started[6], Started::OverBudget(_)), "{started:?}");
 
-    let verdicts: Vec<Verdict> = guessed
+    let verdicts: Vec<Verdict> = verdicts
         .into_iter()
         .map(|guessed| guessed.unwrap().unwrap().verdict)
         .collect();

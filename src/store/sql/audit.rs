@@ -49,7 +49,7 @@ impl Audit for SqlStore {
             )
             .bind(before.as_micros())
             .bind(i64::from(limit))
-            .execute(&mut *write)
+            .execute(&mut write)
             .await?;
             write.commit().await?;
             Ok(purged)

@@ -146,7 +146,7 @@ mod tests {
             });
             for way in ways(&filter) {
                 let query = page(Engine::Sqlite, "EXPLAIN QUERY PLAN ", &filter, way, after, 10);
-                let rows = query.fetch_all(&mut *reader).await.unwrap();
+                let rows = query.fetch_all(&mut reader).await.unwrap();
                 let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
                 let used = format!(" audit_events USING INDEX {}", way.0);
                 assert!(plan.len() == 1 && plan[0].contains(&used), "{plan:?} {filter:?}");

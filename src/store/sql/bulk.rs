@@ -113,7 +113,7 @@ fn with_rows<'t, T, const N: usize>(
     }
     text.push(')');
     text.push_str(after);
-    query(text).bind_all(items.iter().flat_map(|item| row(item)))
+    query(text).bind_all(items.iter().flat_map(row))
 }
 
 #[cfg(test)]

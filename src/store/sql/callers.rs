@@ -49,7 +49,7 @@ impl Callers for SqlStore {
             .bind(id.to_string())
             .bind(key.0.as_slice())
             .bind(now.as_micros())
-            .execute(&mut *write)
+            .execute(&mut write)
             .await?;
             let keys = std::iter::once(key)
                 .chain(before.keys.iter().copied())
@@ -74,7 +74,7 @@ impl Callers for SqlStore {
             };
             query("DELETE FROM callers WHERE id = $1")
                 .bind(id.to_string())
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             let change = Fields::change(&(&before).into(), &Fields::new());
             audit::commit(self, write, note, Object::caller(&before), change).await?;
@@ -95,7 +95,7 @@ impl Callers for SqlStore {
             let mut reader = self.reader().await?;
             let row = query("SELECT * FROM callers WHERE certificate = $1")
                 .bind(certificate.0.as_slice())
-                .fetch_optional(&mut *reader)
+                .fetch_optional(&mut reader)
                 .await?;
             Ok(row.as_ref().map(caller).transpose()?)
         })
@@ -106,7 +106,7 @@ impl Callers for SqlStore {
         self.operation("callers.list", async {
             let mut reader = self.reader().await?;
             let rows = query("SELECT * FROM callers ORDER BY name")
-                .fetch_all(&mut *reader)
+                .fetch_all(&mut reader)
                 .await?;
             Ok(rows.iter().map(caller).collect::<StoreResult<_>>()?)
         })

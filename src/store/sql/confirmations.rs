@@ -55,7 +55,7 @@ impl Confirmations for SqlStore {
             let mut write = self.write().await?;
             let forgotten = query("DELETE FROM confirmations WHERE user_hash = $1")
                 .bind(user.as_bytes().as_slice())
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             if forgotten > 0 {
                 let before = Fields::new().with("confirmed_addresses", forgotten);

@@ -71,7 +71,7 @@ impl DkimKeys for SqlStore {
             .bind(key.updated_at.as_micros())
             .bind(key.version)
             .bind(key.id.as_bytes().as_slice())
-            .execute(&mut *write)
+            .execute(&mut write)
             .await?;
             let change = Fields::change(&was.unwrap_or_default(), &(&key).into());
             audit::commit(self, write, note, Object::dkim(&key), change).await?;
@@ -99,7 +99,7 @@ impl DkimKeys for SqlStore {
             query("DELETE FROM dkim_keys WHERE account = $1 AND selector = $2")
                 .bind(account.as_bytes().as_slice())
                 .bind(selector)
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             let change = Fields::change(&(&key).into(), &Fields::new());
             audit::commit(self, write, note, Object::dkim(&key), change).await?;

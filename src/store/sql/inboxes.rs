@@ -109,7 +109,7 @@ impl Inboxes for SqlStore {
             };
             query("DELETE FROM inboxes WHERE id = $1")
                 .bind(id.as_bytes().as_slice())
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             let change = Fields::change(&(&inbox).into(), &Fields::new());
             audit::commit(self, write, note, Object::inbox(&inbox), change).await?;
@@ -147,7 +147,7 @@ impl Inboxes for SqlStore {
             .bind(now.as_micros())
             .bind(moment.as_micros())
             .bind(i64::from(limit))
-            .fetch_all(&mut *reader)
+            .fetch_all(&mut reader)
             .await?;
             let id = |row: &Row| Ok(InboxId::from_bytes(Columns::new("inboxes", row).bytes("id")?));
             rows.iter().map(id).collect()
@@ -169,7 +169,7 @@ impl Inboxes for SqlStore {
                 .bind(id.as_bytes().as_slice())
                 .bind(lease.as_bytes().as_slice())
                 .bind(now.plus(hold).as_micros())
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             write.commit().await?;
             Ok(BegunCheck::Begun(Box::new(inbox), position))
@@ -185,7 +185,7 @@ impl Inboxes for SqlStore {
                 .bind(id.as_bytes().as_slice())
                 .bind(lease.as_bytes().as_slice())
                 .bind(now.as_micros())
-                .fetch_optional(&mut *reader)
+                .fetch_optional(&mut reader)
                 .await?;
             Ok(held.is_some())
         })
@@ -213,7 +213,7 @@ impl Inboxes for SqlStore {
             .bind(i64::from(end.position.uid_validity))
             .bind(i64::from(end.position.last_uid))
             .bind(end.position.seen.concat())
-            .execute(&mut *write)
+            .execute(&mut write)
             .await?;
             write.commit().await?;
             Ok(ended == 1)
@@ -225,7 +225,7 @@ impl Inboxes for SqlStore {
         self.operation("inboxes.release_checks", async {
             let mut write = self.write().await?;
             query("UPDATE inboxes SET lease = NULL, leased_until = 0 WHERE lease IS NOT NULL")
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             Ok(write.commit().await?)
         })

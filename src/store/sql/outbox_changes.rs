@@ -94,7 +94,7 @@ mod tests {
         for filter in [EntryFilter::default(), all] {
             for after in [None, Some(key)] {
                 let query = statement(Engine::Sqlite, "EXPLAIN QUERY PLAN ", &filter, now, after, 10);
-                let rows = query.fetch_all(&mut *reader).await.unwrap();
+                let rows = query.fetch_all(&mut reader).await.unwrap();
                 let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
                 assert!(
                     plan.len() == 1 && plan[0].starts_with("SEARCH outbox USING INDEX outbox_changes ("),

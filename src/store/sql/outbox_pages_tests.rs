@@ -35,13 +35,13 @@ async fn fill(store: &SqlStore, rows: u32, from: Timestamp) {
     let indexes = query(
         "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'outbox' AND sql IS NOT NULL",
     )
-    .fetch_all(&mut *writer)
+    .fetch_all(&mut writer)
     .await
     .unwrap();
     assert!(indexes.len() > 5);
     for index in &indexes {
         let drop = format!("DROP INDEX {}", index.get::<String>("name"));
-        query(drop).execute(&mut *writer).await.unwrap();
+        query(drop).execute(&mut writer).await.unwrap();
     }
     query(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
@@ -54,12 +54,12 @@ async fn fill(store: &SqlStore, rows: u32, from: Timestamp) {
     )
     .bind(i64::from(rows))
     .bind(from.as_micros())
-    .execute(&mut *writer)
+    .execute(&mut writer)
     .await
     .unwrap();
     for index in &indexes {
         let create = index.get::<String>("sql");
-        query(create).execute(&mut *writer).await.unwrap();
+        query(create).execute(&mut writer).await.unwrap();
     }
 }
 
@@ -272,7 +272,7 @@ async fn retention_finds_its_batch_by_an_index() {
     let rows = query(explain)
         .bind(0_i64)
         .bind(500_i64)
-        .fetch_all(&mut *writer)
+        .fetch_all(&mut writer)
         .await
         .unwrap();
     let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();

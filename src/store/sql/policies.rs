@@ -28,7 +28,7 @@ impl Policies for SqlStore {
             let mut reader = self.reader().await?;
             let sending = sending(&mut reader).await?;
             let rows = query("SELECT event, draft, updated_at, version FROM policies")
-                .fetch_all(&mut *reader)
+                .fetch_all(&mut reader)
                 .await?;
             let by_event = rows.iter().map(row).collect::<Result<_, Failure>>()?;
             Ok(SetPolicies { by_event, sending })
@@ -64,7 +64,7 @@ impl Policies for SqlStore {
             if based_on != 0 {
                 query = query.bind(based_on);
             }
-            if query.execute(&mut *write).await? == 0 {
+            if query.execute(&mut write).await? == 0 {
                 return Ok(None);
             }
             let change = Fields::change(&fields(before.as_ref()), &draft.into());
@@ -85,7 +85,7 @@ impl Policies for SqlStore {
             let removed = query("DELETE FROM policies WHERE event = $1 AND version = $2")
                 .bind(event)
                 .bind(based_on)
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             if removed == 0 {
                 return Ok(false);
@@ -109,7 +109,7 @@ impl Policies for SqlStore {
             .bind(flag(switch.enabled))
             .bind(&switch.changed_by)
             .bind(switch.changed_at.map_or(0, Timestamp::as_micros))
-            .execute(&mut *write)
+            .execute(&mut write)
             .await?;
             let enabled = |sending: &Sending| Fields::new().with("enabled", sending.enabled);
             let change = Fields::change(&enabled(&before), &enabled(&switch));

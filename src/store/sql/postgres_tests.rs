@@ -305,26 +305,26 @@ async fn a_mail_that_nobody_took_is_announced_to_other_instances() {
         database.open_in_real_time().await,
         database.open_in_real_time().await,
     ];
-    let (ring, mut rung) = tokio::sync::mpsc::unbounded_channel();
+    let (ring, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let end = CancellationToken::new();
     let mut listening = JoinSet::new();
     listening.spawn(other.hear(move || ring.send(()).unwrap(), end.clone()));
     // It looks once when it begins to listen.
-    rung.recv().await.unwrap();
+    heard.recv().await.unwrap();
     let free = contract::entry(None, ManualClock::new().now());
     let mut leased = free.clone();
     leased.id = crate::domain::id::EntryId::from_bytes(contract::unique());
     leased.lease = Some(contract::lease());
     writer.enqueue(leased).await.unwrap();
-    assert!(rung.is_empty());
+    assert!(heard.is_empty());
     writer.enqueue(free).await.unwrap();
-    rung.recv().await.unwrap();
+    heard.recv().await.unwrap();
     // The connection is opened again when it is lost, and a look makes up for what was not heard.
     database.sql(
         "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity \
          WHERE datname = current_database() AND query LIKE 'LISTEN%'",
     );
-    rung.recv().await.unwrap();
+    heard.recv().await.unwrap();
     end.cancel();
     listening.join_next().await.unwrap().unwrap();
 }

@@ -34,7 +34,7 @@ impl RefreshTokens for SqlStore {
             .bind(turn.as_bytes().as_slice())
             .bind(now.plus(REFRESH_TURN).as_micros())
             .bind(now.as_micros())
-            .fetch_optional(&mut *write)
+            .fetch_optional(&mut write)
             .await?;
             let Some(row) = row else {
                 return Ok(RefreshTurn::Taken);
@@ -57,11 +57,11 @@ impl RefreshTokens for SqlStore {
             .bind(given.as_bytes().as_slice())
             .bind(turn.as_bytes().as_slice())
             .bind(replaced.as_ref().map(Sealed::as_bytes))
-            .execute(&mut *write)
+            .execute(&mut write)
             .await?;
             query("DELETE FROM refresh_tokens WHERE used_at < $1")
                 .bind(now.minus(FORGOTTEN_AFTER).as_micros())
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             write.commit().await?;
             Ok(written == 1)

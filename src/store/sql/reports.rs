@@ -29,7 +29,7 @@ impl Reports for SqlStore {
                 query("SELECT challenge FROM outbox WHERE id = $1 AND message_id = $2 AND decoy = 0")
                     .bind(entry.as_bytes().as_slice())
                     .bind(message_id)
-                    .fetch_optional(&mut *write)
+                    .fetch_optional(&mut write)
                     .await?;
             let Some(row) = found else { return Ok(None) };
             let challenge = Columns::new("outbox", &row).bytes_if_any("challenge")?;
@@ -43,7 +43,7 @@ impl Reports for SqlStore {
             .bind(&report.text)
             .bind(report.received_at.as_micros())
             .bind(MOST_REPORTS)
-            .execute(&mut *write)
+            .execute(&mut write)
             .await?;
             let mut changed = false;
             if report.kind == ReportKind::Bounced {
@@ -54,7 +54,7 @@ impl Reports for SqlStore {
                 .bind(entry.as_bytes().as_slice())
                 .bind(report.line())
                 .bind(now.as_micros())
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
                 changed = bounced == 1;
             }

@@ -94,7 +94,7 @@ impl Seals for SqlStore {
                 .bind(i64::try_from(prefix.len()).unwrap_or(i64::MAX))
                 .bind(prefix)
                 .bind(i64::from(most))
-                .fetch_all(&mut *reader)
+                .fetch_all(&mut reader)
                 .await?;
             let values = rows.iter().map(|row| {
                 let columns = Columns::new(table, row);
@@ -115,7 +115,7 @@ impl Seals for SqlStore {
                 .bind(account.as_bytes().as_slice())
                 .bind(oauth_rows::to_bytes(new))
                 .bind(oauth_rows::to_bytes(old))
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             write.commit().await?;
             Ok(updated == 1)
@@ -136,7 +136,7 @@ impl Seals for SqlStore {
                     .bind(&old.owner)
                     .bind(new.as_bytes())
                     .bind(old.value.as_bytes())
-                    .execute(&mut *write)
+                    .execute(&mut write)
                     .await?;
                 changed += updated;
             }

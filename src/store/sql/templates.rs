@@ -62,7 +62,7 @@ impl Templates for SqlStore {
             .bind(template.parts.html.as_str())
             .bind(template.updated_at.as_micros())
             .bind(template.version)
-            .execute(&mut *write)
+            .execute(&mut write)
             .await?;
             let change = Fields::change(&was.unwrap_or_default(), &(&template.parts).into());
             audit::commit(self, write, note, Object::template(&template.key), change).await?;
@@ -84,7 +84,7 @@ impl Templates for SqlStore {
                 .bind(i64::from(key.purpose.tag()))
                 .bind(key.event.as_str())
                 .bind(key.language.as_str())
-                .execute(&mut *write)
+                .execute(&mut write)
                 .await?;
             let change = Fields::change(&(&before.parts).into(), &Fields::new());
             audit::commit(self, write, note, Object::template(&key), change).await?;

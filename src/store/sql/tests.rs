@@ -96,7 +96,7 @@ async fn the_file_is_the_owners_alone_and_durable() {
         ("foreign_keys", "1"),
     ] {
         let row = query(format!("PRAGMA {pragma}"))
-            .fetch_one(&mut *writer)
+            .fetch_one(&mut writer)
             .await
             .unwrap();
         let kept = String::of(&row, pragma).unwrap_or_else(|_| row.get::<i64>(pragma).to_string());
@@ -124,7 +124,7 @@ async fn migrating_twice_or_at_once_is_migrating_once() {
     assert_eq!(store.migrate().await.unwrap(), 0);
     let mut write = store.write().await.unwrap();
     query("INSERT INTO schema_versions (version, name, applied_at) VALUES (999, 'later', 0)")
-        .execute(&mut *write)
+        .execute(&mut write)
         .await
         .unwrap();
     write.commit().await.unwrap();
@@ -217,7 +217,7 @@ async fn connections_that_became_read_only_or_full_are_replaced() {
     let store = file.open(ManualClock::new()).await;
     for pragma in ["PRAGMA query_only = 1", "PRAGMA max_page_count = 1"] {
         let mut writer = store.writer().await.unwrap();
-        query(pragma).execute(&mut *writer).await.unwrap();
+        query(pragma).execute(&mut writer).await.unwrap();
         drop(writer);
         // A database without room takes what fits into pages it has: until none is left.
         let mut result = starts(&store).await;
@@ -348,7 +348,7 @@ async fn what_runs_often_uses_its_index() {
         ),
     ] {
         let rows = query(format!("EXPLAIN QUERY PLAN {statement}"))
-            .fetch_all(&mut *reader)
+            .fetch_all(&mut reader)
             .await
             .unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
@@ -380,7 +380,7 @@ async fn one_callers_unreadable_row_is_nobody_elses_failure() {
     let answers = futures_util::future::join_all(guesses).await;
     for (place, answer) in answers.iter().enumerate() {
         match answer {
-            Ok(Some(guessed)) => assert_eq!(guessed.verdict.name(), "verified"),
+            Ok(Some(right)) => assert_eq!(right.verdict.name(), "verified"),
             Err(StoreError::Corrupt(_)) => assert_eq!(place, 7),
             other => panic!("{place}: {other:?}"),
         }
