@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{BuildError, Machine, archive, parts};
+use super::{BuildError, Machine, archive, directory::directory};
 use crate::{
     config::Config,
     domain::{
@@ -15,7 +15,7 @@ use crate::{
         keyring::{Keyring, Subject, SubjectKind},
         mask::Mask,
     },
-    repository::{Directory, Found, Pace, RepositoryError, UserName},
+    repository::{Directory, Found, Pace, RepositoryError, Scope, UserName},
     store::{Budgets, CallerWrite, Callers, Confirmations, StoreError, sql::SqlStore},
     system::local_user,
 };
@@ -97,7 +97,7 @@ impl Local {
             store,
             keyring: Arc::new(keyring),
             machine: machine.clone(),
-            directory: parts::directory(&config.users)?,
+            directory: directory(&config.users)?,
             mask: config.policies.default.mask.clone(),
         })
     }
@@ -224,7 +224,7 @@ impl Local {
         let name = UserName::parse(name).map_err(LocalError::UserName)?;
         match self
             .directory
-            .find(&name, repository.as_slice(), Pace::Quick)
+            .find(&name, repository.map_or(Scope::All, Scope::In), Pace::Quick)
             .await?
         {
             Found::User(user) => {

@@ -105,6 +105,8 @@ draft! {
     account: String = "account";
     /// Whether endpoints learn of unknown users.
     see_users: bool = "see_users";
+    /// Whether a start must come with the user's password.
+    password_required: bool = "password_required";
     /// `never` or `confirmed`.
     override_mode: String = "override_address.mode";
     /// The domains of other addresses; empty: any.
@@ -166,6 +168,7 @@ impl PolicyDraft {
             repositories: Some(policy.repositories.clone()),
             account: Some(policy.account.clone().unwrap_or_default()),
             see_users: Some(policy.see_users),
+            password_required: Some(policy.password_required),
             override_mode: Some(policy.override_address.mode.name().to_owned()),
             override_domains: Some(policy.override_address.domains.clone()),
             override_confirmed_for: Some(policy.override_address.confirmed_for),
@@ -229,6 +232,7 @@ impl PolicyDraft {
             policy.account = Some(name.clone()).filter(|name| !name.is_empty());
         }
         set(&mut policy.see_users, self.see_users);
+        set(&mut policy.password_required, self.password_required);
         self.apply_override(&mut policy.override_address, prefix, &mut faults);
         self.check_plain(prefix, &mut faults);
         policy.check(prefix, &mut faults);

@@ -18,7 +18,7 @@ use crate::{
     },
     repository::Directory,
     store::{
-        Challenges, Confirmations, Outbox, StoreError, account_book::AccountBook, changes::Changes,
+        Budgets, Challenges, Confirmations, Outbox, StoreError, account_book::AccountBook, changes::Changes,
         handoff::Handoff, policy_book::PolicyBook,
     },
 };
@@ -28,12 +28,13 @@ mod decoy;
 mod get;
 mod mailing;
 mod override_address;
+mod password;
 mod resend;
 mod start;
 mod verify;
 mod watch;
 
-pub use crate::repository::{RepositoryError, UserName};
+pub use crate::repository::{Password, PasswordError, RepositoryError, UserName};
 pub use cancel::CancelError;
 pub use resend::{ResendError, ResendRequest};
 pub use start::{StartError, StartRequest};
@@ -49,6 +50,8 @@ pub struct Desk {
     pub keyring: Arc<Keyring>,
     /// Challenges and their budgets.
     pub challenges: Arc<dyn Challenges>,
+    /// How many passwords were tried.
+    pub budgets: Arc<dyn Budgets>,
     /// Mails owed.
     pub outbox: Arc<dyn Outbox>,
     /// Which other addresses users have confirmed.

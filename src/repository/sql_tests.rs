@@ -1,4 +1,4 @@
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use super::*;
@@ -14,6 +14,7 @@ fn settings(folder: &TempDir, query: &str) -> SqlRepositorySettings {
     SqlRepositorySettings {
         name: "staff".into(),
         url: format!("sqlite:{}", folder.path().join("staff.db").display()),
+        authorities: None,
         query: query.into(),
         columns: SqlColumns {
             display_name: Some("shown".into()),

@@ -12,7 +12,7 @@ use crate::{
         text::check_line,
         violation::Violations,
     },
-    factor::{ChallengeView, ResendRequest, StartRequest, UserName},
+    factor::{ChallengeView, Password, ResendRequest, StartRequest, UserName},
     pb::v1 as pb,
 };
 
@@ -27,6 +27,11 @@ pub(in crate::grpc) fn start(
     let purpose = faults.check("purpose", purpose(request.purpose));
     faults.check("event", field::event(&request.event));
     faults.check("endpoint", check_line(&request.endpoint, 256));
+    let password = Zeroizing::new(request.password);
+    let password = match password.is_empty() {
+        true => None,
+        false => faults.check("password", Password::parse(password)),
+    };
     let locale = faults.check("locale", field::locale(&request.locale));
     let client_ip = faults.check("client_ip", field::address(&request.client_ip));
     let request_id = faults.check("request_id", field::request_id(&request.request_id));
@@ -45,6 +50,7 @@ pub(in crate::grpc) fn start(
             Ok(StartRequest {
                 user,
                 repository: Some(request.repository).filter(|name| !name.is_empty()),
+                password,
                 purpose,
                 event: request.event,
                 endpoint: request.endpoint,

@@ -22,6 +22,17 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
             "USER_AMBIGUOUS",
             "more than one user matches",
         ),
+        StartError::PasswordMissing => invalid_field("password", "is required for this event"),
+        StartError::PasswordNotChecked => refuse(
+            Code::FailedPrecondition,
+            "PASSWORD_NOT_CHECKED",
+            "no repository that takes this name checks passwords",
+        ),
+        StartError::WrongPassword => refuse(
+            Code::PermissionDenied,
+            "WRONG_PASSWORD",
+            "the user's name or password is wrong",
+        ),
         StartError::RepositoryNotConfigured => invalid_field(
             "repository",
             "is not the name of a repository that is searched for this event",
