@@ -13,7 +13,8 @@ use crate::{
         Directory, Member, Route, SharedRepository,
         file::FileRepository,
         ldap::{
-            LdapAttributes, LdapRepository, LdapRepositorySettings, LdapServer, Login, Preset, Protection, Scope,
+            LdapAttributes, LdapRepository, LdapRepositorySettings, LdapServer, Login, Preset, Protection,
+            Scope,
         },
         sql::{SqlColumns, SqlRepository, SqlRepositorySettings},
     },
@@ -101,7 +102,11 @@ fn sql_columns(columns: &Columns) -> SqlColumns {
 }
 
 fn ldap_settings(name: &str, ldap: &Ldap, users: &Users) -> Result<LdapRepositorySettings, Violations> {
-    let usual = if ldap.preset.is_empty() { "openldap" } else { &ldap.preset };
+    let usual = if ldap.preset.is_empty() {
+        "openldap"
+    } else {
+        &ldap.preset
+    };
     let mut faults = Violations::new();
     let Some(preset) = Preset::named(usual) else {
         faults.add("preset", "is unknown");

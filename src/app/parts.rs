@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{BuildError, Machine, directory::directory};
 use crate::{
     config::{Config, StorePlace, Users},
-    domain::{account::Secret, address::ascii_domain, keyring::Keyring},
+    domain::{account::Secret, address::ascii_domain, clock::Clock, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
     mail::{Collector, Library, MailSettings, Renderer, Rounds, Signer, Transports, Worker, WorkerSettings},
@@ -97,10 +97,7 @@ pub(super) fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
         keyring: keyring.clone(),
-        challenges: Arc::new(
-            CachedChallenges::new(shared.clone(), clock.clone(), CACHED_CHALLENGES)
-                .on_shared_store(matches!(config.store.place, StorePlace::Postgres(_))),
-        ),
+        challenges: challenges(config, &shared, &clock),
         budgets: shared.clone(),
         outbox: shared.clone(),
         confirmations: shared.clone(),
@@ -154,6 +151,13 @@ pub(super) fn assemble(
         rounds,
         directory,
     })
+}
+
+/// Challenges, with those that are pending at hand.
+fn challenges(config: &Config, store: &Arc<SqlStore>, clock: &Arc<dyn Clock>) -> Arc<CachedChallenges> {
+    let shared = matches!(config.store.place, StorePlace::Postgres(_));
+    let cached = CachedChallenges::new(store.clone(), clock.clone(), CACHED_CHALLENGES);
+    Arc::new(cached.on_shared_store(shared))
 }
 
 /// The names of the repositories.

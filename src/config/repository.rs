@@ -216,7 +216,13 @@ impl Repository {
 
 fn sql(section: &Reader<'_>) -> Option<RepositoryKind> {
     let url = section.secret("url", "");
-    let known = ["sqlite:", "postgres://", "postgresql://", "mysql://", "mariadb://"];
+    let known = [
+        "sqlite:",
+        "postgres://",
+        "postgresql://",
+        "mysql://",
+        "mariadb://",
+    ];
     if !known.iter().any(|scheme| url.starts_with(scheme)) {
         section.fault(
             "url",
@@ -260,7 +266,8 @@ fn refuse_others(section: &Reader<'_>, kind: &str) {
 
 fn domain(text: &str) -> Result<String, &'static str> {
     let fits = (1..=255).contains(&text.len()) && !text.contains(['\\', '@']) && text.trim() == text;
-    fits.then(|| text.to_owned()).ok_or("must be a domain as names have it, such as \"CORP\" or \"corp.example.com\"")
+    fits.then(|| text.to_owned())
+        .ok_or("must be a domain as names have it, such as \"CORP\" or \"corp.example.com\"")
 }
 
 fn required(text: &str) -> Result<(), &'static str> {

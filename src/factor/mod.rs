@@ -1,4 +1,4 @@
-//! The desk: the use cases of `EmailOtpAuthenticator`, one file each.
+//! The desk: the use cases of `EmailOtpAuthenticator` and `UserRepositories`, one file each.
 //!
 //! Each takes the caller and a checked request, and answers with data or with its own error. What a caller may see is
 //! decided here: its own challenges alone (unless it is an admin), and nothing of users unless it has the right to.
@@ -26,6 +26,7 @@ use crate::{
 mod cancel;
 mod decoy;
 mod get;
+mod lookup;
 mod mailing;
 mod override_address;
 mod password;
@@ -36,6 +37,7 @@ mod watch;
 
 pub use crate::repository::{Password, PasswordError, RepositoryError, UserName};
 pub use cancel::CancelError;
+pub use lookup::{Finding, Known, LookUpError, LookUpRequest, RepositoryView};
 pub use resend::{ResendError, ResendRequest};
 pub use start::{StartError, StartRequest};
 pub use verify::VerifyError;

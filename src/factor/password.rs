@@ -6,7 +6,11 @@
 
 use super::{Desk, StartError, StartRequest};
 use crate::{
-    domain::{clock::Timestamp, keyring::{Keyring, Subject, SubjectKind}, otp_policy::OtpPolicy},
+    domain::{
+        clock::Timestamp,
+        keyring::{Keyring, Subject, SubjectKind},
+        otp_policy::OtpPolicy,
+    },
     repository::{RepositoryError, Scope, User, UserName},
 };
 
@@ -51,7 +55,7 @@ impl Desk {
         let found = user.map(|user| (user.repository.as_str(), &user.proof));
         let proved = self.directory.prove(&request.user, scope, found, password).await;
         if proved.map_err(unanswered)? {
-            self.budgets.forget(subject).await?;
+            self.budgets.succeed(subject).await?;
             return Ok(());
         }
         Err(StartError::WrongPassword)

@@ -146,7 +146,11 @@ impl Desk {
         let scope = searched(request, policy)?;
         self.expects_password(request, policy, scope)?;
         // A password must not be told to be somebody's by how fast it is refused.
-        let pace = if request.password.is_some() { Pace::Even } else { pace };
+        let pace = if request.password.is_some() {
+            Pace::Even
+        } else {
+            pace
+        };
         let found = self.directory.find(&request.user, scope, pace).await;
         let truth = match found {
             Ok(Found::User(user)) => {

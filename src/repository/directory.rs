@@ -1,7 +1,6 @@
 //! The configured repositories as one: searched in order, or the one that is named.
 
 use std::{
-    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -66,6 +65,18 @@ impl Member {
     pub fn name(&self) -> &str {
         self.repository.name()
     }
+
+    /// Whether it answered when it was asked last.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Whether it checks passwords.
+    #[must_use]
+    pub fn checks_passwords(&self) -> bool {
+        self.repository.checks_passwords()
+    }
 }
 
 /// The configured repositories.
@@ -86,7 +97,12 @@ impl Directory {
     }
 
     /// Looks a user up.
-    pub async fn find(&self, user: &UserName, scope: Scope<'_>, pace: Pace) -> Result<Found, RepositoryError> {
+    pub async fn find(
+        &self,
+        user: &UserName,
+        scope: Scope<'_>,
+        pace: Pace,
+    ) -> Result<Found, RepositoryError> {
         let until = Instant::now() + self.deadline;
         let asked = self.asked(user, scope)?;
         match pace {
@@ -127,7 +143,7 @@ impl Directory {
     /// Whether any of the repositories that would be asked for a user checks passwords.
     pub fn checks_passwords(&self, user: &UserName, scope: Scope<'_>) -> Result<bool, RepositoryError> {
         let asked = self.asked(user, scope)?;
-        Ok(asked.iter().any(|member| member.repository.checks_passwords()))
+        Ok(asked.iter().any(|member| member.checks_passwords()))
     }
 
     /// Whether this is the password of a user that was found before. `None`: nobody was; it is wrong then, and that takes
@@ -141,7 +157,7 @@ impl Directory {
     ) -> Result<bool, RepositoryError> {
         let until = Instant::now() + self.deadline;
         let asked = self.asked(user, scope)?;
-        let mut able = asked.into_iter().filter(|member| member.repository.checks_passwords());
+        let mut able = asked.into_iter().filter(|member| member.checks_passwords());
         let holder = found.and_then(|(name, _)| able.clone().find(|member| member.name() == name));
         let proof = found.map(|(_, proof)| proof).filter(|_| holder.is_some());
         let Some(member) = holder.or_else(|| able.next()) else {
@@ -167,7 +183,10 @@ impl Directory {
 
     /// Forgets whom it remembers of a repository, or of all; says how many.
     pub fn forget(&self, repository: Option<&str>) -> Result<u64, RepositoryError> {
-        let chosen = self.members.iter().filter(|member| repository.is_none_or(|name| name == member.name()));
+        let chosen = self
+            .members
+            .iter()
+            .filter(|member| repository.is_none_or(|name| name == member.name()));
         let mut chosen = chosen.peekable();
         if repository.is_some() && chosen.peek().is_none() {
             return Err(RepositoryError::NotConfigured);
@@ -188,16 +207,14 @@ impl Directory {
         let probes = self.members.iter().map(async |member| {
             let probed = timeout_at(Instant::now() + self.deadline, member.repository.probe()).await;
             let answer = probed.unwrap_or_else(|_| Err(self.too_late(member)));
-            self.note(member, answer.err().as_ref());
+            Self::note(member, answer.err().as_ref());
         });
         join_all(probes).await;
     }
 
-    /// Which repositories answered when they were asked last.
-    #[must_use]
-    pub fn answering(&self) -> BTreeMap<String, bool> {
-        let state = |member: &Member| (member.name().to_owned(), member.answers.load(Ordering::Relaxed));
-        self.members.iter().map(state).collect()
+    /// The repositories, in the order they are searched.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
     }
 
     fn asked(&self, user: &UserName, scope: Scope<'_>) -> Result<Vec<&Member>, RepositoryError> {
@@ -239,27 +256,28 @@ impl Directory {
             };
             cache.insert(user.as_str().trim().to_owned(), known);
         }
-        count_lookup(member, match &answer {
-            Ok(Found::User(_)) => "found",
-            Ok(Found::Unknown) => "unknown",
-            Ok(Found::NoAddress) => "no_address",
-            Ok(Found::Ambiguous) => "ambiguous",
-            Err(_) => "unavailable",
-        });
-        self.note(member, answer.as_ref().err());
+        count_lookup(
+            member,
+            match &answer {
+                Ok(Found::User(_)) => "found",
+                Ok(Found::Unknown) => "unknown",
+                Ok(Found::NoAddress) => "no_address",
+                Ok(Found::Ambiguous) => "ambiguous",
+                Err(_) => "unavailable",
+            },
+        );
+        Self::note(member, answer.as_ref().err());
         answer
     }
 
-    fn note(&self, member: &Member, failure: Option<&RepositoryError>) {
+    fn note(member: &Member, failure: Option<&RepositoryError>) {
         let answers = failure.is_none();
         if member.answers.swap(answers, Ordering::Relaxed) != answers {
-            match failure {
-                Some(error) => tracing::warn!(
-                    repository = %member.name(),
-                    error = error as &dyn std::error::Error,
-                    "the repository gives no answer"
-                ),
-                None => tracing::info!(repository = %member.name(), "the repository answers again"),
+            if let Some(error) = failure {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(repository = %member.name(), error, "the repository gives no answer");
+            } else {
+                tracing::info!(repository = %member.name(), "the repository answers again");
             }
         }
         metrics::gauge!("mailfactor_repository_up", "repository" => member.name().to_owned())

@@ -49,7 +49,10 @@ pub(super) struct Hash {
 enum Kind {
     Argon2(Algorithm, Version, Argon2Params),
     Scrypt(ScryptParams),
-    Pbkdf2 { sha512: bool, rounds: u32 },
+    Pbkdf2 {
+        sha512: bool,
+        rounds: u32,
+    },
     /// As it is written.
     Bcrypt(String),
 }
@@ -57,7 +60,11 @@ enum Kind {
 impl Hash {
     /// Reads one.
     pub(super) fn parse(text: &str) -> Result<Self, HashFault> {
-        let mut parts = text.trim().strip_prefix('$').ok_or(HashFault::Unknown)?.split('$');
+        let mut parts = text
+            .trim()
+            .strip_prefix('$')
+            .ok_or(HashFault::Unknown)?
+            .split('$');
         let mut part = || parts.next().ok_or(HashFault::Unknown);
         let name = part()?;
         let kind = match name {
@@ -143,7 +150,11 @@ impl Checker {
 
     /// Whether a password is the one that `proof` is the hash of. Without a hash that is of any use it takes as long, and
     /// is wrong; the fault is told beside it.
-    pub(super) async fn check(&self, proof: Option<&Proof>, password: &Password) -> (bool, Option<HashFault>) {
+    pub(super) async fn check(
+        &self,
+        proof: Option<&Proof>,
+        password: &Password,
+    ) -> (bool, Option<HashFault>) {
         let parsed = proof.and_then(Proof::as_str).map(Hash::parse);
         let fault = parsed.as_ref().and_then(|parsed| parsed.as_ref().err().copied());
         let hash = match parsed {
@@ -241,7 +252,10 @@ fn named<const N: usize>(params: &str, names: [&str; N]) -> Result<[u32; N], Has
 
 fn number(text: &str) -> Result<u32, HashFault> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten().ok_or(HashFault::Unknown)
+    digits
+        .then(|| text.parse().ok())
+        .flatten()
+        .ok_or(HashFault::Unknown)
 }
 
 /// Base 64 without padding; some write `.` for `+`.

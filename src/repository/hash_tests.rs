@@ -30,8 +30,8 @@ async fn the_right_password_is_right_and_no_other() {
             ("right horse ", false),
             ("Right horse", false),
         ] {
-            let checked = checker.check(Some(&proof), &password(typed)).await;
-            assert_eq!(checked, (right, None), "{text} {typed}");
+            let told = checker.check(Some(&proof), &password(typed)).await;
+            assert_eq!(told, (right, None), "{text} {typed}");
         }
         // A decoy costs as much and is nobody's.
         checker.learn(&proof);
@@ -47,16 +47,42 @@ async fn a_hash_of_no_use_is_no_password() {
         ("right horse", HashFault::Unknown),
         ("{SSHA}c2FsdHNhbHQ", HashFault::Unknown),
         ("$1$salt$qJH7.N4xYta3aEG/dfqo/0", HashFault::Unknown),
-        ("$argon2id$v=19$m=1024,t=2$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", HashFault::Unknown),
-        ("$argon2id$v=19$m=1024,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$", HashFault::Unknown),
-        ("$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", HashFault::TooCostly),
-        ("$argon2id$v=19$m=65536,t=4294967295,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", HashFault::TooCostly),
-        ("$scrypt$ln=30,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", HashFault::TooCostly),
-        ("$scrypt$ln=17,r=8,p=4000000000$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", HashFault::TooCostly),
-        ("$pbkdf2-sha256$i=4294967295$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", HashFault::TooCostly),
-        ("$2b$31$abcdefghijklmnopqrstuuLK4yYxcGJwQr33yKnQTmKjI1WQSUD2K", HashFault::TooCostly),
+        (
+            "$argon2id$v=19$m=1024,t=2$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+            HashFault::Unknown,
+        ),
+        (
+            "$argon2id$v=19$m=1024,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$",
+            HashFault::Unknown,
+        ),
+        (
+            "$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+            HashFault::TooCostly,
+        ),
+        (
+            "$argon2id$v=19$m=65536,t=4294967295,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+            HashFault::TooCostly,
+        ),
+        (
+            "$scrypt$ln=30,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+            HashFault::TooCostly,
+        ),
+        (
+            "$scrypt$ln=17,r=8,p=4000000000$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+            HashFault::TooCostly,
+        ),
+        (
+            "$pbkdf2-sha256$i=4294967295$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+            HashFault::TooCostly,
+        ),
+        (
+            "$2b$31$abcdefghijklmnopqrstuuLK4yYxcGJwQr33yKnQTmKjI1WQSUD2K",
+            HashFault::TooCostly,
+        ),
     ] {
-        let checked = checker.check(Some(&Proof::new(text.to_owned())), &password("x")).await;
-        assert_eq!(checked, (false, Some(fault)), "{text}");
+        let told = checker
+            .check(Some(&Proof::new(text.to_owned())), &password("x"))
+            .await;
+        assert_eq!(told, (false, Some(fault)), "{text}");
     }
 }

@@ -1,4 +1,6 @@
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions,
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -164,6 +166,9 @@ async fn cannot_write() {
         folder: _folder,
         repository,
     } = staff(QUERY).await;
-    let mut connection = repository.pool.acquire().await.unwrap();
+    let Databases::Sqlite(pool) = &repository.databases else {
+        panic!()
+    };
+    let mut connection = pool.acquire().await.unwrap();
     assert!(connection.execute("DELETE FROM users").await.is_err());
 }

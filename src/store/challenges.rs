@@ -168,7 +168,7 @@ pub trait Budgets: Send + Sync {
     ) -> StoreResult<Option<Lock>>;
 
     /// Forgets the attempts: the last one was right.
-    async fn forget(&self, subject: Subject) -> StoreResult<()>;
+    async fn succeed(&self, subject: Subject) -> StoreResult<()>;
 
     /// Locks a user until unlocked.
     async fn lock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<()>;

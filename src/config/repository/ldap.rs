@@ -75,7 +75,10 @@ impl Ldap {
         let text = |text: &str| Ok::<_, &str>(text.to_owned());
         let servers = section.list("servers", text);
         if servers.is_empty() {
-            section.fault("servers", "must name one at least, such as \"ldaps://dc1.example.com\"");
+            section.fault(
+                "servers",
+                "must name one at least, such as \"ldaps://dc1.example.com\"",
+            );
         }
         let some = |section: &Reader<'_>, key: &str| {
             Some(section.text(key).to_owned()).filter(|text| !text.is_empty())

@@ -27,13 +27,14 @@ pub(in crate::grpc) fn start(
     let purpose = faults.check("purpose", purpose(request.purpose));
     faults.check("event", field::event(&request.event));
     faults.check("endpoint", check_line(&request.endpoint, 256));
-    let password = Zeroizing::new(request.password);
-    let password = match password.is_empty() {
-        true => None,
-        false => faults.check("password", Password::parse(password)),
-    };
     let locale = faults.check("locale", field::locale(&request.locale));
     let client_ip = faults.check("client_ip", field::address(&request.client_ip));
+    let password = Zeroizing::new(request.password);
+    let password = if password.is_empty() {
+        None
+    } else {
+        faults.check("password", Password::parse(password))
+    };
     let request_id = faults.check("request_id", field::request_id(&request.request_id));
     let mut address = |field, text: &str| match text {
         "" => None,

@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use super::{exhausted_until, fault, invalid_field, log, refuse, sending_disabled, store};
 use crate::{
     domain::{budget::Lock, clock::Timestamp, override_address::OverrideRefusal},
-    factor::{CancelError, GetError, ResendError, StartError, VerifyError},
+    factor::{CancelError, GetError, LookUpError, ResendError, StartError, VerifyError},
 };
 
 /// Why no challenge was started.
@@ -113,6 +113,18 @@ pub(in crate::grpc) fn get(error: &GetError) -> Status {
     match error {
         GetError::Unknown => challenge_unknown(),
         GetError::Store(cause) => store(cause),
+    }
+}
+
+/// Why nothing was looked up, or forgotten.
+pub(in crate::grpc) fn look_up(error: &LookUpError) -> Status {
+    match error {
+        LookUpError::RepositoryNotConfigured => invalid_field("repository", "is the name of no repository"),
+        LookUpError::UnmaskedNotAllowed => refuse(
+            Code::PermissionDenied,
+            "ROLE_MISSING",
+            "only an admin sees users unmasked",
+        ),
     }
 }
 

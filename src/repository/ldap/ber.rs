@@ -118,7 +118,9 @@ impl<'a> Reader<'a> {
         if negative || bytes.len() > 4 {
             return Err(Malformed);
         }
-        Ok(bytes.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)))
+        Ok(bytes
+            .iter()
+            .fold(0, |number, &byte| number << 8 | u32::from(byte)))
     }
 }
 
@@ -131,7 +133,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<(usize, usize)>, Malformed> 
         return Err(Malformed);
     }
     match first {
-        0..0x80 => Ok(Some((2, usize::from(first)))),
+        0..=0x7f => Ok(Some((2, usize::from(first)))),
         0x81..=0x84 => {
             let count = usize::from(first & 0x7f);
             let Some(length) = bytes.get(2..2 + count) else {
@@ -172,9 +174,9 @@ mod tests {
     #[test]
     fn what_is_no_value_is_refused() {
         for bytes in [
-            &[0x30, 0x80, 0, 0][..],        // Of indefinite length.
-            &[0x30, 0x85, 1, 1, 1, 1, 1],   // A length of five bytes.
-            &[0x1f, 0x81, 0x01, 0x00],      // A tag of two bytes.
+            &[0x30, 0x80, 0, 0][..],                  // Of indefinite length.
+            &[0x30, 0x85, 1, 1, 1, 1, 1],             // A length of five bytes.
+            &[0x1f, 0x81, 0x01, 0x00],                // A tag of two bytes.
             &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0], // Longer than it is.
             &[0x02],
             &[],

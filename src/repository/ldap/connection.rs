@@ -150,7 +150,10 @@ impl<S: Stream> Connection<S> {
                 Reply::Elsewhere(addresses) => found.elsewhere.extend(addresses),
                 Reply::Done(Outcome { code: 0, .. }) => return Ok(found),
                 Reply::Done(Outcome { code: SIZE_LIMIT, .. }) if found.entries.len() > 1 => return Ok(found),
-                Reply::Done(Outcome { code: REFERRAL, referrals }) => return Err(LdapError::Referral(referrals)),
+                Reply::Done(Outcome {
+                    code: REFERRAL,
+                    referrals,
+                }) => return Err(LdapError::Referral(referrals)),
                 Reply::Done(refused) => return Err(LdapError::Refused(refused.code)),
                 _ => return Err(LdapError::OutOfTurn),
             }

@@ -181,8 +181,14 @@ mod tests {
             protection,
         };
         for (text, expected) in [
-            ("ldaps://dc1.example.com", server("dc1.example.com", 636, Protection::Tls)),
-            ("ldap://dc1.example.com/", server("dc1.example.com", 389, Protection::StartTls)),
+            (
+                "ldaps://dc1.example.com",
+                server("dc1.example.com", 636, Protection::Tls),
+            ),
+            (
+                "ldap://dc1.example.com/",
+                server("dc1.example.com", 389, Protection::StartTls),
+            ),
             ("ldaps://[::1]:1636", server("::1", 1636, Protection::Tls)),
         ] {
             assert_eq!(read(text), Ok(expected));

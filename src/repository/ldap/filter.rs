@@ -13,7 +13,7 @@ const DEEPEST: usize = 16;
 
 /// What is wrong with a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FilterFault {
+pub(super) enum FilterFault {
     /// It asks for nobody in particular.
     #[error("must have `{{user}}` where the user's name goes")]
     NoUser,
@@ -217,7 +217,7 @@ impl Value {
 
     #[cfg(test)]
     fn text(&self, user: &str) -> String {
-        let special = |byte: u8| byte < 0x20 || byte >= 0x7f || b"*()\\".contains(&byte);
+        let special = |byte: u8| !(0x20..0x7f).contains(&byte) || b"*()\\".contains(&byte);
         let written = |&byte: &u8| match byte {
             byte if special(byte) => format!("\\{byte:02x}"),
             byte => char::from(byte).to_string(),
@@ -265,9 +265,7 @@ fn list(text: &str, depth: usize) -> Result<(Vec<Filter>, &str), FilterFault> {
 
 fn comparison(item: &str) -> Result<Filter, FilterFault> {
     let (left, value) = item.split_once('=').ok_or(FilterFault::Attribute)?;
-    let compare = |tag, name: &str| {
-        Ok(Filter::Compare(tag, attribute(name)?, Value::parse(value)?))
-    };
+    let compare = |tag, name: &str| Ok(Filter::Compare(tag, attribute(name)?, Value::parse(value)?));
     match left.chars().next_back() {
         Some('>') => compare(GREATER, left.trim_end_matches('>')),
         Some('<') => compare(LESS, left.trim_end_matches('<')),

@@ -79,7 +79,13 @@ fn a_name_is_one_value_whatever_stands_in_it() {
         assert_eq!(shaped, parts, "{name:?}");
         let expected: Vec<Vec<u8>> = plain
             .iter()
-            .map(|value| if value == b"ann" { name.clone().into_bytes() } else { value.clone() })
+            .map(|value| {
+                if value == b"ann" {
+                    name.clone().into_bytes()
+                } else {
+                    value.clone()
+                }
+            })
             .collect();
         assert_eq!(values, expected, "{name:?}");
     }

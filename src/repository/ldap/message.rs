@@ -211,7 +211,10 @@ mod tests {
 
     #[test]
     fn requests_are_as_the_standard_writes_them() {
-        assert_eq!(bind(1, "", ""), b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00");
+        assert_eq!(
+            bind(1, "", ""),
+            b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"
+        );
         assert_eq!(unbind(3), b"\x30\x05\x02\x01\x03\x42\x00");
         assert_eq!(
             start_tls(2),
@@ -222,7 +225,10 @@ mod tests {
     #[test]
     fn replies_are_read() {
         let bound = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x31\x04\x00\x04\x00";
-        let wrong = Outcome { code: 49, referrals: vec![] };
+        let wrong = Outcome {
+            code: 49,
+            referrals: vec![],
+        };
         assert_eq!(reply(bound), Ok((1, Reply::Bound(wrong))));
         let found = b"\x30\x21\x02\x01\x02\x64\x1c\x04\x05cn=me\x30\x13\x30\x11\x04\x04Mail\x31\x09\x04\x03a@b\x04\x02\xff\xfe";
         let Ok((2, Reply::Found(entry))) = reply(found) else {

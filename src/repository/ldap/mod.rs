@@ -107,7 +107,7 @@ impl LdapRepository {
     /// Checks the settings; each fault names its field. Nothing is connected yet.
     pub fn connect(settings: LdapRepositorySettings) -> Result<Self, Violations> {
         let mut faults = Violations::new();
-        let filter = faults.check("filter", filter::Filter::parse(&settings.filter));
+        let filter = faults.check("filter", Filter::parse(&settings.filter));
         let trust = Trust::new(settings.authorities.as_deref(), settings.server_name.as_deref());
         let trust = faults.check("ca", trust);
         let attributes = &settings.attributes;
@@ -173,7 +173,11 @@ impl LdapRepository {
     /// Whether a name has this password.
     async fn bind(&self, name: &str, password: &Password) -> Result<bool, LdapError> {
         let until = Instant::now() + self.settings.timeout;
-        match self.servers.ask(Ask::Bind(name, password.as_str()), until).await? {
+        match self
+            .servers
+            .ask(Ask::Bind(name, password.as_str()), until)
+            .await?
+        {
             Told::Bound(0) => Ok(true),
             // Constraint violation, no such object, invalid name, inappropriate authentication, invalid credentials,
             // unwilling to perform: how servers say that it is wrong, or that this user may not log in.
@@ -246,7 +250,10 @@ impl UserRepository for LdapRepository {
             size: 1,
             seconds: 1,
         };
-        let probed = self.servers.probe(Ask::Search(search), self.settings.timeout).await;
+        let probed = self
+            .servers
+            .probe(Ask::Search(search), self.settings.timeout)
+            .await;
         probed.map_err(|error| self.failure(error))
     }
 }
@@ -257,9 +264,12 @@ fn restricted(filter: Filter, settings: &LdapRepositorySettings) -> Filter {
     let groups: Vec<Filter> = settings
         .groups
         .iter()
-        .map(|group| match settings.nested_groups {
-            true => Filter::matching(attribute, IN_CHAIN, group),
-            false => Filter::equal(attribute, group),
+        .map(|group| {
+            if settings.nested_groups {
+                Filter::matching(attribute, IN_CHAIN, group)
+            } else {
+                Filter::equal(attribute, group)
+            }
         })
         .collect();
     if groups.is_empty() {
@@ -270,5 +280,5 @@ fn restricted(filter: Filter, settings: &LdapRepositorySettings) -> Filter {
 }
 
 #[cfg(test)]
-#[path = "ldap_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

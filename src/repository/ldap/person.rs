@@ -1,5 +1,7 @@
 //! What an entry says of a user.
 
+use std::fmt::Write as _;
+
 use super::{LdapAttributes, message::Entry};
 use crate::{
     domain::{
@@ -31,7 +33,12 @@ pub(super) fn person(
     let first = |attribute: &Option<String>| entry.texts(attribute.as_deref().unwrap_or_default()).next();
     // A list in order of preference, as browsers send it.
     let language = |list: &str| {
-        let first = list.split([',', ';']).next().unwrap_or_default().trim().to_owned();
+        let first = list
+            .split([',', ';'])
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         Some(first).filter(|tag| is_locale(tag))
     };
     Found::User(Box::new(User {
@@ -48,8 +55,19 @@ pub(super) fn person(
 fn address(entry: &Entry, attribute: &str, local_part: LocalPart) -> Option<EmailAddress> {
     let primary = attribute.eq_ignore_ascii_case(PROXY_ADDRESSES);
     entry.texts(attribute).find_map(|text| {
-        let text = if primary { text.strip_prefix("SMTP:")? } else { text };
+        let text = if primary {
+            text.strip_prefix("SMTP:")?
+        } else {
+            text
+        };
         EmailAddress::parse(text, local_part).ok()
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
     })
 }
 
@@ -58,7 +76,7 @@ fn id(entry: &Entry, attribute: &str) -> String {
     // Some identifiers are sixteen bytes that may look like text: all of their kind are written alike.
     let binary = |value: &[u8]| value.len() == 16 || str::from_utf8(value).is_err();
     match entry.values(attribute).next() {
-        Some(value) if binary(value) => value.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Some(value) if binary(value) => hexadecimal(value),
         Some(value) if !value.is_empty() => String::from_utf8_lossy(value).into_owned(),
         _ => entry.name.to_lowercase(),
     }

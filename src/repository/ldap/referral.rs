@@ -57,7 +57,7 @@ impl LdapRepository {
             Some(Protection::Plain) => Protection::Plain,
             _ => Protection::StartTls,
         };
-        let bare = match url.port() {
+        let server = match url.port() {
             Some(port) => format!("{}://{host}:{port}", url.scheme()),
             None => format!("{}://{host}", url.scheme()),
         };
@@ -70,7 +70,7 @@ impl LdapRepository {
             _ => None,
         };
         Some(Target {
-            server: LdapServer::parse(&bare, plain).ok()?,
+            server: LdapServer::parse(&server, plain).ok()?,
             base: Some(base).filter(|base| !base.is_empty()),
             scope,
         })

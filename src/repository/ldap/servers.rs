@@ -62,7 +62,7 @@ pub(super) enum Told {
 /// The servers, in order of preference.
 pub(super) struct Servers {
     repository: String,
-    servers: Vec<Server>,
+    list: Vec<Server>,
     trust: Trust,
     login: Login,
 }
@@ -104,7 +104,7 @@ impl Servers {
         };
         Self {
             repository: repository.to_owned(),
-            servers: places.into_iter().map(server).collect(),
+            list: places.into_iter().map(server).collect(),
             trust,
             login,
         }
@@ -113,8 +113,8 @@ impl Servers {
     /// Asks the servers in turn until one answers.
     pub(super) async fn ask(&self, ask: Ask<'_>, until: Instant) -> Result<Told, LdapError> {
         let doubted = |server: &&Server| server.doubted.load(Ordering::Relaxed);
-        let trusted = self.servers.iter().filter(|server| !doubted(server));
-        let order: Vec<&Server> = trusted.chain(self.servers.iter().filter(doubted)).collect();
+        let trusted = self.list.iter().filter(|server| !doubted(server));
+        let order: Vec<&Server> = trusted.chain(self.list.iter().filter(doubted)).collect();
         let mut last = LdapError::Timeout;
         for (asked, server) in order.iter().enumerate() {
             let left = until.saturating_duration_since(Instant::now());
@@ -131,7 +131,7 @@ impl Servers {
     /// Asks every server, and says whether one answered. Those that did are trusted again.
     pub(super) async fn probe(&self, ask: Ask<'_>, patience: Duration) -> Result<(), LdapError> {
         let mut outcome = Err(LdapError::Timeout);
-        for server in &self.servers {
+        for server in &self.list {
             match self.ask_one(server, ask, Instant::now() + patience).await {
                 Ok(_) | Err(LdapError::Referral(_)) => outcome = Ok(()),
                 Err(error) if outcome.is_err() => outcome = Err(error),
@@ -146,14 +146,15 @@ impl Servers {
         let told = asked.unwrap_or(Err(LdapError::Timeout));
         let failed = matches!(&told, Err(error) if !matches!(error, LdapError::Referral(_)));
         if server.doubted.swap(failed, Ordering::Relaxed) != failed {
-            match &told {
-                Err(error) => tracing::warn!(
+            if let Err(error) = &told {
+                tracing::warn!(
                     repository = %self.repository,
                     server = %server.place,
                     error = error as &dyn std::error::Error,
                     "a server of the directory gave no answer: the others are asked first"
-                ),
-                Ok(_) => tracing::info!(repository = %self.repository, server = %server.place, "the server answers again"),
+                );
+            } else {
+                tracing::info!(repository = %self.repository, server = %server.place, "the server answers again");
             }
         }
         metrics::gauge!(

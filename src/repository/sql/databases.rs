@@ -55,7 +55,9 @@ impl Databases {
     pub(super) fn new(place: Place, connections: u32, limit: Duration) -> Self {
         match place {
             Place::Sqlite(options) => {
-                let pool = pool(connections, limit).max_lifetime(FILE_AGE).idle_timeout(FILE_AGE);
+                let pool = pool(connections, limit)
+                    .max_lifetime(FILE_AGE)
+                    .idle_timeout(FILE_AGE);
                 Self::Sqlite(pool.connect_lazy_with(options))
             }
             Place::Postgres(options) => Self::Postgres(pool(connections, limit).connect_lazy_with(options)),
@@ -129,7 +131,9 @@ where
     let mut tries = pool.num_idle() + 1;
     loop {
         tries -= 1;
-        let connection = timeout_at(until, pool.acquire()).await.map_err(|_| LookupError::Timeout)??;
+        let connection = timeout_at(until, pool.acquire())
+            .await
+            .map_err(|_| LookupError::Timeout)??;
         match ask(connection, query, user, columns, until).await {
             Err(LookupError::Sql(error)) if tries > 0 && is_broken_line(&error) => {}
             answer => return answer,

@@ -11,7 +11,8 @@ use sqlx::{
 use url::Url;
 
 /// What a URL may be.
-const SHAPE: &str = "must be \"sqlite:PATH\", \"postgres://USER@HOST/DATABASE\" or \"mysql://USER@HOST/DATABASE\"";
+const SHAPE: &str =
+    "must be \"sqlite:PATH\", \"postgres://USER@HOST/DATABASE\" or \"mysql://USER@HOST/DATABASE\"";
 
 /// A database, not connected yet.
 #[derive(Clone)]
@@ -29,7 +30,11 @@ impl fmt::Debug for Place {
 
 impl Place {
     /// Reads a URL. Faults never repeat what it says: it may hold a password.
-    pub(super) fn parse(text: &str, authorities: Option<&Path>, limit: Duration) -> Result<Self, &'static str> {
+    pub(super) fn parse(
+        text: &str,
+        authorities: Option<&Path>,
+        limit: Duration,
+    ) -> Result<Self, &'static str> {
         if let Some(path) = text.strip_prefix("sqlite:") {
             return sqlite(path, limit).map(Self::Sqlite);
         }
@@ -150,12 +155,19 @@ impl ServerPlace {
 
 /// Makes a new connection to MySQL or MariaDB one that only reads, and bounds its statements. The two name that bound
 /// differently, and count it in other units.
-pub(super) async fn bound_mysql(connection: &mut MySqlConnection, limit: Duration) -> Result<(), sqlx::Error> {
+pub(super) async fn bound_mysql(
+    connection: &mut MySqlConnection,
+    limit: Duration,
+) -> Result<(), sqlx::Error> {
     let row = connection.fetch_one("SELECT VERSION()").await?;
     let version: String = row.try_get_unchecked(0)?;
     let millis = limit.as_millis().max(1);
     let bound = if version.to_ascii_lowercase().contains("mariadb") {
-        format!("SET SESSION max_statement_time = {}.{:03}", millis / 1_000, millis % 1_000)
+        format!(
+            "SET SESSION max_statement_time = {}.{:03}",
+            millis / 1_000,
+            millis % 1_000
+        )
     } else {
         format!("SET SESSION max_execution_time = {millis}")
     };

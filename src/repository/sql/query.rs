@@ -208,8 +208,16 @@ mod tests {
         let sql = "SELECT a -- $1\nFROM t WHERE b = '$1' AND (c = $1 OR d=?1)";
         for (dialect, text, binds) in [
             (Dialect::Sqlite, sql, 1),
-            (Dialect::Postgres, "SELECT a -- $1\nFROM t WHERE b = '$1' AND (c = $1 OR d=$1)", 1),
-            (Dialect::MySql, "SELECT a -- $1\nFROM t WHERE b = '$1' AND (c = ? OR d=?)", 2),
+            (
+                Dialect::Postgres,
+                "SELECT a -- $1\nFROM t WHERE b = '$1' AND (c = $1 OR d=$1)",
+                1,
+            ),
+            (
+                Dialect::MySql,
+                "SELECT a -- $1\nFROM t WHERE b = '$1' AND (c = ? OR d=?)",
+                2,
+            ),
         ] {
             let query = written(sql, dialect);
             assert_eq!((&*query.text, query.binds), (text, binds));

@@ -1,8 +1,8 @@
 //! A column as a text, whatever type the database keeps it in.
 
-use sqlx::{
-    Row as _, TypeInfo as _, ValueRef as _, mysql::MySqlRow, postgres::PgRow, sqlite::SqliteRow,
-};
+use std::fmt::Write as _;
+
+use sqlx::{Row as _, TypeInfo as _, ValueRef as _, mysql::MySqlRow, postgres::PgRow, sqlite::SqliteRow};
 
 use super::LookupError;
 
@@ -67,7 +67,7 @@ fn uuid(bytes: &[u8]) -> String {
         if matches!(index, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        text.push_str(&format!("{byte:02x}"));
+        let _ = write!(text, "{byte:02x}");
     }
     text
 }

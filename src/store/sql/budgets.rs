@@ -67,11 +67,11 @@ impl Budgets for SqlStore {
         .await
     }
 
-    async fn forget(&self, subject: Subject) -> StoreResult<()> {
-        self.operation("budgets.forget", async {
+    async fn succeed(&self, subject: Subject) -> StoreResult<()> {
+        self.operation("budgets.succeed", async {
             let mut write = self.write().await?;
             clear(&mut write, subject).await?;
-            write.commit().await
+            Ok(write.commit().await?)
         })
         .await
     }
