@@ -39,6 +39,7 @@ mod inbox;
 mod inbox_faults;
 mod injection;
 mod keys;
+mod ldap;
 mod oauth;
 mod oauth_faults;
 mod outbox;
