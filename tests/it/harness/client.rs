@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use mailfactor::pb::v1::{
     self as pb, email_otp_authenticator_client::EmailOtpAuthenticatorClient,
     mail_audit_client::MailAuditClient, mail_inbox_client::MailInboxClient,
-    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient, user_repositories_client::UserRepositoriesClient,
+    mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
+    user_repositories_client::UserRepositoriesClient,
 };
 use tokio::time::timeout;
 use tonic::{

@@ -88,7 +88,11 @@ impl MariaDb {
         file("chain.pem", &issued.certificate);
         file("key.pem", &issued.key);
         let made = Command::new(installed::program("mariadb-install-db").unwrap())
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+            .args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ])
             .args([who(), format!("--datadir={}", directory.join("data").display())])
             .stdin(Stdio::null())
             .output()
@@ -97,7 +101,13 @@ impl MariaDb {
         assert!(made.status.success(), "mariadb-install-db: {said}");
         let mut command = Command::new(installed::program("mariadbd").unwrap());
         command
-            .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-log-bin", "--general-log", &who()])
+            .args([
+                "--no-defaults",
+                "--bind-address=127.0.0.1",
+                "--skip-log-bin",
+                "--general-log",
+                &who(),
+            ])
             .args([
                 format!("--port={}", address.port()),
                 format!("--datadir={}", directory.join("data").display()),
@@ -120,7 +130,10 @@ impl MariaDb {
         if !started.private.run(command, ready) {
             return None;
         }
-        started.sql("mysql", &format!("CREATE USER '{READER}'@'%' IDENTIFIED BY '{PASSWORD}'"));
+        started.sql(
+            "mysql",
+            &format!("CREATE USER '{READER}'@'%' IDENTIFIED BY '{PASSWORD}'"),
+        );
         Some(started)
     }
 
@@ -137,5 +150,8 @@ impl MariaDb {
 /// MariaDB refuses to run as root unless it is told to.
 fn who() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective());
-    format!("--user={}", user.ok().flatten().map_or("root".to_owned(), |user| user.name))
+    format!(
+        "--user={}",
+        user.ok().flatten().map_or("root".to_owned(), |user| user.name)
+    )
 }

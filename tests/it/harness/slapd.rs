@@ -124,14 +124,20 @@ impl Slapd {
         file("slapd.conf", &configuration(directory));
         let mut ldif = String::new();
         for entry in [
-            format!("dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n\n"),
-            format!("dn: {BIND_DN}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: mailfactor\nuserPassword: {BIND_PASSWORD}\n\n"),
+            format!(
+                "dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n\n"
+            ),
+            format!(
+                "dn: {BIND_DN}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: mailfactor\nuserPassword: {BIND_PASSWORD}\n\n"
+            ),
         ] {
             ldif.push_str(&entry);
         }
         ldif.push_str(&format!("dn: {LIMITED_DN}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: limited\nuserPassword: {BIND_PASSWORD}\n\n"));
         for unit in ["people", "others"] {
-            ldif.push_str(&format!("dn: ou={unit},{BASE}\nobjectClass: organizationalUnit\nou: {unit}\n\n"));
+            ldif.push_str(&format!(
+                "dn: ou={unit},{BASE}\nobjectClass: organizationalUnit\nou: {unit}\n\n"
+            ));
         }
         for entry in entries {
             entry.write(&mut ldif);
@@ -147,10 +153,18 @@ impl Slapd {
         assert!(added.status.success(), "slapadd: {said}");
         let mut command = program("slapd");
         command
-            .args(["-d", "stats", "-h", &format!("ldap://{ldap} ldaps://{ldaps}"), "-f"])
+            .args([
+                "-d",
+                "stats",
+                "-h",
+                &format!("ldap://{ldap} ldaps://{ldaps}"),
+                "-f",
+            ])
             .arg(directory.join("slapd.conf"));
         let ready = || [ldap, ldaps].iter().all(|port| TcpStream::connect(port).is_ok());
-        private.run(command, ready).then_some(Self { ldap, ldaps, private })
+        private
+            .run(command, ready)
+            .then_some(Self { ldap, ldaps, private })
     }
 
     /// Ends it as a power cut would.
@@ -186,7 +200,11 @@ pub fn crowd() -> Vec<LdapEntry> {
         })
         .collect();
     for (number, odd) in ODD.iter().enumerate() {
-        entries.push(LdapEntry::person("people", odd, &[&format!("odd{number}@example.com")]));
+        entries.push(LdapEntry::person(
+            "people",
+            odd,
+            &[&format!("odd{number}@example.com")],
+        ));
     }
     entries.extend([
         LdapEntry::person("people", "ann", &["ann@example.com"])
@@ -195,7 +213,11 @@ pub fn crowd() -> Vec<LdapEntry> {
             // The server has no `memberOf` without an overlay: this attribute holds names of entries too.
             .with("seeAlso", VPN),
         LdapEntry::person("people", "silent", &[]),
-        LdapEntry::person("people", "many", &["no address", "many@example.com", "many2@example.com"]),
+        LdapEntry::person(
+            "people",
+            "many",
+            &["no address", "many@example.com", "many2@example.com"],
+        ),
         LdapEntry::person("people", "twin", &["twin1@example.com"]),
         LdapEntry::person("others", "twin", &["twin2@example.com"]),
         LdapEntry::referral("away", "ldap://127.0.0.1:1/ou=away,dc=example,dc=com"),
