@@ -87,6 +87,21 @@ impl Private {
         let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
         let id = self.server.lock().unwrap().as_ref().unwrap().id();
         kill(Pid::from_raw(i32::try_from(id).unwrap()), signal).unwrap();
+        // Its threads stop one after another, some time after the signal was sent.
+        let stopped = |status: &str| status.lines().any(|line| line.starts_with("State:\tT"));
+        let all_stopped = || {
+            let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten();
+            let mut states =
+                threads.map(|thread| fs::read_to_string(thread.path().join("status")).unwrap_or_default());
+            states.all(|status| stopped(&status))
+        };
+        for _ in 0..LOOKS {
+            if !frozen || all_stopped() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the server does not stop");
     }
 
     /// What it logged.
