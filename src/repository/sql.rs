@@ -93,8 +93,6 @@ pub struct SqlRepository {
 
 impl SqlRepository {
     /// Checks the settings; each fault names `url`, `query` or `connections`. Nothing is connected yet.
-    ///
-    /// To be called within a tokio run-time, which closes connections that have grown old.
     pub fn connect(settings: SqlRepositorySettings) -> Result<Self, Violations> {
         let mut faults = Violations::new();
         let place = Place::parse(&settings.url, settings.authorities.as_deref(), settings.timeout);
@@ -148,7 +146,7 @@ impl SqlRepository {
 
     fn failure(&self, error: LookupError) -> RepositoryError {
         match error {
-            LookupError::Timeout | LookupError::Sql(sqlx::Error::PoolTimedOut) => RepositoryError::Timeout {
+            LookupError::Timeout => RepositoryError::Timeout {
                 repository: self.settings.name.clone(),
                 limit: self.settings.timeout,
             },

@@ -166,9 +166,11 @@ async fn cannot_write() {
         folder: _folder,
         repository,
     } = staff(QUERY).await;
-    let Databases::Sqlite(pool) = &repository.databases else {
+    let Place::Sqlite(options) =
+        Place::parse(&repository.settings.url, None, repository.settings.timeout).unwrap()
+    else {
         panic!()
     };
-    let mut connection = pool.acquire().await.unwrap();
+    let mut connection = options.connect().await.unwrap();
     assert!(connection.execute("DELETE FROM users").await.is_err());
 }

@@ -234,7 +234,7 @@ async fn a_look_up_costs_one_round_trip_and_none_from_memory() {
     let proxy = Proxy::start(slapd.ldaps).await;
     let server = format!("ldaps://localhost:{}", proxy.address.port());
     for (cache, rounds) in [("0s", 20), ("1m", 0)] {
-        let mut home = home_with(corp(&[server.clone()], authority.path(), &[]));
+        let mut home = home_with(corp(std::slice::from_ref(&server), authority.path(), &[]));
         home.set("users.cache", cache);
         let scene = Ground::set(home).await;
         let (service, idp) = scene.serve(Machine::real()).await;

@@ -149,10 +149,10 @@ async fn what_must_not_be_believed_is_unavailable_in_time() {
     ];
     let away = [("base", "ou=away,dc=example,dc=com".into())];
     let wrong_password = [("bind_password", "wrong-canary-7".into())];
-    let Some(expired) = small(&authority, Kind::Expired) else {
+    let Some(expired) = small(authority, Kind::Expired) else {
         return;
     };
-    let Some(misnamed) = small(&authority, Kind::WrongName) else {
+    let Some(misnamed) = small(authority, Kind::WrongName) else {
         return;
     };
     let good = || corp(&[ldaps(slapd)], authority.path(), &[]);

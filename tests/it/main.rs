@@ -60,6 +60,7 @@ mod restart;
 mod settings;
 mod shutdown;
 mod smtp_faults;
+mod sql_users;
 mod start;
 mod store_faults;
 mod templates;

@@ -1,13 +1,19 @@
 //! Connections to a database of users, whichever kind it is.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    AssertSqlSafe, Database, Encode, Executor, IntoArguments, MySqlPool, PgPool, Pool, SqlitePool, Type,
-    pool::{PoolConnection, PoolOptions},
+    AssertSqlSafe, ConnectOptions, Connection, Database, Encode, Executor, IntoArguments, MySql,
+    MySqlConnection, PgConnection, Postgres, Sqlite, SqliteConnection, Type,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     LookupError, MOST_ROWS, SqlColumns,
@@ -45,26 +51,24 @@ pub(super) struct Query {
 
 /// The connections.
 pub(super) enum Databases {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
-    MySql(MySqlPool),
+    Sqlite(Lines<Sqlite>),
+    Postgres(Lines<Postgres>),
+    MySql(Lines<MySql>),
 }
 
 impl Databases {
     /// Connects when it is first needed.
     pub(super) fn new(place: Place, connections: u32, limit: Duration) -> Self {
+        let connections = connections as usize;
         match place {
             Place::Sqlite(options) => {
-                let pool = pool(connections, limit)
-                    .max_lifetime(FILE_AGE)
-                    .idle_timeout(FILE_AGE);
-                Self::Sqlite(pool.connect_lazy_with(options))
+                Self::Sqlite(Lines::new(options, connections, limit, [FILE_AGE, FILE_AGE]))
             }
-            Place::Postgres(options) => Self::Postgres(pool(connections, limit).connect_lazy_with(options)),
+            Place::Postgres(options) => {
+                Self::Postgres(Lines::new(options, connections, limit, [SERVER_AGE, SERVER_IDLE]))
+            }
             Place::MySql(options) => {
-                let pool = pool(connections, limit)
-                    .after_connect(move |connection, _| Box::pin(bound_mysql(connection, limit)));
-                Self::MySql(pool.connect_lazy_with(options))
+                Self::MySql(Lines::new(options, connections, limit, [SERVER_AGE, SERVER_IDLE]))
             }
         }
     }
@@ -86,83 +90,162 @@ impl Databases {
         columns: &SqlColumns,
         until: Instant,
     ) -> Result<Vec<Line>, LookupError> {
-        match self {
-            Self::Sqlite(pool) => {
-                let mut connection = pool.acquire().await?;
-                // Leaving a query does not stop it: SQLite itself must be told to, or a long one would hold the connection.
-                connection
-                    .lock_handle()
-                    .await?
-                    .set_progress_handler(STEPS, move || Instant::now() < until);
-                ask(connection, query, user, columns, until).await
+        let asked = timeout_at(until, async {
+            match self {
+                Self::Sqlite(lines) => lines.ask(query, user, columns, until).await,
+                Self::Postgres(lines) => lines.ask(query, user, columns, until).await,
+                Self::MySql(lines) => lines.ask(query, user, columns, until).await,
             }
-            Self::Postgres(pool) => ask_server(pool, query, user, columns, until).await,
-            Self::MySql(pool) => ask_server(pool, query, user, columns, until).await,
-        }
+        });
+        asked.await.map_err(|_| LookupError::Timeout)?
     }
 }
 
-fn pool<DB: Database>(connections: u32, limit: Duration) -> PoolOptions<DB> {
-    PoolOptions::new()
-        .max_connections(connections)
-        .min_connections(0)
-        .acquire_timeout(limit)
-        .max_lifetime(SERVER_AGE)
-        .idle_timeout(SERVER_IDLE)
-        // A broken connection is noticed by the query, which has a deadline; a ping has none, and costs a round trip.
-        .test_before_acquire(false)
+/// What each kind of connection needs before it is asked.
+pub(super) trait Ready: Database {
+    /// `fresh`: it was just opened. What it is asked then must end by `until`, and whatever it is ever asked within `limit`.
+    fn ready(
+        connection: &mut Self::Connection,
+        fresh: bool,
+        until: Instant,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
-/// Asks a server. Connections that it closed meanwhile say nothing of it: another one is tried.
-async fn ask_server<DB>(
-    pool: &Pool<DB>,
-    query: &Query,
-    user: &str,
-    columns: &SqlColumns,
-    until: Instant,
-) -> Result<Vec<Line>, LookupError>
+impl Ready for Sqlite {
+    async fn ready(
+        connection: &mut SqliteConnection,
+        _fresh: bool,
+        until: Instant,
+        _limit: Duration,
+    ) -> Result<(), sqlx::Error> {
+        // Leaving a query does not stop it: SQLite itself must be told to, or a long one would hold the connection.
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS, move || Instant::now() < until);
+        Ok(())
+    }
+}
+
+impl Ready for Postgres {
+    async fn ready(
+        _connection: &mut PgConnection,
+        _fresh: bool,
+        _until: Instant,
+        _limit: Duration,
+    ) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+}
+
+impl Ready for MySql {
+    async fn ready(
+        connection: &mut MySqlConnection,
+        fresh: bool,
+        _until: Instant,
+        limit: Duration,
+    ) -> Result<(), sqlx::Error> {
+        if fresh {
+            bound_mysql(connection, limit).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Connections of one kind. Not sqlx's pool: that one asks each for a sign of life when it comes back, a round trip each.
+pub(super) struct Lines<DB: Database> {
+    options: <DB::Connection as Connection>::Options,
+    places: Semaphore,
+    idle: Mutex<Vec<Idle<DB>>>,
+    limit: Duration,
+    most_age: Duration,
+    most_idle: Duration,
+}
+
+struct Idle<DB: Database> {
+    connection: DB::Connection,
+    opened: Instant,
+    since: Instant,
+}
+
+impl<DB> Lines<DB>
 where
-    DB: Database,
+    DB: Ready,
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     for<'q> String: Encode<'q, DB> + Type<DB>,
     DB::Arguments: IntoArguments<DB>,
     DB::Row: Texts,
 {
-    let mut tries = pool.num_idle() + 1;
-    loop {
-        tries -= 1;
-        let connection = timeout_at(until, pool.acquire())
-            .await
-            .map_err(|_| LookupError::Timeout)??;
-        match ask(connection, query, user, columns, until).await {
-            Err(LookupError::Sql(error)) if tries > 0 && is_broken_line(&error) => {}
-            answer => return answer,
+    fn new(
+        options: <DB::Connection as Connection>::Options,
+        connections: usize,
+        limit: Duration,
+        [most_age, most_idle]: [Duration; 2],
+    ) -> Self {
+        Self {
+            options,
+            places: Semaphore::new(connections),
+            idle: Mutex::new(Vec::new()),
+            limit,
+            most_age,
+            most_idle,
         }
     }
-}
 
-async fn ask<DB>(
-    mut connection: PoolConnection<DB>,
-    query: &Query,
-    user: &str,
-    columns: &SqlColumns,
-    until: Instant,
-) -> Result<Vec<Line>, LookupError>
-where
-    DB: Database,
-    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-    for<'q> String: Encode<'q, DB> + Type<DB>,
-    DB::Arguments: IntoArguments<DB>,
-    DB::Row: Texts,
-{
-    let asked = timeout_at(until, rows(&mut *connection, query, user, columns)).await;
-    match asked {
-        Ok(Ok((lines, true))) => Ok(lines),
-        other => {
-            // Whatever is wrong with it, or still on its way, the next look-up gets another one.
-            connection.close_on_drop();
-            other.map_err(|_| LookupError::Timeout)?.map(|(lines, _)| lines)
+    /// Asks on a connection that lies idle, or on a fresh one. Idle ones that the server closed
+    /// meanwhile say nothing of it: another one is tried. The deadline is the caller's.
+    async fn ask(
+        &self,
+        query: &Query,
+        user: &str,
+        columns: &SqlColumns,
+        until: Instant,
+    ) -> Result<Vec<Line>, LookupError> {
+        let _place = self.places.acquire().await.map_err(|_| LookupError::Timeout)?;
+        while let Some(mut line) = self.take() {
+            DB::ready(&mut line.connection, false, until, self.limit).await?;
+            match rows(&mut line.connection, query, user, columns).await {
+                Err(LookupError::Sql(error)) if is_broken_line(&error) => {}
+                told => return self.told(line, told),
+            }
         }
+        let opened = Instant::now();
+        let mut line = Idle {
+            connection: self.options.connect().await?,
+            opened,
+            since: opened,
+        };
+        DB::ready(&mut line.connection, true, until, self.limit).await?;
+        let told = rows(&mut line.connection, query, user, columns).await;
+        self.told(line, told)
+    }
+
+    /// Keeps the connection, unless something is wrong with it or still on its way.
+    fn told(
+        &self,
+        mut line: Idle<DB>,
+        told: Result<(Vec<Line>, bool), LookupError>,
+    ) -> Result<Vec<Line>, LookupError> {
+        let (lines, whole) = told?;
+        if whole {
+            line.since = Instant::now();
+            self.idle().push(line);
+        }
+        Ok(lines)
+    }
+
+    fn take(&self) -> Option<Idle<DB>> {
+        let now = Instant::now();
+        let mut idle = self.idle();
+        while let Some(line) = idle.pop() {
+            if now < line.opened + self.most_age && now < line.since + self.most_idle {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle<DB>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
