@@ -54,6 +54,7 @@ mod postgres;
 mod products;
 mod proven;
 mod render;
+mod repository;
 mod requests;
 mod resend;
 mod restart;

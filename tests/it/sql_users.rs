@@ -213,7 +213,7 @@ async fn the_connection_reads_and_has_a_bound() {
     );
     mariadb.sql(
         "reading",
-        "CREATE FUNCTION write_it() RETURNS TEXT MODIFIES SQL DATA BEGIN DELETE FROM people; RETURN 'x'; END",
+        "DELIMITER //\nCREATE FUNCTION write_it() RETURNS TEXT MODIFIES SQL DATA BEGIN DELETE FROM people; RETURN 'x'; END//",
     );
     for (url, query) in [
         (
