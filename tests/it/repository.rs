@@ -72,6 +72,7 @@ async fn names_go_where_their_domain_is_and_in_order_otherwise() {
     home.set("repository", Value::Array(repositories.to_vec()));
     home.set("events.vpn.repositories", list(&["corp", "partners"]));
     home.set("policy.sends.user.burst", 1_000);
+    home.set("policy.sends.address.burst", 1_000);
     let scene = Ground::set(home).await;
     let (service, idp) = scene.serve(Machine::real()).await;
     let admin = service.client(&scene.admin).await;
