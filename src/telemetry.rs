@@ -4,6 +4,8 @@
 //! trusted to, so whatever the filter says they never log below INFO: at DEBUG and TRACE some show frames, statements
 //! and mails.
 
+mod lines;
+
 use std::{convert::Infallible, fmt, io, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
@@ -45,7 +47,7 @@ pub enum TelemetryError {
 pub fn log(settings: &Log, filter: Option<&str>) -> Result<(), TelemetryError> {
     let filter =
         EnvFilter::try_new(filter.unwrap_or(&settings.filter)).map_err(|_| TelemetryError::Filter)?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(lines::standard_error());
     let lines = match settings.format {
         LogFormat::Human => lines
             .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
@@ -58,6 +60,11 @@ pub fn log(settings: &Log, filter: Option<&str>) -> Result<(), TelemetryError> {
         .with(lines)
         .try_init()
         .map_err(|_| TelemetryError::Logging)
+}
+
+/// Writes the last lines: before the process ends.
+pub fn flush() {
+    lines::flush();
 }
 
 /// Whether a line may be logged at all: ours at any level, a dependency's from INFO up, statements from WARN up.

@@ -53,7 +53,7 @@ pub(crate) async fn measure(challenges: u64) -> Outcome<()> {
 
 fn start(number: u64, caller: CallerId, keyring: &Keyring, entropy: &dyn Entropy, now: Timestamp) -> Start {
     let id = ChallengeId::random(entropy);
-    let entry = EntryId::random(entropy);
+    let entry = EntryId::random(now, entropy);
     let name = number.to_string();
     let subject = |kind| keyring.subject(kind, &[&name]);
     let expires_at = now.plus(Duration::from_mins(5));

@@ -172,6 +172,7 @@ pub fn main(
         runtime.shutdown_timeout(STUCK);
         outcome
     });
+    telemetry::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

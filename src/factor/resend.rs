@@ -77,7 +77,7 @@ impl From<GetError> for ResendError {
 
 impl Desk {
     /// Sends a further code.
-    #[tracing::instrument(name = "factor.resend", skip_all, fields(challenge.id = %request.id))]
+    #[tracing::instrument(level = "debug", name = "factor.resend", skip_all, fields(challenge.id = %request.id))]
     pub async fn resend(
         &self,
         caller: &Caller,

@@ -53,7 +53,7 @@ pub struct StartRequest {
 
 impl Desk {
     /// Starts a challenge.
-    #[tracing::instrument(name = "factor.start", skip_all, fields(caller.name = %caller.name))]
+    #[tracing::instrument(level = "debug", name = "factor.start", skip_all, fields(caller.name = %caller.name))]
     pub async fn start(&self, caller: &Caller, request: StartRequest) -> Result<ChallengeView, StartError> {
         let started = self.try_start(caller, request).await;
         if let Err(error) = &started {
@@ -114,7 +114,7 @@ impl Desk {
         match slot.owe(entry, write, opened).await? {
             Started::Opened => {
                 count(if challenge.decoy { "decoy" } else { "started" });
-                tracing::info!(challenge.id = %challenge.id, challenge.decoy = challenge.decoy, "started");
+                tracing::debug!(challenge.id = %challenge.id, challenge.decoy = challenge.decoy, "started");
                 Ok(self.answer(caller, challenge, listener.as_ref()).await)
             }
             Started::Repeated(challenge) => {
