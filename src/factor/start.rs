@@ -90,7 +90,9 @@ impl Desk {
         let request_key = self.request_key(caller, &request);
         let wait = request.wait;
         let context = self.context(request.clone(), &addressee);
-        let challenge = self.new_challenge(caller, request, &addressee, policy, &context, now);
+        let challenge = self.new_challenge(caller, request, &addressee, policy, now);
+        let place = context_place(challenge.id);
+        let sealed = self.keyring.seal(&place, &context.to_bytes(), &*self.entropy);
 
         let mut entry = self.entry(&challenge, challenge.code_number, context, policy, now);
         let slot = self.handoff.slot(&*self.entropy, &*self.clock);
@@ -99,6 +101,7 @@ impl Desk {
         let listener = wait.then(|| self.changes.listen(challenge.id));
         let start = Start {
             challenge: challenge.clone(),
+            context: sealed,
             entry: entry.clone(),
             charges: self.charges(caller, &challenge, policy),
             request: request_key,
@@ -194,12 +197,10 @@ impl Desk {
         request: StartRequest,
         addressee: &Addressee,
         policy: &OtpPolicy,
-        context: &MailContext,
         now: Timestamp,
     ) -> Challenge {
-        let id = ChallengeId::random(&*self.entropy);
         Challenge {
-            id,
+            id: ChallengeId::random(&*self.entropy),
             caller: caller.id,
             purpose: request.purpose,
             spec: policy.spec(request.purpose).clone(),
@@ -220,9 +221,6 @@ impl Desk {
             masked_recipient: policy.mask.apply(&addressee.recipient),
             event: request.event,
             endpoint: request.endpoint,
-            context: self
-                .keyring
-                .seal(&context_place(id), &context.to_bytes(), &*self.entropy),
             confirms: addressee.confirms,
         }
     }

@@ -121,7 +121,10 @@ fn with_rows<'t, T, const N: usize>(
     after: &str,
 ) -> Query<'t> {
     let mut text = String::with_capacity(before.len() + after.len() + items.len() * N * 6);
-    text.push_str(before);
+    let (verb, rest) = before.split_at(6); // INSERT or UPDATE
+    text.push_str(verb);
+    text.push_str(engine.or_fail());
+    text.push_str(rest);
     let mut place = 0;
     for at in 0..items.len() {
         for column in 0..N {
@@ -158,7 +161,13 @@ mod tests {
             [(*item).into(), (item * 10).into()]
         }
         let texts = [Engine::Postgres, Engine::Sqlite].map(|engine| {
-            let rows = with_rows(engine, "VALUES ", &[1, 2], &row, " ON CONFLICT DO NOTHING");
+            let rows = with_rows(
+                engine,
+                "INSERT INTO t VALUES ",
+                &[1, 2],
+                &row,
+                " ON CONFLICT DO NOTHING",
+            );
             assert_eq!(rows.values(), 4);
             let keys = with_keys(engine, "SET a = $1 WHERE b IN (", Some(7), &[b"k", b"l"], ")");
             assert_eq!(keys.values(), 3);
@@ -168,11 +177,11 @@ mod tests {
             texts,
             [
                 [
-                    "VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING",
+                    "INSERT INTO t VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING",
                     "SET a = $1 WHERE b IN ($2, $3)"
                 ],
                 [
-                    "VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING",
+                    "INSERT OR FAIL INTO t VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING",
                     "SET a = ? WHERE b IN (?, ?)"
                 ],
             ]

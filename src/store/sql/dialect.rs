@@ -64,6 +64,15 @@ impl Engine {
         }
     }
 
+    /// Stands after INSERT and UPDATE of many rows in a transaction that is given up when a statement fails. SQLite
+    /// would otherwise keep each page it changes twice, so that it could undo the statement alone.
+    pub(super) const fn or_fail(self) -> &'static str {
+        match self {
+            Self::Sqlite => " OR FAIL",
+            Self::Postgres => "",
+        }
+    }
+
     /// Ends a SELECT inside a writing transaction whose rows must not change before it ends. SQLite has one writer anyway.
     pub(super) const fn for_update(self) -> &'static str {
         match self {
