@@ -16,8 +16,8 @@ use crate::domain::{
 /// What the bytes are: protobuf, where whatever is nothing takes no room. They never leave the process.
 #[derive(Clone, PartialEq, Message)]
 struct Form {
-    #[prost(string, tag = "1")]
-    caller: String,
+    #[prost(fixed64, tag = "1")]
+    caller: u64,
     #[prost(int64, tag = "2")]
     purpose: i64,
     /// Empty: the digits.
@@ -71,7 +71,7 @@ pub(super) fn pack(challenge: &Challenge) -> Box<[u8]> {
     let digits = CodeSpec::default();
     let alphabet = challenge.spec.alphabet();
     let form = Form {
-        caller: challenge.caller.to_string(),
+        caller: challenge.caller.number(),
         purpose: i64::from(challenge.purpose.tag()),
         alphabet: if alphabet == digits.alphabet() {
             String::new()
@@ -114,7 +114,7 @@ pub(super) fn unpack(id: ChallengeId, bytes: &[u8]) -> Option<Challenge> {
     };
     Some(Challenge {
         id,
-        caller: CallerId::parse(&form.caller)?,
+        caller: CallerId::from_number(form.caller),
         purpose: Purpose::from_tag(form.purpose)?,
         spec: CodeSpec::kept(alphabet, u8::try_from(form.code_length).ok()?)?,
         key: KeyId::parse(&form.key).ok()?,
