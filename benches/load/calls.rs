@@ -178,7 +178,6 @@ impl Scene {
     ) -> Outcome<Vec<Prepared>> {
         let (before, mails) = (self.service.usage()?, self.sink.codes.mails());
         let began = Instant::now();
-        let _perf = perf("start p50", self.service.id());
         let measured = self.start(callers, in_flight, self.users, self.window).await?;
         let mails = self.sink.codes.mails() - mails;
         taken.add(MAILS, in_flight, mails as f64 / began.elapsed().as_secs_f64());
@@ -287,7 +286,6 @@ impl Scene {
             let callers = callers.clone();
             async move { verify(&callers, lane, prepared, expected).await }
         };
-        let _perf = perf(names.p50, self.service.id());
         let (measured, left) = drive(items, in_flight, self.window, call).await?;
         let cpu = self.service.usage()?.cpu.saturating_sub(before);
         taken.times(names, in_flight, &measured.latencies, measured.took, cpu);
@@ -362,13 +360,4 @@ async fn flow(callers: &Callers, codes: &Codes, lane: usize, user: usize) -> Out
     let prepared = Prepared { challenge, code };
     verify(callers, lane, prepared, pb::VerifyResult::Verified).await?;
     Ok((started, began.elapsed()))
-}
-
-fn perf(what: &str, pid: u32) -> Option<std::process::Child> {
-    let wanted = std::env::var("MF_PERF").ok()?;
-    eprintln!("{what}");
-    let extra = std::env::var("MF_PERF_ARGS").unwrap_or_default();
-    (what.strip_suffix(" p50") == Some(&wanted)).then(|| {
-        std::process::Command::new("sh").arg("-c").arg(format!("taskset -c 1 perf record {extra} -F 1999 -p {pid} -o /tmp/perf.data -- sleep 3 >/dev/null 2>&1")).spawn().unwrap()
-    })
 }
