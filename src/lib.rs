@@ -34,5 +34,6 @@ pub mod pb;
 pub mod policy;
 pub mod repository;
 pub mod store;
+mod sync;
 pub mod system;
 pub mod telemetry;

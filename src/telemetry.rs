@@ -4,6 +4,8 @@
 //! trusted to, so whatever the filter says they never log below INFO: at DEBUG and TRACE some show frames, statements
 //! and mails.
 
+mod lines;
+
 use std::{convert::Infallible, fmt, io, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
@@ -45,7 +47,7 @@ pub enum TelemetryError {
 pub fn log(settings: &Log, filter: Option<&str>) -> Result<(), TelemetryError> {
     let filter =
         EnvFilter::try_new(filter.unwrap_or(&settings.filter)).map_err(|_| TelemetryError::Filter)?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(lines::standard_error());
     let lines = match settings.format {
         LogFormat::Human => lines
             .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
@@ -58,6 +60,11 @@ pub fn log(settings: &Log, filter: Option<&str>) -> Result<(), TelemetryError> {
         .with(lines)
         .try_init()
         .map_err(|_| TelemetryError::Logging)
+}
+
+/// Writes the last lines: before the process ends.
+pub fn flush() {
+    lines::flush();
 }
 
 /// Whether a line may be logged at all: ours at any level, a dependency's from INFO up, statements from WARN up.
@@ -89,6 +96,10 @@ const SECONDS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0,
 ];
 
+/// Up to as many as share one commit.
+const SHARED_WRITES: &str = "mailfactor_store_shared_writes";
+const SHARES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
 /// A page is asked for, built and sent within this time.
 const PAGE_TIME: Duration = Duration::from_secs(10);
 
@@ -107,6 +118,9 @@ impl Metrics {
             let builder = PrometheusBuilder::new();
             let builder = builder
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+                .and_then(|builder| {
+                    builder.set_buckets_for_metric(Matcher::Full(SHARED_WRITES.to_owned()), &SHARES)
+                })
                 .unwrap_or_else(|_| PrometheusBuilder::new());
             let recorder = builder.build_recorder();
             let handle = recorder.handle();
@@ -194,6 +208,10 @@ fn describe() {
     for (name, help) in HISTOGRAMS {
         metrics::describe_histogram!(name, metrics::Unit::Seconds, help);
     }
+    metrics::describe_histogram!(
+        SHARED_WRITES,
+        "How many starts, verifications and settlements shared a commit."
+    );
 }
 
 const COUNTERS: [(&str, &str); 10] = [

@@ -127,7 +127,7 @@ async fn fill(file: &Path, rows: i64, now: i64) -> Outcome<()> {
 }
 
 fn due(keyring: &Keyring, clock: &SteadyClock) -> NewEntry {
-    let id = EntryId::random(&SystemEntropy);
+    let id = EntryId::random(clock.now(), &SystemEntropy);
     let now = clock.now();
     NewEntry {
         id,

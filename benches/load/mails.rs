@@ -251,7 +251,7 @@ impl Post {
         let cover = Cover {
             sender: &self.account.settings.sender,
             submitted_at: self.clock.now(),
-            message_id: &message_id(&EntryId::random(&SystemEntropy), "example.org"),
+            message_id: &message_id(&EntryId::random(self.clock.now(), &SystemEntropy), "example.org"),
         };
         Ok(self
             .renderer

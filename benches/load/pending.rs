@@ -11,7 +11,7 @@ use mailfactor::{
         code::CodeSpec,
         entropy::{Entropy, random_bytes},
         id::{ChallengeId, EntryId},
-        keyring::{KeyId, Keyring, SubjectKind},
+        keyring::{KeyId, Keyring, Sealed, SubjectKind},
         message::message_id,
     },
     store::{
@@ -53,7 +53,7 @@ pub(crate) async fn measure(challenges: u64) -> Outcome<()> {
 
 fn start(number: u64, caller: CallerId, keyring: &Keyring, entropy: &dyn Entropy, now: Timestamp) -> Start {
     let id = ChallengeId::random(entropy);
-    let entry = EntryId::random(entropy);
+    let entry = EntryId::random(now, entropy);
     let name = number.to_string();
     let subject = |kind| keyring.subject(kind, &[&name]);
     let expires_at = now.plus(Duration::from_mins(5));
@@ -79,7 +79,6 @@ fn start(number: u64, caller: CallerId, keyring: &Keyring, entropy: &dyn Entropy
         masked_recipient: "j*****@e*****.com".to_owned(),
         event: "vpn".to_owned(),
         endpoint: "laptop-0123".to_owned(),
-        context: keyring.seal("challenge", &[b'x'; CONTEXT], entropy),
         confirms: None,
     };
     let entry = NewEntry {
@@ -97,6 +96,7 @@ fn start(number: u64, caller: CallerId, keyring: &Keyring, entropy: &dyn Entropy
     };
     Start {
         challenge,
+        context: keyring.seal("challenge", &[b'x'; CONTEXT], entropy),
         entry,
         charges: Vec::new(),
         request: None,
@@ -125,6 +125,10 @@ impl Challenges for Nowhere {
     }
 
     async fn find(&self, _: ChallengeId) -> StoreResult<Option<Challenge>> {
+        Err(nothing())
+    }
+
+    async fn context(&self, _: ChallengeId) -> StoreResult<Option<Sealed>> {
         Err(nothing())
     }
 

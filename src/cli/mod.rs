@@ -177,6 +177,7 @@ pub fn main(
         runtime.shutdown_timeout(STUCK);
         outcome
     });
+    telemetry::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

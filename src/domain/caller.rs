@@ -20,6 +20,18 @@ impl CallerId {
         Self(random_bytes(entropy))
     }
 
+    /// The number that the digits are.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number.to_be_bytes())
+    }
+
+    /// The digits as a number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        u64::from_be_bytes(self.0)
+    }
+
     /// From what a store kept, or an API key says.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -28,18 +40,14 @@ impl CallerId {
                 .bytes()
                 .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         canonical
-            .then(|| {
-                u64::from_str_radix(text, 16)
-                    .ok()
-                    .map(|number| Self(number.to_be_bytes()))
-            })
+            .then(|| u64::from_str_radix(text, 16).ok().map(Self::from_number))
             .flatten()
     }
 }
 
 impl fmt::Display for CallerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+        write!(f, "{:016x}", self.number())
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     clock::Timestamp,
     code::{CodeNumbers, CodeSpec},
     id::ChallengeId,
-    keyring::{KeyId, Sealed, Subject},
+    keyring::{KeyId, Subject},
 };
 
 /// The longest that a recovery may take (NIST SP 800-63B-4, 4.2.1.2).
@@ -151,8 +151,6 @@ pub struct Challenge {
     pub event: String,
     /// The endpoint at which the user stands.
     pub endpoint: String,
-    /// The [`super::message::MailContext`] for further codes, sealed.
-    pub context: Sealed,
     /// What a right code confirms: the keyed hash of an address that is not the one on file. `None`: nothing.
     pub confirms: Option<Subject>,
 }
@@ -291,7 +289,6 @@ mod tests {
                 masked_recipient: String::new(),
                 event: String::new(),
                 endpoint: String::new(),
-                context: Sealed::from_bytes(Vec::new()),
                 confirms: None,
             };
             challenge.must_change_by()

@@ -1,29 +1,26 @@
-//! Identifiers: 128 random bits in base64url. They carry no order and no meaning.
+//! Identifiers: 128 bits in base64url. They carry no meaning, and but for [`EntryId`] no order.
 
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::entropy::{Entropy, random_bytes};
+use super::{
+    clock::Timestamp,
+    entropy::{Entropy, random_bytes},
+};
 
 /// A text that is no identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not an identifier: 22 characters of base64url are expected")]
 pub struct IdError;
 
-macro_rules! random_id {
+macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name([u8; 16]);
 
         impl $name {
-            /// A new one.
-            #[must_use]
-            pub fn random(entropy: &dyn Entropy) -> Self {
-                Self(random_bytes(entropy))
-            }
-
             /// From the bytes a store kept.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -67,14 +64,42 @@ macro_rules! random_id {
     };
 }
 
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        id!($(#[$doc])* $name);
+
+        impl $name {
+            /// A new one.
+            #[must_use]
+            pub fn random(entropy: &dyn Entropy) -> Self {
+                Self(random_bytes(entropy))
+            }
+        }
+    };
+}
+
 random_id!(
     /// Names a challenge. Random, so that nobody guesses another's (OWASP ASVS 5.0, 11.5.1).
     ChallengeId
 );
-random_id!(
-    /// Names an outbox entry.
+id!(
+    /// Names an outbox entry. Those made one after the other lie beside each other in an index, so that many are
+    /// written as a few pages and not as one page each; nothing else relies on it.
     EntryId
 );
+
+impl EntryId {
+    /// A new one, made at this moment: 64 bits of its microseconds, then 64 random ones.
+    #[must_use]
+    pub fn random(now: Timestamp, entropy: &dyn Entropy) -> Self {
+        let [moment, random] = [now.as_micros().to_be_bytes(), random_bytes(entropy)];
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&moment);
+        id[8..].copy_from_slice(&random);
+        Self(id)
+    }
+}
+
 random_id!(
     /// Names one lease of an outbox entry: a worker that holds an older one changes nothing.
     LeaseId

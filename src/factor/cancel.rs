@@ -35,7 +35,7 @@ impl From<GetError> for CancelError {
 
 impl Desk {
     /// Cancels a challenge; its unsent mails are withdrawn. Once more on a cancelled one changes nothing.
-    #[tracing::instrument(name = "factor.cancel", skip_all, fields(challenge.id = %id))]
+    #[tracing::instrument(level = "debug", name = "factor.cancel", skip_all, fields(challenge.id = %id))]
     pub async fn cancel(&self, caller: &Caller, id: ChallengeId) -> Result<ChallengeView, CancelError> {
         let before = self.challenge_of(caller, id).await?;
         let now = self.clock.now();

@@ -27,7 +27,7 @@ impl Desk {
         policy: &OtpPolicy,
         now: Timestamp,
     ) -> NewEntry {
-        let id = EntryId::random(&*self.entropy);
+        let id = EntryId::random(now, &*self.entropy);
         let mail = Mail::Code(CodeMail {
             challenge: challenge.id,
             number,

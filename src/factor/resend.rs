@@ -77,7 +77,7 @@ impl From<GetError> for ResendError {
 
 impl Desk {
     /// Sends a further code.
-    #[tracing::instrument(name = "factor.resend", skip_all, fields(challenge.id = %request.id))]
+    #[tracing::instrument(level = "debug", name = "factor.resend", skip_all, fields(challenge.id = %request.id))]
     pub async fn resend(
         &self,
         caller: &Caller,
@@ -101,9 +101,9 @@ impl Desk {
         }
         // Refused now rather than by the worker, who could tell nobody.
         self.keyring.code_key(&challenge.key)?;
-        let context = self
-            .keyring
-            .open(&context_place(challenge.id), &challenge.context)?;
+        let sealed = self.challenges.context(challenge.id).await?;
+        let sealed = sealed.ok_or(ResendError::Unknown)?;
+        let context = self.keyring.open(&context_place(challenge.id), &sealed)?;
         let context = MailContext::from_bytes(&context)?;
         let number = challenge.code_number + 1;
 

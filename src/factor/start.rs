@@ -55,7 +55,7 @@ pub struct StartRequest {
 
 impl Desk {
     /// Starts a challenge.
-    #[tracing::instrument(name = "factor.start", skip_all, fields(caller.name = %caller.name))]
+    #[tracing::instrument(level = "debug", name = "factor.start", skip_all, fields(caller.name = %caller.name))]
     pub async fn start(&self, caller: &Caller, request: StartRequest) -> Result<ChallengeView, StartError> {
         let started = self.try_start(caller, request).await;
         if let Err(error) = &started {
@@ -92,7 +92,9 @@ impl Desk {
         let request_key = self.request_key(caller, &request);
         let wait = request.wait;
         let context = self.context(request.clone(), &addressee);
-        let challenge = self.new_challenge(caller, request, &addressee, policy, &context, now);
+        let challenge = self.new_challenge(caller, request, &addressee, policy, now);
+        let place = context_place(challenge.id);
+        let sealed = self.keyring.seal(&place, &context.to_bytes(), &*self.entropy);
 
         let mut entry = self.entry(&challenge, challenge.code_number, context, policy, now);
         let slot = self.handoff.slot(&*self.entropy, &*self.clock);
@@ -101,6 +103,7 @@ impl Desk {
         let listener = wait.then(|| self.changes.listen(challenge.id));
         let start = Start {
             challenge: challenge.clone(),
+            context: sealed,
             entry: entry.clone(),
             charges: self.charges(caller, &challenge, policy),
             request: request_key,
@@ -116,7 +119,7 @@ impl Desk {
         match slot.owe(entry, write, opened).await? {
             Started::Opened => {
                 count(if challenge.decoy { "decoy" } else { "started" });
-                tracing::info!(challenge.id = %challenge.id, challenge.decoy = challenge.decoy, "started");
+                tracing::debug!(challenge.id = %challenge.id, challenge.decoy = challenge.decoy, "started");
                 Ok(self.answer(caller, challenge, listener.as_ref()).await)
             }
             Started::Repeated(challenge) => {
@@ -209,12 +212,10 @@ impl Desk {
         request: StartRequest,
         addressee: &Addressee,
         policy: &OtpPolicy,
-        context: &MailContext,
         now: Timestamp,
     ) -> Challenge {
-        let id = ChallengeId::random(&*self.entropy);
         Challenge {
-            id,
+            id: ChallengeId::random(&*self.entropy),
             caller: caller.id,
             purpose: request.purpose,
             spec: policy.spec(request.purpose).clone(),
@@ -235,9 +236,6 @@ impl Desk {
             masked_recipient: policy.mask.apply(&addressee.recipient),
             event: request.event,
             endpoint: request.endpoint,
-            context: self
-                .keyring
-                .seal(&context_place(id), &context.to_bytes(), &*self.entropy),
             confirms: addressee.confirms,
         }
     }

@@ -42,7 +42,7 @@ impl From<GetError> for VerifyError {
 
 impl Desk {
     /// Judges a code: the verdict, and the challenge as it stands after it.
-    #[tracing::instrument(name = "factor.verify", skip_all, fields(challenge.id = %id))]
+    #[tracing::instrument(level = "debug", name = "factor.verify", skip_all, fields(challenge.id = %id))]
     pub async fn verify(
         &self,
         caller: &Caller,
@@ -57,7 +57,7 @@ impl Desk {
         };
         let verdict = judged.0.name();
         metrics::counter!("mailfactor_verifications_total", "verdict" => verdict).increment(1);
-        tracing::info!(verdict, "judged");
+        tracing::debug!(verdict, "judged");
         Ok(judged)
     }
 

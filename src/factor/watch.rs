@@ -14,7 +14,7 @@ use crate::{
 impl Desk {
     /// Follows a challenge until it is closed: as it stands, then whenever its standing, its code number, its attempts
     /// or its delivery changed. The stream ends after a closed one, after an error, or when the challenge is forgotten.
-    #[tracing::instrument(name = "factor.watch", skip_all, fields(challenge.id = %id))]
+    #[tracing::instrument(level = "debug", name = "factor.watch", skip_all, fields(challenge.id = %id))]
     pub async fn watch(
         self: &Arc<Self>,
         caller: &Caller,

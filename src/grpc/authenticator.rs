@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{BoxStream, caller, convert, status};
+use super::{BoxStream, caller, convert, observe::Call, status};
 use crate::{
     domain::{address::LocalPart, id::ChallengeId},
     factor::Desk,
@@ -31,6 +31,7 @@ impl pb::email_otp_authenticator_server::EmailOtpAuthenticator for Authenticator
             .map_err(|faults| status::invalid(&faults))?;
         let started = self.desk.start(&caller, request).await;
         let view = started.map_err(|error| status::start(&error, self.desk.clock.now()))?;
+        Call::concerns(view.challenge.id);
         let challenge = Some(convert::challenge(view));
         Ok(Response::new(pb::StartChallengeResponse { challenge }))
     }
@@ -41,6 +42,7 @@ impl pb::email_otp_authenticator_server::EmailOtpAuthenticator for Authenticator
     ) -> Result<Response<pb::ResendCodeResponse>, Status> {
         let caller = caller::of(&request)?;
         let request = convert::resend(request.get_ref()).map_err(|faults| status::invalid(&faults))?;
+        Call::concerns(request.id);
         let resent = self.desk.resend(&caller, request).await;
         let view = resent.map_err(|error| status::resend(&error, self.desk.clock.now()))?;
         let challenge = Some(convert::challenge(view));
@@ -53,8 +55,10 @@ impl pb::email_otp_authenticator_server::EmailOtpAuthenticator for Authenticator
     ) -> Result<Response<pb::VerifyCodeResponse>, Status> {
         let caller = caller::of(&request)?;
         let (id, code) = convert::verify(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
+        Call::concerns(id);
         let judged = self.desk.verify(&caller, id, &code).await;
         let (verdict, challenge) = judged.map_err(|error| status::verify(&error))?;
+        Call::found(verdict);
         Ok(Response::new(convert::verdict(verdict, &challenge)))
     }
 
@@ -109,5 +113,7 @@ impl pb::email_otp_authenticator_server::EmailOtpAuthenticator for Authenticator
 }
 
 fn challenge_id(text: &str) -> Result<ChallengeId, Status> {
-    convert::id("challenge_id", text).map_err(|faults| status::invalid(&faults))
+    let id = convert::id("challenge_id", text).map_err(|faults| status::invalid(&faults))?;
+    Call::concerns(id);
+    Ok(id)
 }

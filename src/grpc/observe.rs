@@ -14,6 +14,7 @@ use tonic::{Code, Status, body::Body};
 use tracing::{Span, field::Empty};
 
 use super::methods::{Kind, Method};
+use crate::domain::{challenge::Verdict, id::ChallengeId};
 
 /// One call, from its headers to its trailers. It is told of when it is dropped.
 #[derive(Debug)]
@@ -33,7 +34,9 @@ impl Call {
             "grpc.call",
             grpc.method = path,
             grpc.code = Empty,
-            caller.name = Empty
+            caller.name = Empty,
+            challenge.id = Empty,
+            challenge.verdict = Empty
         );
         Self {
             method: path,
@@ -43,6 +46,16 @@ impl Call {
             span,
             code: None,
         }
+    }
+
+    /// Names the challenge that the present call is about.
+    pub(super) fn concerns(challenge: ChallengeId) {
+        Span::current().record("challenge.id", tracing::field::display(challenge));
+    }
+
+    /// Says what the present call's code was found to be.
+    pub(super) fn found(verdict: Verdict) {
+        Span::current().record("challenge.verdict", verdict.name());
     }
 
     /// Its span.

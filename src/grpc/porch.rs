@@ -74,7 +74,8 @@ impl Porch {
         let method = method.ok_or_else(status::method_unknown)?;
         let place = self.load.enter(method)?;
         let patience = request::timeout(request.headers());
-        let work = self.pass_on(request, method, peer);
+        // Boxed: it is moved several times before it is first polled.
+        let work = Box::pin(self.pass_on(request, method, peer));
         let response = match patience {
             Some(patience) => timeout(patience, work)
                 .await

@@ -40,6 +40,7 @@ mod outcome;
 mod own;
 mod pass;
 mod permission;
+mod places;
 mod pool;
 mod render;
 mod reply;

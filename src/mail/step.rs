@@ -8,7 +8,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     Accepted, Cover, Obstacle, Own, Rendered, Settled, Withheld, Worker, compose::refuse, insist::insist,
-    reply::failure,
+    places::Place, reply::failure,
 };
 use crate::{
     domain::{
@@ -33,16 +33,27 @@ struct Step<'a> {
     attempts: Vec<AttemptRecord>,
     /// Whether a copy of unknown fate is counted at present.
     charged: bool,
+    /// Given up when all that is left is to settle.
+    place: Option<Place>,
     /// What is to be said beside the reply of the attempt; may be empty.
     remark: String,
 }
 
 impl Worker {
     /// Delivers one mail as far as it goes now.
-    #[tracing::instrument(name = "mail.step", skip_all, fields(mail.entry = %claimed.id))]
     pub async fn step(&self, claimed: Claimed) -> Settled {
+        self.step_from(claimed, None).await
+    }
+
+    /// The same, from a place that is given up before the store is told what became of the mail.
+    #[tracing::instrument(name = "mail.step", skip_all, fields(mail.entry = %claimed.id))]
+    pub(super) async fn step_from(&self, claimed: Claimed, place: Option<Place>) -> Settled {
+        let step = Step {
+            place,
+            ..Step::of(self, claimed)
+        };
         // Boxed: it holds a whole SMTP dialogue.
-        Box::pin(Step::of(self, claimed).run()).await
+        Box::pin(step.run()).await
     }
 
     /// Ends a mail whose step broke down: it must neither loop nor block.
@@ -65,6 +76,7 @@ impl<'a> Step<'a> {
             sender: None,
             attempts: Vec::new(),
             charged,
+            place: None,
             remark: String::new(),
         }
     }

@@ -3,9 +3,11 @@
 //! An attempt uses a connection, and opens one where none is warm. A server that comes back would otherwise get all of them
 //! in the same moment, from every instance, with the mails that have waited.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+use crate::sync::Mutex;
 
 /// What an attempt tells of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,5 +199,53 @@ mod tests {
             held.clear();
             prop_assert_eq!(take_all(&turns).len(), ramp.allowed);
         }
+    }
+}
+
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+    use shuttle::future::{block_on, spawn, yield_now};
+
+    use super::*;
+
+    const MOST: usize = 3;
+
+    /// In whatever order attempts begin, end and tell: never more than the most at a time, nobody waits for ever, and no
+    /// turn is lost or invented.
+    #[test]
+    fn turns_are_neither_lost_nor_invented() {
+        shuttle::check_random(
+            || {
+                let (turns, taken) = (Turns::new(MOST), Arc::new(AtomicUsize::new(0)));
+                let attempts: Vec<_> = [News::Outage, News::Well, News::Nothing, News::Outage, News::Well]
+                    .map(|news| {
+                        let (turns, taken) = (turns.clone(), taken.clone());
+                        spawn(async move {
+                            let turn = turns.clone().take().await.unwrap();
+                            assert!(taken.fetch_add(1, Ordering::SeqCst) < MOST);
+                            yield_now().await;
+                            turns.hear(news);
+                            taken.fetch_sub(1, Ordering::SeqCst);
+                            drop(turn);
+                        })
+                    })
+                    .into();
+                block_on(async {
+                    for attempt in attempts {
+                        attempt.await.unwrap();
+                    }
+                });
+                for _ in 0..MOST {
+                    turns.hear(News::Well);
+                }
+                let take = || turns.clone().take().now_or_never();
+                let all: Vec<_> = std::iter::from_fn(take).collect();
+                assert_eq!(all.len(), MOST);
+            },
+            5_000,
+        );
     }
 }

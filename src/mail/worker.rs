@@ -9,7 +9,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Library, Renderer, Signer, Transports};
+use super::{
+    Library, Renderer, Signer, Transports,
+    places::{Place, Places},
+};
 use crate::{
     domain::{
         clock::Clock,
@@ -33,10 +36,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long calls that end have to hand over their mails, at the end.
 const LAST_MAILS: Duration = Duration::from_millis(500);
 
+/// For each mail that may be on its way out, so many may wait for the store to take what became of them.
+const SETTLING: usize = 16;
+
 /// How the worker works.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSettings {
-    /// How many mails are under way at a time.
+    /// How many mails are on their way out at a time.
     pub concurrency: usize,
     /// How often the outbox is asked for due mails; 500 ms or less, or retries are late.
     pub poll: Duration,
@@ -99,8 +105,10 @@ enum Done {
 struct Loop {
     worker: Arc<Worker>,
     tasks: JoinSet<Done>,
-    /// Steps under way.
+    /// Steps that have not ended.
     steps: usize,
+    /// Those of them whose mail is on its way out.
+    places: Places,
     /// Mails that a claim under way may bring; 0: none is.
     claiming: usize,
     keeping: bool,
@@ -131,6 +139,7 @@ impl Worker {
                     Some(claimed) => work.begin(claimed),
                     None => open = false,
                 },
+                () = work.places.freed() => {}
                 () = tray.wake.notified() => work.hungry = true,
                 _ = polls.tick() => work.hungry = true,
                 _ = keeps.tick() => {
@@ -184,8 +193,8 @@ impl Worker {
         }
     }
 
-    async fn step_or_give_up(&self, claimed: Claimed) -> Settled {
-        let step = AssertUnwindSafe(self.step(claimed.clone()));
+    async fn step_or_give_up(&self, claimed: Claimed, place: Place) -> Settled {
+        let step = AssertUnwindSafe(self.step_from(claimed.clone(), Some(place)));
         if let Ok(settled) = step.catch_unwind().await {
             return settled;
         }
@@ -196,10 +205,12 @@ impl Worker {
 
 impl Loop {
     fn new(worker: Arc<Worker>) -> Self {
+        let places = Places::new(worker.settings.concurrency.max(1));
         Self {
             worker,
             tasks: JoinSet::new(),
             steps: 0,
+            places,
             claiming: 0,
             keeping: false,
             trying_out: false,
@@ -211,15 +222,17 @@ impl Loop {
 
     /// How many more mails may begin.
     fn room(&self) -> usize {
-        let taken = self.steps + self.claiming;
-        self.worker.settings.concurrency.max(1).saturating_sub(taken)
+        let most = self.worker.settings.concurrency.max(1) * SETTLING;
+        let free = self.places.free().min(most.saturating_sub(self.steps));
+        free.saturating_sub(self.claiming)
     }
 
     fn begin(&mut self, claimed: Claimed) {
         let worker = Arc::clone(&self.worker);
+        let place = self.places.take();
         self.steps += 1;
         self.tasks.spawn(async move {
-            worker.step_or_give_up(claimed).await;
+            worker.step_or_give_up(claimed, place).await;
             Done::Step
         });
     }

@@ -123,7 +123,7 @@ impl Office {
         let wait = message.wait;
         let (mail, account) = self.test_mail(message).await?;
         let now = self.clock.now();
-        let id = EntryId::random(&*self.entropy);
+        let id = EntryId::random(now, &*self.entropy);
         let masked_recipient = self.policies.current().default.mask.apply(&mail.recipient);
         let recipient = self.recipient_hash(&mail.recipient);
         let mail = Mail::Test(mail).to_bytes();

@@ -6,18 +6,22 @@
 //! behind it: it serves for what never changes, and whoever wants to know how a challenge stands is told by the store.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use moka::{Expiry, ops::compute::Op, sync::Cache};
+use moka::{Expiry, sync::Cache};
 
-use super::{Challenges, Guess, Guessed, Resend, Resent, Start, Started, StoreResult};
+use super::{
+    Challenges, Guess, Guessed, Resend, Resent, Start, Started, StoreResult,
+    packed::{pack, unpack},
+};
 use crate::domain::{
     challenge::{Challenge, State},
     clock::{Clock, Timestamp},
     id::ChallengeId,
+    keyring::Sealed,
 };
 
 /// How long a challenge is kept after it expired: callers that ask late are answered from memory still.
@@ -26,7 +30,7 @@ const AFTERWARDS: Duration = Duration::from_mins(1);
 /// Challenges in memory, before a store.
 pub struct CachedChallenges {
     inner: Arc<dyn Challenges>,
-    copies: Cache<ChallengeId, Arc<Challenge>>,
+    copies: Cache<ChallengeId, Arc<Copy>>,
     /// Whether others write to the store.
     shared: bool,
 }
@@ -61,20 +65,54 @@ impl CachedChallenges {
         Ok(found)
     }
 
+    /// The copy, if there is one.
+    fn copy(&self, id: ChallengeId) -> Option<Challenge> {
+        unpack(id, &self.copies.get(&id)?.packed())
+    }
+
     /// The copy, if nothing will ever happen to the challenge again.
     fn final_copy(&self, id: ChallengeId, now: Timestamp) -> Option<Challenge> {
-        let copy = self.copies.get(&id)?;
-        copy.closed(now).map(|_| Challenge::clone(&copy))
+        self.copy(id).filter(|copy| copy.closed(now).is_some())
     }
 
     fn keep(&self, challenge: &Challenge) {
-        let newer = Arc::new(challenge.clone());
-        self.copies
-            .entry(challenge.id)
-            .and_compute_with(|kept| match kept {
-                Some(kept) if age(kept.value()) > age(&newer) => Op::Nop,
-                _ => Op::Put(newer),
-            });
+        if let Some(copy) = self.copies.get(&challenge.id) {
+            return copy.renew(challenge);
+        }
+        let copy = self.copies.entry(challenge.id);
+        let copy = copy.or_insert_with(|| Arc::new(Copy::of(challenge)));
+        // Somebody was faster.
+        if !copy.is_fresh() {
+            copy.value().renew(challenge);
+        }
+    }
+}
+
+/// A challenge, packed: there may be a million of them.
+struct Copy {
+    packed: Mutex<Box<[u8]>>,
+    expires_at: Timestamp,
+}
+
+impl Copy {
+    fn of(challenge: &Challenge) -> Self {
+        Self {
+            packed: Mutex::new(pack(challenge)),
+            expires_at: challenge.expires_at,
+        }
+    }
+
+    fn packed(&self) -> MutexGuard<'_, Box<[u8]>> {
+        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the newer of two states of one challenge. When it expires never changes.
+    fn renew(&self, challenge: &Challenge) {
+        let mut packed = self.packed();
+        let newer = unpack(challenge.id, &packed).is_none_or(|kept| age(&kept) <= age(challenge));
+        if newer {
+            *packed = pack(challenge);
+        }
     }
 }
 
@@ -90,7 +128,8 @@ impl Challenges for CachedChallenges {
         let challenge = start.challenge.clone();
         let started = self.inner.start(start).await?;
         match &started {
-            Started::Opened => self.keep(&challenge),
+            // Nobody else knows its name yet.
+            Started::Opened => self.copies.insert(challenge.id, Arc::new(Copy::of(&challenge))),
             Started::Repeated(known) => self.keep(known),
             Started::RequestReused | Started::UserLocked(_) | Started::OverBudget(_) => {}
         }
@@ -109,7 +148,11 @@ impl Challenges for CachedChallenges {
     }
 
     async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>> {
-        let copy = self.final_copy(guess.id, guess.now);
+        // Whoever knows it has looked already.
+        let copy = match guess.known {
+            Some(_) => None,
+            None => self.final_copy(guess.id, guess.now),
+        };
         if let Some((challenge, verdict)) =
             copy.and_then(|copy| copy.closed(guess.now).map(|verdict| (copy, verdict)))
         {
@@ -134,18 +177,22 @@ impl Challenges for CachedChallenges {
     }
 
     async fn find(&self, id: ChallengeId) -> StoreResult<Option<Challenge>> {
-        if let Some(copy) = self.copies.get(&id) {
-            return Ok(Some(Challenge::clone(&copy)));
+        match self.copy(id) {
+            Some(copy) => Ok(Some(copy)),
+            None => self.ask(id).await,
         }
-        self.ask(id).await
     }
 
     async fn present(&self, id: ChallengeId) -> StoreResult<Option<Challenge>> {
-        let is_right = |copy: &Arc<Challenge>| !self.shared || copy.state != State::Pending;
-        match self.copies.get(&id).filter(is_right) {
-            Some(copy) => Ok(Some(Challenge::clone(&copy))),
+        let is_right = |copy: &Challenge| !self.shared || copy.state != State::Pending;
+        match self.copy(id).filter(is_right) {
+            Some(copy) => Ok(Some(copy)),
             None => self.ask(id).await,
         }
+    }
+
+    async fn context(&self, id: ChallengeId) -> StoreResult<Option<Sealed>> {
+        self.inner.context(id).await
     }
 
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
@@ -169,28 +216,10 @@ impl Challenges for CachedChallenges {
 /// Keeps a copy until shortly after its challenge expired.
 struct UntilExpired(Arc<dyn Clock>);
 
-impl UntilExpired {
-    fn left(&self, challenge: &Challenge) -> Duration {
-        challenge
-            .expires_at
-            .since(self.0.now())
-            .saturating_add(AFTERWARDS)
-    }
-}
-
-impl Expiry<ChallengeId, Arc<Challenge>> for UntilExpired {
-    fn expire_after_create(&self, _: &ChallengeId, copy: &Arc<Challenge>, _: Instant) -> Option<Duration> {
-        Some(self.left(copy))
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &ChallengeId,
-        copy: &Arc<Challenge>,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(self.left(copy))
+impl Expiry<ChallengeId, Arc<Copy>> for UntilExpired {
+    fn expire_after_create(&self, _: &ChallengeId, copy: &Arc<Copy>, _: Instant) -> Option<Duration> {
+        let left = copy.expires_at.since(self.0.now());
+        Some(left.saturating_add(AFTERWARDS))
     }
 }
 

@@ -48,6 +48,10 @@ impl Challenges for Counted {
         Challenges::find(self.call(), id).await
     }
 
+    async fn context(&self, id: ChallengeId) -> StoreResult<Option<Sealed>> {
+        self.call().context(id).await
+    }
+
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
         Challenges::purge(self.call(), expired_before, limit).await
     }

@@ -12,7 +12,7 @@ use crate::domain::{
     clock::Timestamp,
     code::CodeNumbers,
     id::ChallengeId,
-    keyring::Subject,
+    keyring::{Sealed, Subject},
 };
 
 /// What one more mail is charged to.
@@ -38,6 +38,8 @@ pub struct RequestKey {
 pub struct Start {
     /// The challenge.
     pub challenge: Challenge,
+    /// The [`crate::domain::message::MailContext`] of further codes, sealed.
+    pub context: Sealed,
     /// Its first mail.
     pub entry: NewEntry,
     /// What the mail is charged to, in this order.
@@ -143,6 +145,9 @@ pub trait Challenges: Send + Sync {
     async fn present(&self, id: ChallengeId) -> StoreResult<Option<Challenge>> {
         self.find(id).await
     }
+
+    /// What further codes of a challenge are mailed with. `None`: no such challenge.
+    async fn context(&self, id: ChallengeId) -> StoreResult<Option<Sealed>>;
 
     /// Forgets challenges and request ids that expired before this moment, at most `limit`; says how many.
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64>;

@@ -244,7 +244,6 @@ pub(crate) fn challenge(user: u8, now: Timestamp) -> Challenge {
         masked_recipient: "j*****@e*****.com".into(),
         event: "login".into(),
         endpoint: "vpn".into(),
-        context: Sealed::from_bytes(vec![1, 2, 3]),
         confirms: None,
     }
 }
@@ -272,6 +271,7 @@ pub(crate) fn start(challenge: &Challenge) -> Start {
     entry.decoy = challenge.decoy;
     Start {
         challenge: challenge.clone(),
+        context: Sealed::from_bytes(vec![1, 2, 3]),
         entry,
         charges: Vec::new(),
         request: None,

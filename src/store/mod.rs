@@ -30,6 +30,7 @@ pub mod handoff;
 mod inboxes;
 mod outbox;
 mod outbox_changes;
+mod packed;
 mod policies;
 pub mod policy_book;
 mod refresh_tokens;

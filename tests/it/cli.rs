@@ -88,6 +88,7 @@ async fn every_command_explains_itself() {
             "inbox show",
             "inbox test",
             "inbox update",
+            "keys create",
             "keys list",
             "keys reseal",
             "keys rotate",

@@ -169,6 +169,8 @@ async fn a_server_that_became_read_only_is_unavailable_and_comes_back() {
         server.sql("postgres", "SELECT pg_reload_conf()");
     };
     read_only("on");
+    // Each of the server's processes learns it in its own time.
+    wait_for_health(scene.service.grpc, "", ServingStatus::NotServing, BACK).await;
     scene.refuses(&open, &code).await;
     read_only("off");
     scene.is_back(&open, &code).await;

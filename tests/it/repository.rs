@@ -20,15 +20,13 @@ use crate::{
 /// A repository of users in a file of their own, each at `NAME@FILE.example`.
 fn file(home: &Home, name: &str, users: &[&str], more: &[(&str, Value)]) -> Value {
     let path = home.path(&format!("{name}.toml"));
-    let entries: String = users
-        .iter()
-        .map(|user| {
-            format!(
-                "[[user]]\nname = {user:?}\nemail = \"{}@{name}.example\"\n",
-                bare(user)
-            )
-        })
-        .collect();
+    let mut entries = String::new();
+    for user in users {
+        entries.push_str(&format!(
+            "[[user]]\nname = {user:?}\nemail = \"{}@{name}.example\"\n",
+            bare(user)
+        ));
+    }
     std::fs::write(&path, entries).unwrap();
     let mut table = Table::from_iter([
         ("name".to_owned(), Value::from(name)),
@@ -126,22 +124,22 @@ async fn names_go_where_their_domain_is_and_in_order_otherwise() {
         let written = findings.map(|found| (found.repository.clone(), found.result(), found.decides));
         written.collect::<Vec<_>>()
     };
-    use pb::LookUpResult::{Found, Unknown};
+    let (found, unknown) = (pb::LookUpResult::Found, pb::LookUpResult::Unknown);
     assert_eq!(
         findings("ann").await,
         [
-            ("board".to_owned(), Found, true),
-            ("corp".to_owned(), Found, false)
+            ("board".to_owned(), found, true),
+            ("corp".to_owned(), found, false)
         ]
     );
     assert_eq!(
         findings("cy").await,
         [
-            ("board".to_owned(), Unknown, false),
-            ("corp".to_owned(), Found, true)
+            ("board".to_owned(), unknown, false),
+            ("corp".to_owned(), found, true)
         ]
     );
-    assert_eq!(findings("CORP\\bob").await, [("corp".to_owned(), Unknown, false)]);
+    assert_eq!(findings("CORP\\bob").await, [("corp".to_owned(), unknown, false)]);
     service.stop().await;
 }
 

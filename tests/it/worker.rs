@@ -138,7 +138,7 @@ impl PostRoom {
     }
 
     fn entry(&self, recipient: &str, lease: Option<LeaseId>) -> NewEntry {
-        let id = EntryId::random(self.entropy.as_ref());
+        let id = EntryId::random(self.clock.now(), self.entropy.as_ref());
         let mail = Mail::Code(CodeMail {
             challenge: ChallengeId::from_bytes(*id.as_bytes()),
             number: 1,

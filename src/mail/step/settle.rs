@@ -90,7 +90,8 @@ impl Step<'_> {
     }
 
     /// The last word. A store that is away is asked again while the lease lasts: what is not settled is sent twice.
-    pub(super) async fn settle(self, outcome: Outcome) -> Settled {
+    pub(super) async fn settle(mut self, outcome: Outcome) -> Settled {
+        drop(self.place.take());
         let (state, failure) = match &outcome {
             Outcome::Sent { .. } => (DeliveryState::Sent, None),
             Outcome::Retry { failure, .. } => (DeliveryState::Deferred, Some(failure)),

@@ -2,10 +2,11 @@
 //!
 //! The rows are cut into a few sizes, so that there are few texts and each stays prepared.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 use super::{
     Failure,
+    dialect::Engine,
     query::{Connection, Query, Row, Value, query},
 };
 
@@ -32,8 +33,7 @@ pub(super) async fn fetch<K: AsRef<[u8]>>(
     let before = before.into();
     let mut rows = Vec::with_capacity(keys.len());
     for chunk in chunks(keys) {
-        let mut query = query(before.clone());
-        query.push_list(chunk.iter().map(AsRef::as_ref)).push(after);
+        let query = with_keys(connection.engine(), &before, None, chunk, after);
         rows.extend(query.fetch_all(connection).await?);
     }
     Ok(rows)
@@ -49,8 +49,7 @@ pub(super) async fn execute<K: AsRef<[u8]>>(
 ) -> Result<u64, Failure> {
     let mut changed = 0;
     for chunk in chunks(keys) {
-        let mut query = query(before).bind_all(first.map(Value::from));
-        query.push_list(chunk.iter().map(AsRef::as_ref)).push(after);
+        let query = with_keys(connection.engine(), before, first, chunk, after);
         changed += query.execute(connection).await?;
     }
     Ok(changed)
@@ -66,7 +65,8 @@ pub(super) async fn put<T, const N: usize>(
 ) -> Result<u64, Failure> {
     let mut changed = 0;
     for chunk in chunks(items) {
-        changed += with_rows(before, chunk, &row, after).execute(connection).await?;
+        let query = with_rows(connection.engine(), before, chunk, &row, after);
+        changed += query.execute(connection).await?;
     }
     Ok(changed)
 }
@@ -81,34 +81,59 @@ pub(super) async fn put_and_fetch<T, const N: usize>(
 ) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::with_capacity(items.len());
     for chunk in chunks(items) {
-        rows.extend(
-            with_rows(before, chunk, &row, after)
-                .fetch_all(connection)
-                .await?,
-        );
+        let query = with_rows(connection.engine(), before, chunk, &row, after);
+        rows.extend(query.fetch_all(connection).await?);
     }
     Ok(rows)
 }
 
+fn with_keys<'k, K: AsRef<[u8]>>(
+    engine: Engine,
+    before: &str,
+    first: Option<i64>,
+    keys: &'k [K],
+    after: &str,
+) -> Query<'k> {
+    let mut text = String::with_capacity(before.len() + after.len() + keys.len() * 6);
+    let mut place = 0;
+    match before.split_once("$1") {
+        Some((before, rest)) => {
+            text.push_str(before);
+            engine.place(&mut place, &mut text);
+            text.push_str(rest);
+        }
+        None => text.push_str(before),
+    }
+    for at in 0..keys.len() {
+        text.push_str(if at == 0 { "" } else { ", " });
+        engine.place(&mut place, &mut text);
+    }
+    text.push_str(after);
+    let keys = keys.iter().map(|key| Value::from(key.as_ref()));
+    query(text).bind_all(first.map(Value::from).into_iter().chain(keys))
+}
+
 fn with_rows<'t, T, const N: usize>(
-    before: &'static str,
+    engine: Engine,
+    before: &str,
     items: &'t [T],
     row: &impl for<'r> Fn(&'r T) -> [Value<'r>; N],
-    after: &'static str,
+    after: &str,
 ) -> Query<'t> {
     let mut text = String::with_capacity(before.len() + after.len() + items.len() * N * 6);
-    text.push_str(before);
+    let (verb, rest) = before.split_at(6); // INSERT or UPDATE
+    text.push_str(verb);
+    text.push_str(engine.or_fail());
+    text.push_str(rest);
     let mut place = 0;
     for at in 0..items.len() {
         for column in 0..N {
-            place += 1;
-            let separator = match (column, at) {
+            text.push_str(match (column, at) {
                 (0, 0) => "(",
                 (0, _) => "), (",
                 _ => ", ",
-            };
-            // Writing to a string does not fail.
-            let _ = write!(text, "{separator}${place}");
+            });
+            engine.place(&mut place, &mut text);
         }
     }
     text.push(')');
@@ -135,8 +160,31 @@ mod tests {
         fn row(item: &i64) -> [Value<'_>; 2] {
             [(*item).into(), (item * 10).into()]
         }
-        let query = with_rows("VALUES ", &[1, 2], &row, " ON CONFLICT DO NOTHING");
-        assert_eq!(query.text(), "VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
-        assert_eq!(query.values(), 4);
+        let texts = [Engine::Postgres, Engine::Sqlite].map(|engine| {
+            let rows = with_rows(
+                engine,
+                "INSERT INTO t VALUES ",
+                &[1, 2],
+                &row,
+                " ON CONFLICT DO NOTHING",
+            );
+            assert_eq!(rows.values(), 4);
+            let keys = with_keys(engine, "SET a = $1 WHERE b IN (", Some(7), &[b"k", b"l"], ")");
+            assert_eq!(keys.values(), 3);
+            [rows.text().to_owned(), keys.text().to_owned()]
+        });
+        assert_eq!(
+            texts,
+            [
+                [
+                    "INSERT INTO t VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING",
+                    "SET a = $1 WHERE b IN ($2, $3)"
+                ],
+                [
+                    "INSERT OR FAIL INTO t VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING",
+                    "SET a = ? WHERE b IN (?, ?)"
+                ],
+            ]
+        );
     }
 }

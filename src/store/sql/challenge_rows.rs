@@ -14,7 +14,7 @@ use crate::{
         id::ChallengeId,
         keyring::{KeyId, Sealed, Subject},
     },
-    store::{RequestKey, Resend},
+    store::{Resend, Start},
 };
 
 const TABLE: &str = "challenges";
@@ -27,7 +27,17 @@ pub(super) async fn find(connection: &mut Connection, id: ChallengeId) -> Result
     row.as_ref().map(challenge).transpose()
 }
 
-/// The same, inside a transaction that is about to change it.
+/// What its further codes are mailed with.
+pub(super) async fn context(connection: &mut Connection, id: ChallengeId) -> Result<Option<Sealed>, Failure> {
+    let row = query("SELECT context FROM challenges WHERE id = $1")
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(connection)
+        .await?;
+    let context = |row: &Row| Ok(Sealed::from_bytes(Columns::new(TABLE, row).blob("context")?));
+    row.as_ref().map(context).transpose()
+}
+
+/// The same as [`find`], inside a transaction that is about to change it.
 pub(super) async fn find_for_update(
     connection: &mut Connection,
     id: ChallengeId,
@@ -55,7 +65,8 @@ pub(super) const INSERT: &str = "INSERT INTO challenges (id, caller, purpose, al
     confirms) VALUES ";
 
 /// The row of a new challenge.
-pub(super) fn values<'c>(challenge: &'c Challenge, request: Option<&'c RequestKey>) -> [Value<'c>; 26] {
+pub(super) fn values(start: &Start) -> [Value<'_>; 26] {
+    let (challenge, request) = (&start.challenge, start.request.as_ref());
     [
         challenge.id.as_bytes().as_slice().into(),
         challenge.caller.to_string().into(),
@@ -79,7 +90,7 @@ pub(super) fn values<'c>(challenge: &'c Challenge, request: Option<&'c RequestKe
         (&challenge.masked_recipient).into(),
         (&challenge.event).into(),
         (&challenge.endpoint).into(),
-        challenge.context.as_bytes().into(),
+        start.context.as_bytes().into(),
         request.map(|request| request.id.as_bytes().as_slice()).into(),
         request
             .map(|request| request.contents.as_bytes().as_slice())
@@ -194,7 +205,6 @@ pub(super) fn challenge(row: &Row) -> Result<Challenge, Failure> {
         masked_recipient: columns.text("masked_recipient")?,
         event: columns.text("event")?,
         endpoint: columns.text("endpoint")?,
-        context: Sealed::from_bytes(columns.blob("context")?),
         confirms: columns.bytes_if_any("confirms")?.map(Subject::from_bytes),
     })
 }

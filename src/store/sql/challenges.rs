@@ -13,6 +13,7 @@ use crate::{
         challenge::{Challenge, Standing, State},
         clock::Timestamp,
         id::ChallengeId,
+        keyring::Sealed,
     },
     store::{Challenges, Guess, Guessed, Resend, Resent, Start, Started, StoreResult},
 };
@@ -60,6 +61,13 @@ impl Challenges for SqlStore {
     async fn find(&self, id: ChallengeId) -> StoreResult<Option<Challenge>> {
         self.operation("challenges.find", async {
             rows::find(&mut *self.reader().await?, id).await
+        })
+        .await
+    }
+
+    async fn context(&self, id: ChallengeId) -> StoreResult<Option<Sealed>> {
+        self.operation("challenges.context", async {
+            rows::context(&mut *self.reader().await?, id).await
         })
         .await
     }

@@ -7,12 +7,14 @@
 use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+
+use crate::sync::{Mutex, MutexGuard, spawn};
 
 /// How many are worked on together, at the most: larger ones gain nothing and make those who come later wait.
 const MOST_TOGETHER: usize = 256;
@@ -77,7 +79,7 @@ impl<Q: Send + 'static, A: Send + 'static> Gathering<Q, A> {
         };
         if begin {
             let state = Arc::clone(&self.state);
-            self.tasks.spawn(async move {
+            spawn(&self.tasks, async move {
                 while let Some(together) = next(&state) {
                     // Who was to be answered learns it from the end of their channel.
                     if AssertUnwindSafe(work(together)).catch_unwind().await.is_err() {
@@ -186,5 +188,57 @@ mod tests {
             asked.push(call);
         }
         assert_eq!(gathering.ask(0, work).await, Err(Unanswered::Crowded));
+    }
+}
+
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use shuttle::future::{block_on, spawn, yield_now};
+
+    use super::*;
+
+    /// In whatever order it happens: everybody is answered once, with their own answer, and nobody is forgotten.
+    #[test]
+    fn everybody_is_answered() {
+        shuttle::check_random(
+            || {
+                let gathering = Arc::new(Gathering::new(TaskTracker::new()));
+                let (at_work, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+                let work = {
+                    let (at_work, begun) = (at_work.clone(), begun.clone());
+                    move |together: Vec<Asked<usize, usize>>| {
+                        let (at_work, begun) = (at_work.clone(), begun.clone());
+                        async move {
+                            assert_eq!(at_work.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+                            begun.fetch_add(together.len(), Ordering::SeqCst);
+                            yield_now().await;
+                            for (question, asker) in together {
+                                let _ = asker.send(question * 2);
+                                yield_now().await;
+                            }
+                            at_work.fetch_sub(1, Ordering::SeqCst);
+                        }
+                    }
+                };
+                let asking: Vec<_> = (0..4)
+                    .map(|question| {
+                        let (gathering, work) = (gathering.clone(), work.clone());
+                        spawn(async move {
+                            assert_eq!(gathering.ask(question, work.clone()).await, Ok(question * 2));
+                            assert_eq!(gathering.ask(question + 10, work).await, Ok(question * 2 + 20));
+                        })
+                    })
+                    .collect();
+                block_on(async {
+                    for asked in asking {
+                        asked.await.unwrap();
+                    }
+                });
+                assert_eq!(begun.load(Ordering::SeqCst), 8);
+            },
+            5_000,
+        );
     }
 }

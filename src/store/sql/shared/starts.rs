@@ -86,7 +86,7 @@ async fn insert(write: &mut Write, opened: &[&Start], now: Timestamp) -> Result<
         write,
         rows::INSERT,
         opened,
-        |start| rows::values(&start.challenge, start.request.as_ref()),
+        |start| rows::values(start),
         " ON CONFLICT (request_id) DO NOTHING",
     )
     .await?;

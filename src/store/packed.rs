@@ -1,0 +1,172 @@
+//! A challenge in a few bytes, as it is kept in memory by the hundred thousand.
+
+use std::time::Duration;
+
+use prost::Message;
+
+use crate::domain::{
+    caller::CallerId,
+    challenge::{Challenge, Purpose, State},
+    clock::Timestamp,
+    code::CodeSpec,
+    id::ChallengeId,
+    keyring::{KeyId, Subject},
+};
+
+/// What the bytes are: protobuf, where whatever is nothing takes no room. They never leave the process.
+#[derive(Clone, PartialEq, Message)]
+struct Form {
+    #[prost(fixed64, tag = "1")]
+    caller: u64,
+    #[prost(int64, tag = "2")]
+    purpose: i64,
+    /// Empty: the digits.
+    #[prost(string, tag = "3")]
+    alphabet: String,
+    #[prost(uint32, tag = "4")]
+    code_length: u32,
+    #[prost(string, tag = "5")]
+    key: String,
+    #[prost(bytes = "vec", tag = "6")]
+    user: Vec<u8>,
+    #[prost(bytes = "vec", tag = "7")]
+    address: Vec<u8>,
+    #[prost(bool, tag = "8")]
+    decoy: bool,
+    #[prost(int64, tag = "9")]
+    state: i64,
+    #[prost(uint32, tag = "10")]
+    code_number: u32,
+    #[prost(uint32, tag = "11")]
+    most_codes: u32,
+    #[prost(uint32, tag = "12")]
+    codes_before: u32,
+    #[prost(uint32, tag = "13")]
+    attempts: u32,
+    #[prost(uint32, tag = "14")]
+    most_attempts: u32,
+    #[prost(sfixed64, tag = "15")]
+    created_at: i64,
+    /// The later moments are microseconds after that one.
+    #[prost(uint64, tag = "16")]
+    expires_after: u64,
+    #[prost(uint64, tag = "17")]
+    resend_after: u64,
+    #[prost(sfixed64, optional, tag = "18")]
+    verified_at: Option<i64>,
+    #[prost(string, tag = "19")]
+    masked_recipient: String,
+    #[prost(string, tag = "20")]
+    event: String,
+    #[prost(string, tag = "21")]
+    endpoint: String,
+    #[prost(bytes = "vec", optional, tag = "22")]
+    confirms: Option<Vec<u8>>,
+}
+
+/// Packs a challenge; its name is not among the bytes.
+pub(super) fn pack(challenge: &Challenge) -> Box<[u8]> {
+    let after =
+        |moment: Timestamp| u64::try_from(moment.since(challenge.created_at).as_micros()).unwrap_or(u64::MAX);
+    let digits = CodeSpec::default();
+    let alphabet = challenge.spec.alphabet();
+    let form = Form {
+        caller: challenge.caller.number(),
+        purpose: i64::from(challenge.purpose.tag()),
+        alphabet: if alphabet == digits.alphabet() {
+            String::new()
+        } else {
+            alphabet.as_str().to_owned()
+        },
+        code_length: u32::from(challenge.spec.length()),
+        key: challenge.key.as_str().to_owned(),
+        user: challenge.user.as_bytes().to_vec(),
+        address: challenge.address.as_bytes().to_vec(),
+        decoy: challenge.decoy,
+        state: challenge.state.tag(),
+        code_number: challenge.code_number,
+        most_codes: challenge.most_codes,
+        codes_before: challenge.codes_before,
+        attempts: challenge.attempts,
+        most_attempts: challenge.most_attempts,
+        created_at: challenge.created_at.as_micros(),
+        expires_after: after(challenge.expires_at),
+        resend_after: after(challenge.resend_at),
+        verified_at: challenge.verified_at.map(Timestamp::as_micros),
+        masked_recipient: challenge.masked_recipient.clone(),
+        event: challenge.event.clone(),
+        endpoint: challenge.endpoint.clone(),
+        confirms: challenge.confirms.map(|address| address.as_bytes().to_vec()),
+    };
+    form.encode_to_vec().into_boxed_slice()
+}
+
+/// The challenge of this name that was packed.
+pub(super) fn unpack(id: ChallengeId, bytes: &[u8]) -> Option<Challenge> {
+    let form = Form::decode(bytes).ok()?;
+    let subject = |bytes: Vec<u8>| Some(Subject::from_bytes(bytes.try_into().ok()?));
+    let created_at = Timestamp::from_micros(form.created_at);
+    let after = |micros| created_at.plus(Duration::from_micros(micros));
+    let digits = CodeSpec::default();
+    let alphabet = match form.alphabet.as_str() {
+        "" => digits.alphabet().as_str(),
+        alphabet => alphabet,
+    };
+    Some(Challenge {
+        id,
+        caller: CallerId::from_number(form.caller),
+        purpose: Purpose::from_tag(form.purpose)?,
+        spec: CodeSpec::kept(alphabet, u8::try_from(form.code_length).ok()?)?,
+        key: KeyId::parse(&form.key).ok()?,
+        user: subject(form.user)?,
+        address: subject(form.address)?,
+        decoy: form.decoy,
+        state: State::from_tag(form.state)?,
+        code_number: form.code_number,
+        most_codes: form.most_codes,
+        codes_before: form.codes_before,
+        attempts: form.attempts,
+        most_attempts: form.most_attempts,
+        created_at,
+        expires_at: after(form.expires_after),
+        resend_at: after(form.resend_after),
+        verified_at: form.verified_at.map(Timestamp::from_micros),
+        masked_recipient: form.masked_recipient,
+        event: form.event,
+        endpoint: form.endpoint,
+        confirms: match form.confirms {
+            Some(address) => Some(subject(address)?),
+            None => None,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::{self, subject};
+
+    #[test]
+    fn what_was_packed_comes_back_whole() {
+        let now = Timestamp::from_micros(1_767_323_045_123_456);
+        let plain = contract::challenge(1, now);
+        let full = Challenge {
+            purpose: Purpose::Recovery,
+            spec: CodeSpec::temporary_password(),
+            decoy: true,
+            state: State::Verified,
+            attempts: 3,
+            resend_at: plain.expires_at,
+            verified_at: Some(now.plus(Duration::from_micros(1))),
+            event: String::new(),
+            confirms: Some(subject(9)),
+            ..contract::challenge(2, now)
+        };
+        for challenge in [plain, full] {
+            let bytes = pack(&challenge);
+            assert!(bytes.len() < 256, "{}", bytes.len());
+            assert_eq!(unpack(challenge.id, &bytes), Some(challenge));
+        }
+        assert_eq!(unpack(ChallengeId::from_bytes([0; 16]), b"\xff"), None);
+    }
+}
