@@ -278,3 +278,40 @@ async fn a_directory_that_is_set_up_wrong_is_refused_at_the_start() {
         assert!(said.contains(told), "{line}: {said}");
     }
 }
+
+/// What the page says can be written down as it stands.
+#[test]
+fn the_examples_of_the_page_are_configurations() {
+    let page = include_str!("../../docs/repositories.md");
+    let examples: Vec<&str> = page
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(examples.len() >= 3);
+    let home = Home::new();
+    let authority = crate::harness::certs::Authority::new();
+    for name in ["corp-ca.pem", "ldap-ca.pem", "db-ca.pem"] {
+        std::fs::copy(authority.path(), home.path(name)).unwrap();
+    }
+    for name in ["corp.password", "ldap.password"] {
+        std::fs::write(home.path(name), "canary-4711\n").unwrap();
+    }
+    std::fs::write(
+        home.path("portal.url"),
+        "postgres://mailfactor:canary-4711@db.example.com/portal\n",
+    )
+    .unwrap();
+    let whole = examples.join("\n");
+    let here = format!("{}/", home.path("").display());
+    let file = home.path("page.toml");
+    for text in examples.into_iter().chain([whole.as_str()]) {
+        std::fs::write(&file, text.replace("/etc/mailfactor/", &here)).unwrap();
+        let config = mailfactor::config::Config::load(Some(&file), [])
+            .unwrap_or_else(|faults| panic!("{text}\n{faults}"));
+        assert!(!config.users.repositories.is_empty());
+        for field in ["canary-4711", "postgres:"] {
+            assert!(!format!("{config:?}").contains(field), "{field} is shown");
+        }
+    }
+}
