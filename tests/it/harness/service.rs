@@ -104,6 +104,11 @@ impl Home {
         table.insert(key.to_owned(), value.into());
     }
 
+    /// A repository that was set, by its place.
+    pub fn repository(&self, index: usize) -> Value {
+        self.settings["repository"][index].clone()
+    }
+
     /// Replaces the users: names and addresses.
     pub fn users(&self, users: &[(&str, &str)]) {
         let entries = users.iter().map(|(name, email)| {
