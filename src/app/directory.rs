@@ -169,6 +169,8 @@ fn servers(ldap: &Ldap, faults: &mut Violations) -> Vec<LdapServer> {
             let text = "would be asked in the clear, passwords and all: use \"ldaps://\", `start_tls = true`, or say \
                         `allow_plaintext = true`";
             faults.add(&field, text);
+        } else if server.protection == Protection::Plain && !server.is_loopback() {
+            tracing::warn!(%server, "an LDAP server is asked in the clear: passwords cross the network");
         }
         servers.push(server);
     }

@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::{
     address::ascii_domain,
     budget::SendLimits,
-    code::{Alphabet, CodeSpec, CodeSpecError},
+    code::{Alphabet, CodeSpec},
     mask::Mask,
     otp_policy::OtpPolicy,
     override_address::{OverrideMode, OverridePolicy},
     text::require_line,
     violation::Violations,
 };
+
+mod look;
+
+use look::Look;
 
 macro_rules! draft {
     ($($(#[$doc:meta])* $field:ident: $kind:ty = $path:literal;)+) => {
@@ -292,42 +296,6 @@ impl PolicyDraft {
         }
         if let Some(name) = self.account.as_deref().filter(|name| !name.is_empty()) {
             faults.check(&format!("{prefix}account"), require_line(name, 64));
-        }
-    }
-}
-
-/// What is set of how codes look, each with its path.
-struct Look<'a> {
-    length: (Option<u8>, &'a str),
-    alphabet: (Option<&'a str>, &'a str),
-}
-
-impl Look<'_> {
-    /// Length and alphabet belong together: what is not set here is as it was.
-    fn apply(
-        &self,
-        spec: &mut CodeSpec,
-        read: fn(&str) -> Result<Alphabet, CodeSpecError>,
-        make: fn(Alphabet, u8) -> Result<CodeSpec, CodeSpecError>,
-        prefix: &str,
-        faults: &mut Violations,
-    ) {
-        let ((length, length_path), (alphabet, alphabet_path)) = (self.length, self.alphabet);
-        if length.is_none() && alphabet.is_none() {
-            return;
-        }
-        let path = if length.is_some() {
-            length_path
-        } else {
-            alphabet_path
-        };
-        let alphabet = match alphabet {
-            None => Some(spec.alphabet().clone()),
-            Some(text) => faults.check(&format!("{prefix}{alphabet_path}"), read(text)),
-        };
-        let fresh = alphabet.map(|alphabet| make(alphabet, length.unwrap_or(spec.length())));
-        if let Some(fresh) = fresh.and_then(|fresh| faults.check(&format!("{prefix}{path}"), fresh)) {
-            *spec = fresh;
         }
     }
 }

@@ -4,6 +4,8 @@
 //! wrong is answered alike. An attempt is counted before it is judged, so that many at once find no more than one after
 //! another. Wrong passwords are counted apart from wrong codes, under the same limits.
 
+use tokio::time::Instant;
+
 use super::{Desk, StartError, StartRequest};
 use crate::{
     domain::{
@@ -43,6 +45,7 @@ impl Desk {
         policy: &OtpPolicy,
         scope: Scope<'_>,
         user: Option<&User>,
+        began: Instant,
         now: Timestamp,
     ) -> Result<(), StartError> {
         let Some(password) = &request.password else {
@@ -53,7 +56,10 @@ impl Desk {
             return Err(StartError::UserLocked(lock));
         }
         let found = user.map(|user| (user.repository.as_str(), &user.proof));
-        let proved = self.directory.prove(&request.user, scope, found, password).await;
+        let proved = self
+            .directory
+            .prove(&request.user, scope, found, password, began)
+            .await;
         if proved.map_err(unanswered)? {
             self.budgets.succeed(subject).await?;
             return Ok(());

@@ -4,6 +4,8 @@ mod error;
 
 use std::{net::IpAddr, sync::Arc};
 
+use tokio::time::Instant;
+
 pub use error::StartError;
 
 use super::{ChallengeView, Desk, context_place, count, sees_users};
@@ -154,10 +156,13 @@ impl Desk {
         } else {
             pace
         };
+        // One deadline for finding the user and for checking the password.
+        let began = Instant::now();
         let found = self.directory.find(&request.user, scope, pace).await;
         let truth = match found {
             Ok(Found::User(user)) => {
-                self.prove(request, policy, scope, Some(&user), now).await?;
+                self.prove(request, policy, scope, Some(&user), began, now)
+                    .await?;
                 return Ok(self.real(*user));
             }
             Ok(Found::Unknown) => StartError::UserUnknown,
@@ -170,7 +175,7 @@ impl Desk {
         if sees_users && (request.password.is_none() || !matches!(truth, StartError::UserUnknown)) {
             return Err(truth);
         }
-        self.prove(request, policy, scope, None, now).await?;
+        self.prove(request, policy, scope, None, began, now).await?;
         tracing::debug!(reason = truth.outcome(), "a decoy stands in");
         Ok(self.decoy(&request.user))
     }

@@ -147,15 +147,16 @@ impl Directory {
     }
 
     /// Whether this is the password of a user that was found before. `None`: nobody was; it is wrong then, and that takes
-    /// as long.
+    /// as long. What the search for the user took since it `began` is left off the time for it.
     pub async fn prove(
         &self,
         user: &UserName,
         scope: Scope<'_>,
         found: Option<(&str, &Proof)>,
         password: &Password,
+        began: Instant,
     ) -> Result<bool, RepositoryError> {
-        let until = Instant::now() + self.deadline;
+        let until = began + self.deadline;
         let asked = self.asked(user, scope)?;
         let mut able = asked.into_iter().filter(|member| member.checks_passwords());
         let holder = found.and_then(|(name, _)| able.clone().find(|member| member.name() == name));

@@ -312,6 +312,38 @@ async fn a_second_server_takes_over() {
     }
 }
 
+/// Finding the user and checking the password share one deadline.
+#[tokio::test]
+async fn a_password_has_no_more_time_than_a_start() {
+    let Some((slapd, authority)) = Slapd::shared() else {
+        return;
+    };
+    let proxy = Proxy::start(slapd.ldaps).await;
+    let server = format!("ldaps://localhost:{}", proxy.address.port());
+    let scene = Ground::set(home_with(corp(&[server], authority.path(), &[]))).await;
+    let (service, idp) = scene.serve(Machine::real()).await;
+    idp.start_with("ann", "ann-pass").await.unwrap();
+    scene.smtp.wait_for_mails(1).await;
+    for fault in [
+        Fault::Latency(Duration::from_millis(700)),
+        Fault::BlackHole,
+        Fault::Reset,
+    ] {
+        proxy.set(fault);
+        for (user, password) in [("ann", "ann-pass"), ("ann", "wrong"), ("nobody", "wrong")] {
+            let answer = timeout(ANSWER, idp.start_with(user, password)).await;
+            let status = answer
+                .unwrap_or_else(|_| panic!("{fault:?}: no answer in time"))
+                .unwrap_err();
+            assert_eq!(reason(&status).1, "REPOSITORY_UNAVAILABLE", "{fault:?}");
+        }
+    }
+    assert_eq!(scene.smtp.mails().len(), 1, "nothing was mailed");
+    proxy.set(Fault::None);
+    crate::harness::in_time(async { while idp.start_with("ann", "ann-pass").await.is_err() {} }).await;
+    service.stop().await;
+}
+
 /// A server that restarts closes connections that lie idle: the next start does not notice.
 #[tokio::test]
 async fn connections_that_the_server_closed_cost_no_start() {
