@@ -23,6 +23,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("template", template),
     ("replies", replies),
     ("configuration", configuration),
+    ("ldap_replies", crate::repository::ldap::fuzzing::replies),
+    ("ldap_filter", crate::repository::ldap::fuzzing::filter),
 ];
 
 /// An address that is taken is shown as it came, and has no room for a second line.

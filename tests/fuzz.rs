@@ -97,6 +97,15 @@ fn samples(target: &str, dice: &mut Dice) -> Vec<Vec<u8>> {
             "\x03220 mail.example ESMTP\r\n250-mail.example\r\n250-PIPELINING\r\n250 SIZE 1000\r\n",
             "\x01250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go ahead\r\n451-4.7.1 later\r\n451 4.7.1 please\r\n",
         ],
+        "ldap_replies" => &[
+            "\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x31\x04\x00\x04\x00",
+            "\x30\x22\x02\x01\x02\x64\x1d\x04\x05cn=me\x30\x14\x30\x12\x04\x04mail\x31\x0a\x04\x03a@b\x04\x03c@d\
+             \x30\x0c\x02\x01\x02\x65\x07\x0a\x01\x00\x04\x00\x04\x00",
+        ],
+        "ldap_filter" => &[
+            "(&(objectClass=person)(!(userAccountControl:1.2.840.113556.1.4.803:=2))(|(uid={user})(cn=a*{user}*b)))\nann",
+            "(:2.5.13.2:={user}\\2a)\n*)(uid=*",
+        ],
         _ => &[
             CONFIGURATION,
             "[server]\nlisten = \"127.0.0.1:0\"\n",

@@ -15,7 +15,7 @@ use std::{
 const TABLE: &[(&str, &[&str])] = &[
     ("failpoints", &[]),
     ("sync", &[]),
-    ("fuzz", &["domain", "config", "mail", "grpc"]),
+    ("fuzz", &["domain", "config", "mail", "grpc", "repository"]),
     ("domain", &[]),
     ("store", &["domain", "sync"]),
     ("repository", &["domain"]),

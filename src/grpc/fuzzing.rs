@@ -91,6 +91,8 @@ pub fn request(bytes: &[u8]) {
         },
         &|message| with(message, convert::reset_policy),
         &|message| with(message, convert::set_sending),
+        &|message| with(message, convert::look_up_user),
+        &|message| with(message, convert::flush_users),
         &|message| {
             with(message, |request: pb::GetTemplateRequest| {
                 convert::get_template(&request).map(drop)

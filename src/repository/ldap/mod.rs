@@ -18,6 +18,8 @@ mod ber;
 mod connection;
 mod dial;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod message;
 mod person;
 mod preset;
