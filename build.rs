@@ -4,12 +4,13 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 5] = [
+const PROTOS: [&str; 6] = [
     "mailfactor/v1/authenticator.proto",
     "mailfactor/v1/policy.proto",
     "mailfactor/v1/outbox.proto",
     "mailfactor/v1/audit.proto",
     "mailfactor/v1/inbox.proto",
+    "mailfactor/v1/repository.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

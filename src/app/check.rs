@@ -1,7 +1,7 @@
 //! Looks at everything a start would need, without starting: keys, database, certificates, repositories. Changes
 //! nothing.
 
-use super::{Machine, archive, parts};
+use super::{Machine, archive, directory};
 use crate::{
     config::{Config, keys},
     store::{Accounts, Callers, Inboxes, Probe as _},
@@ -168,7 +168,7 @@ async fn repositories(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for repository in &users.repositories {
         let subject = format!("repository {}", repository.name);
-        let outcome = match (parts::open(repository, users), &nobody) {
+        let outcome = match (directory::open(repository, users), &nobody) {
             (Ok(opened), Ok(nobody)) => {
                 let look_up = tokio::time::timeout(users.lookup_deadline, opened.find(nobody));
                 match look_up.await {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{BuildError, Machine, archive, parts};
+use super::{BuildError, Machine, archive, directory::directory};
 use crate::{
     config::Config,
     domain::{
@@ -15,7 +15,7 @@ use crate::{
         keyring::{Keyring, Subject, SubjectKind},
         mask::Mask,
     },
-    repository::{Directory, Found, Pace, RepositoryError, UserName},
+    repository::{Directory, Found, Pace, RepositoryError, Scope, UserName},
     store::{Budgets, CallerWrite, Callers, Confirmations, StoreError, sql::SqlStore},
     system::local_user,
 };
@@ -83,10 +83,20 @@ pub struct UserState {
     pub masked_address: String,
     /// Wrong codes in a row.
     pub failures: u32,
+    /// Passwords that were tried in a row, none of them right.
+    pub wrong_passwords: u32,
+    /// The lock that holds for passwords.
+    pub password_lock: Option<Lock>,
     /// The lock that holds.
     pub lock: Option<Lock>,
     /// How many other addresses the user has confirmed.
     pub confirmed: u64,
+}
+
+/// Under which names a user's budgets are kept.
+struct Subjects {
+    user: Subject,
+    password: Subject,
 }
 
 impl Local {
@@ -97,7 +107,7 @@ impl Local {
             store,
             keyring: Arc::new(keyring),
             machine: machine.clone(),
-            directory: parts::directory(&config.users)?,
+            directory: directory(&config.users)?,
             mask: config.policies.default.mask.clone(),
         })
     }
@@ -173,27 +183,30 @@ impl Local {
 
     /// A user's failures and lock.
     pub async fn user(&self, repository: Option<&str>, name: &str) -> Result<UserState, LocalError> {
-        let (subject, mut state) = self.find(repository, name).await?;
-        let now = self.machine.clock.now();
+        let (subjects, mut state) = self.find(repository, name).await?;
+        let (subject, now) = (subjects.user, self.machine.clock.now());
         (state.failures, state.lock) = self.store.guesses(subject, now).await?;
+        (state.wrong_passwords, state.password_lock) = self.store.guesses(subjects.password, now).await?;
         state.confirmed = self.store.confirmed(subject).await?;
         Ok(state)
     }
 
     /// Lifts a user's lock and forgets the failures. `false`: there were none.
     pub async fn unlock_user(&self, repository: Option<&str>, name: &str) -> Result<bool, LocalError> {
-        let (subject, state) = self.find(repository, name).await?;
-        let note = self.note(Action::UserUnlock);
+        let (subjects, state) = self.find(repository, name).await?;
         let shown = self.shown(&state, name);
-        Ok(self.store.unlock(subject, &shown, &note).await?)
+        let note = || self.note(Action::UserUnlock);
+        let codes = self.store.unlock(subjects.user, &shown, &note()).await?;
+        let passwords = self.store.unlock(subjects.password, &shown, &note()).await?;
+        Ok(codes || passwords)
     }
 
     /// Locks a user until unlocked.
     pub async fn lock_user(&self, repository: Option<&str>, name: &str) -> Result<(), LocalError> {
-        let (subject, state) = self.find(repository, name).await?;
+        let (subjects, state) = self.find(repository, name).await?;
         let note = self.note(Action::UserLock);
         let shown = self.shown(&state, name);
-        Ok(self.store.lock(subject, &shown, &note).await?)
+        Ok(self.store.lock(subjects.user, &shown, &note).await?)
     }
 
     /// What goes along with a change: it is this machine's user who makes it.
@@ -213,32 +226,36 @@ impl Local {
 
     /// Forgets the other addresses that a user has confirmed; says how many.
     pub async fn forget_confirmed(&self, repository: Option<&str>, name: &str) -> Result<u64, LocalError> {
-        let (subject, state) = self.find(repository, name).await?;
+        let (subjects, state) = self.find(repository, name).await?;
         let note = self.note(Action::UserForgetAddresses);
         let shown = self.shown(&state, name);
-        Ok(self.store.forget_confirmed(subject, &shown, &note).await?)
+        Ok(self.store.forget_confirmed(subjects.user, &shown, &note).await?)
     }
 
     /// The user's budget, found as a start finds it: through the directory.
-    async fn find(&self, repository: Option<&str>, name: &str) -> Result<(Subject, UserState), LocalError> {
+    async fn find(&self, repository: Option<&str>, name: &str) -> Result<(Subjects, UserState), LocalError> {
         let name = UserName::parse(name).map_err(LocalError::UserName)?;
         match self
             .directory
-            .find(&name, repository.as_slice(), Pace::Quick)
+            .find(&name, repository.map_or(Scope::All, Scope::In), Pace::Quick)
             .await?
         {
             Found::User(user) => {
-                let subject = self
-                    .keyring
-                    .subject(SubjectKind::User, &[&user.repository, &user.id]);
+                let parts: [&str; 2] = [&user.repository, &user.id];
+                let subjects = Subjects {
+                    user: self.keyring.subject(SubjectKind::User, &parts),
+                    password: self.keyring.subject(SubjectKind::Password, &parts),
+                };
                 let state = UserState {
                     masked_address: self.mask.apply(&user.address),
                     repository: user.repository,
                     failures: 0,
+                    wrong_passwords: 0,
+                    password_lock: None,
                     lock: None,
                     confirmed: 0,
                 };
-                Ok((subject, state))
+                Ok((subjects, state))
             }
             Found::Unknown => Err(LocalError::UserUnknown),
             Found::NoAddress => Err(LocalError::UserHasNoAddress),

@@ -14,6 +14,7 @@ use crate::{
     grpc::{Door, DoorError},
     lifecycle::Shutdown,
     mail::{MailError, Rounds, Worker},
+    repository::Directory,
     store::{StoreError, account_book::AccountBook, handoff::Tray, policy_book::PolicyBook, sql::SqlStore},
     system::{SteadyClock, SystemEntropy},
     telemetry::{Metrics, keep_up},
@@ -21,6 +22,7 @@ use crate::{
 
 mod archive;
 pub mod check;
+mod directory;
 mod fresh_keys;
 mod housekeeping;
 pub mod keys;
@@ -133,6 +135,7 @@ pub struct App {
     accounts: Arc<AccountBook>,
     keyring: Arc<Keyring>,
     rounds: Rounds,
+    directory: Arc<Directory>,
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
     deadline: Duration,
@@ -169,6 +172,7 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
         accounts: parts.accounts,
         keyring,
         rounds: parts.rounds,
+        directory: parts.directory,
         metrics_listener,
         housekeeping: Housekeeping {
             clock: machine.clock,
@@ -203,6 +207,7 @@ impl App {
             accounts,
             keyring,
             rounds,
+            directory,
             metrics_listener,
             housekeeping,
             deadline,
@@ -219,6 +224,7 @@ impl App {
         shutdown.spawn(worker.run(tray, after_door.clone()));
         shutdown.spawn(housekeeping.run(soft.clone()));
         shutdown.spawn(rounds.run(soft.clone()));
+        shutdown.spawn(directory::look_after(directory, soft.clone()));
         shutdown.spawn(policies.keep_fresh(after_door.clone()));
         shutdown.spawn(accounts.keep_fresh(after_door.clone()));
         shutdown.spawn(fresh_keys::keep_fresh(keyring, after_door.clone()));

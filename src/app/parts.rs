@@ -2,19 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{BuildError, Machine};
+use super::{BuildError, Machine, directory::directory};
 use crate::{
-    config::{Config, Repository, RepositoryKind, StorePlace, Users},
-    domain::{account::Secret, address::ascii_domain, keyring::Keyring},
+    config::{Config, StorePlace, Users},
+    domain::{account::Secret, address::ascii_domain, clock::Clock, keyring::Keyring},
     factor::{Desk, DeskSettings},
     grpc::{Door, DoorSettings, TlsFiles},
     mail::{Collector, Library, MailSettings, Renderer, Rounds, Signer, Transports, Worker, WorkerSettings},
     policy::{Gate, InboxOffice, Office, OfficeSettings, Vitals},
-    repository::{
-        Directory, SharedRepository,
-        file::FileRepository,
-        sql::{SqlColumns, SqlRepository, SqlRepositorySettings},
-    },
+    repository::Directory,
     store::{
         Accounts, Inboxes,
         account_book::AccountBook,
@@ -39,9 +35,6 @@ const CALLER_TTL: Duration = Duration::from_secs(5);
 /// How often a watched challenge is looked at without news.
 const WATCH_POLL: Duration = Duration::from_secs(2);
 
-/// Connections to one user database at once.
-const REPOSITORY_CONNECTIONS: u32 = 8;
-
 /// What runs.
 pub(super) struct Parts {
     pub(super) door: Door,
@@ -50,6 +43,7 @@ pub(super) struct Parts {
     pub(super) policies: Arc<PolicyBook>,
     pub(super) accounts: Arc<AccountBook>,
     pub(super) rounds: Rounds,
+    pub(super) directory: Arc<Directory>,
 }
 
 /// Puts the parts together.
@@ -98,17 +92,16 @@ pub(super) fn assemble(
         },
     };
     let (inboxes, rounds) = inboxes(config, machine, store, &keyring, &transports, &changes);
+    let directory = Arc::new(directory(&config.users)?);
     let desk = Desk {
         clock: clock.clone(),
         entropy: entropy.clone(),
         keyring: keyring.clone(),
-        challenges: Arc::new(
-            CachedChallenges::new(shared.clone(), clock.clone(), CACHED_CHALLENGES)
-                .on_shared_store(matches!(config.store.place, StorePlace::Postgres(_))),
-        ),
+        challenges: challenges(config, &shared, &clock),
+        budgets: shared.clone(),
         outbox: shared.clone(),
         confirmations: shared.clone(),
-        directory: Arc::new(directory(&config.users)?),
+        directory: directory.clone(),
         policies: policies.clone(),
         handoff: handoff.clone(),
         accounts: accounts.clone(),
@@ -156,7 +149,15 @@ pub(super) fn assemble(
         policies,
         accounts,
         rounds,
+        directory,
     })
+}
+
+/// Challenges, with those that are pending at hand.
+fn challenges(config: &Config, store: &Arc<SqlStore>, clock: &Arc<dyn Clock>) -> Arc<CachedChallenges> {
+    let shared = matches!(config.store.place, StorePlace::Postgres(_));
+    let cached = CachedChallenges::new(store.clone(), clock.clone(), CACHED_CHALLENGES);
+    Arc::new(cached.on_shared_store(shared))
 }
 
 /// The names of the repositories.
@@ -191,43 +192,6 @@ fn inboxes(
         secret_directories: config.secret_directories.clone(),
     };
     (office, rounds)
-}
-
-/// The directory of users.
-pub(super) fn directory(users: &Users) -> Result<Directory, BuildError> {
-    let repositories = users
-        .repositories
-        .iter()
-        .map(|repository| open(repository, users));
-    let repositories = repositories.collect::<Result<Vec<_>, _>>()?;
-    Ok(Directory::new(repositories, users.lookup_deadline))
-}
-
-/// One repository.
-pub(super) fn open(repository: &Repository, users: &Users) -> Result<SharedRepository, BuildError> {
-    let name = repository.name.clone();
-    let opened: Result<SharedRepository, Box<dyn std::error::Error + Send + Sync>> = match &repository.kind {
-        RepositoryKind::File { path } => FileRepository::open(name.clone(), path.clone(), users.local_part)
-            .map(|opened| Arc::new(opened) as SharedRepository)
-            .map_err(Into::into),
-        RepositoryKind::Sql { url, query, columns } => SqlRepository::connect(SqlRepositorySettings {
-            name: name.clone(),
-            url: url.clone(),
-            query: query.clone(),
-            columns: SqlColumns {
-                id: columns.id.clone(),
-                email: columns.email.clone(),
-                display_name: columns.display_name.clone(),
-                locale: columns.locale.clone(),
-            },
-            timeout: users.lookup_deadline,
-            connections: REPOSITORY_CONNECTIONS,
-            local_part: users.local_part,
-        })
-        .map(|opened| Arc::new(opened) as SharedRepository)
-        .map_err(Into::into),
-    };
-    opened.map_err(|source| BuildError::Repository { name, source })
 }
 
 fn mail_settings(config: &Config, hello_name: String) -> MailSettings {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{
     Failure, Outcome,
     client::{Client, ClientArguments},
-    out, show,
+    out, secret, show,
 };
 use crate::pb::v1 as pb;
 
@@ -53,6 +53,9 @@ pub(super) struct Start {
     /// The address the user comes from, for the mail.
     #[arg(long, default_value = "", hide_default_value = true)]
     client_ip: String,
+    /// Asks for the user's password, which is checked before any mail goes out.
+    #[arg(long)]
+    ask_password: bool,
     /// Answers only when the mail server has taken or refused the mail.
     #[arg(long)]
     wait: bool,
@@ -162,8 +165,14 @@ impl Command {
 
 impl Start {
     async fn run(self) -> Outcome {
+        let password = if self.ask_password {
+            secret::ask("The user's password: ")?.to_string()
+        } else {
+            String::new()
+        };
         let request = pb::StartChallengeRequest {
             user: self.user,
+            password,
             repository: self.repository,
             purpose: self.purpose.into(),
             event: self.event,

@@ -18,7 +18,7 @@ use super::{Failure, secret};
 use crate::pb::v1::{
     email_otp_authenticator_client::EmailOtpAuthenticatorClient, mail_audit_client::MailAuditClient,
     mail_inbox_client::MailInboxClient, mail_outbox_client::MailOutboxClient,
-    mail_sender_policy_client::MailSenderPolicyClient,
+    mail_sender_policy_client::MailSenderPolicyClient, user_repositories_client::UserRepositoriesClient,
 };
 
 /// Where a server is unless told otherwise.
@@ -117,6 +117,7 @@ pub(super) struct Client {
     pub(super) outbox: MailOutboxClient<Called>,
     pub(super) audit: MailAuditClient<Called>,
     pub(super) inbox: MailInboxClient<Called>,
+    pub(super) repositories: UserRepositoriesClient<Called>,
 }
 
 impl Client {
@@ -129,6 +130,7 @@ impl Client {
             outbox: MailOutboxClient::with_interceptor(channel(), credentials()),
             audit: MailAuditClient::with_interceptor(channel(), credentials()),
             inbox: MailInboxClient::with_interceptor(channel(), credentials()),
+            repositories: UserRepositoriesClient::with_interceptor(channel(), credentials()),
         }
     }
 }

@@ -32,6 +32,7 @@ mod migrate;
 mod out;
 mod outbox;
 mod policy;
+mod repository;
 mod secret;
 mod sending;
 mod serve;
@@ -111,6 +112,10 @@ enum Command {
     /// The mailboxes that a server reads for bounces and read receipts. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Inbox(Box<inbox::Command>),
+    /// The repositories of users: shows what they know, forgets what is remembered. A client: see `--server` and
+    /// `--api-key-file`.
+    #[command(subcommand)]
+    Repository(repository::Command),
     /// Starts and verifies challenges, to try things. A client: see `--server` and `--api-key-file`.
     #[command(subcommand)]
     Challenge(challenge::Command),
@@ -211,6 +216,7 @@ async fn run(command: Command, here: &Here) -> Outcome {
         Command::Inbox(command) => command.run().await,
         Command::Template(command) => command.run().await,
         Command::Audit(command) => command.run().await,
+        Command::Repository(command) => command.run().await,
         Command::Challenge(command) => command.run().await,
         Command::Completions(completions) => {
             completions.run(&mut Arguments::command());

@@ -17,7 +17,7 @@ use crate::{
     after_help = "Examples:\n  mailfactor user show ann\n  mailfactor user unlock ann --repository staff"
 )]
 pub(super) enum Command {
-    /// Shows a user's wrong codes and lock.
+    /// Shows a user's wrong codes and passwords, and locks.
     Show {
         #[command(flatten)]
         user: User,
@@ -25,7 +25,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Lifts a user's lock and forgets the wrong codes.
+    /// Lifts a user's locks and forgets the wrong codes and passwords.
     Unlock(User),
     /// Locks a user until unlocked: no code is sent, none verifies.
     Lock(User),
@@ -85,17 +85,20 @@ impl Command {
 }
 
 fn print(name: &str, state: &UserState, json: bool) {
-    let lock = match state.lock {
+    let written = |lock: Option<Lock>| match lock {
         None => "none".to_owned(),
         Some(Lock::Until(moment)) => show::moment(moment),
         Some(Lock::ForGood) => "until unlocked".to_owned(),
     };
+    let lock = written(state.lock);
     if json {
         out::json(&json!({
             "user": name,
             "repository": state.repository,
             "masked_address": state.masked_address,
             "failures": state.failures,
+            "wrong_passwords": state.wrong_passwords,
+            "passwords_locked": state.password_lock.is_some(),
             "confirmed_addresses": state.confirmed,
             "locked": state.lock.is_some(),
             "locked_until": matches!(state.lock, Some(Lock::Until(_))).then_some(lock),
@@ -107,6 +110,8 @@ fn print(name: &str, state: &UserState, json: bool) {
         ("repository", state.repository.clone()),
         ("address", state.masked_address.clone()),
         ("wrong codes", state.failures.to_string()),
+        ("wrong passwords", state.wrong_passwords.to_string()),
+        ("passwords locked", written(state.password_lock)),
         ("other addresses", state.confirmed.to_string()),
         ("locked", lock),
     ]);

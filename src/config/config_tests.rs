@@ -90,7 +90,7 @@ fn every_fault_at_once() {
         "events.payroll.code.length: must give 6 to 10 characters and at least 19.9 bits (RFC 4226, 5.3; OWASP ASVS 5.0, 6.5.4)",
         "repository[0].path: does not go with kind \"sql\"",
         "repository[0].query: is required",
-        "repository[1].kind: must be \"file\" or \"sql\"",
+        "repository[1].kind: must be \"file\", \"sql\" or \"ldap\"",
         "delivery.wait: must be between 1s and 25s, not 1h",
         "delivery.egress[0]: must be a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or one address",
         "delivery.egress[1]: must be a text in quotes",

@@ -28,7 +28,7 @@ mod store;
 
 pub use delivery::{Delivery, Network, Timeouts};
 pub use duration::{parse as parse_duration, write as write_duration};
-pub use repository::{Columns, Repository, RepositoryKind, Users};
+pub use repository::{Columns, Ldap, LdapScope, Repository, RepositoryKind, Users};
 pub use server::{Limits, Log, LogFormat, Server, Tls};
 pub use store::{Encryption, Host, Postgres, Retention, Store, StorePlace};
 

@@ -120,6 +120,7 @@ fn policy(section: &Reader<'_>) -> OtpPolicy {
         }),
         account: section.parse_some("account", |name| require_line(name, 64).map(|()| name.to_owned())),
         see_users: section.flag("see_users"),
+        password_required: section.flag("password_required"),
         override_address: override_address(&section.section("override_address")),
     };
     policy.check(&section.name(""), &mut section.faults().borrow_mut());

@@ -4,6 +4,10 @@ use std::{cell::RefCell, collections::BTreeSet, path::PathBuf, time::Duration};
 
 use toml::{Table, Value};
 
+mod ldap;
+
+pub use ldap::{Ldap, LdapScope};
+
 use super::reader::Reader;
 use crate::domain::{address::LocalPart, violation::Violations};
 
@@ -15,18 +19,74 @@ path = ""
 url = ""
 url_file = ""
 query = ""
+ca = ""
+preset = ""
+servers = []
+start_tls = false
+allow_plaintext = false
+server_name = ""
+bind_dn = ""
+bind_password = ""
+bind_password_file = ""
+base = ""
+scope = ""
+filter = ""
+groups = []
+nested_groups = false
+referral_hosts = []
+decoy_dn = ""
+domains = []
+bare_names = true
+strip_domain = false
 [columns]
 id = "id"
 email = "email"
 display_name = ""
 locale = ""
+password = ""
+[attributes]
+id = ""
+emails = []
+display_name = ""
+locale = ""
+groups = ""
 "#;
+
+/// The keys of each kind, beside those that all have.
+const KEYS: [(&str, &[&str]); 3] = [
+    ("file", &["path"]),
+    ("sql", &["url", "url_file", "ca", "query", "columns"]),
+    (
+        "ldap",
+        &[
+            "preset",
+            "servers",
+            "start_tls",
+            "allow_plaintext",
+            "ca",
+            "server_name",
+            "bind_dn",
+            "bind_password",
+            "bind_password_file",
+            "base",
+            "scope",
+            "filter",
+            "attributes",
+            "groups",
+            "nested_groups",
+            "referral_hosts",
+            "decoy_dn",
+        ],
+    ),
+];
 
 /// How users are looked up.
 #[derive(Clone, Debug)]
 pub struct Users {
     /// How long one look-up may take.
     pub lookup_deadline: Duration,
+    /// How long who was found is remembered.
+    pub cache: Duration,
     /// Which local parts addresses may have.
     pub local_part: LocalPart,
     /// The repositories, in the order they are searched.
@@ -40,6 +100,12 @@ pub struct Repository {
     pub name: String,
     /// What it is.
     pub kind: RepositoryKind,
+    /// The domains whose users it holds.
+    pub domains: Vec<String>,
+    /// Whether it is asked for names without a domain.
+    pub bare_names: bool,
+    /// Whether `ann@domain` is looked up as `ann`.
+    pub strip_domain: bool,
 }
 
 /// What a repository is.
@@ -54,11 +120,15 @@ pub enum RepositoryKind {
     Sql {
         /// Which one. May hold a password: never logged.
         url: String,
+        /// The authorities of its certificate; `None`: the public ones.
+        authorities: Option<PathBuf>,
         /// The query; `$1` is the user's name.
         query: String,
         /// What its columns mean.
         columns: Columns,
     },
+    /// An LDAP directory.
+    Ldap(Box<Ldap>),
 }
 
 impl std::fmt::Debug for RepositoryKind {
@@ -66,6 +136,7 @@ impl std::fmt::Debug for RepositoryKind {
         f.write_str(match self {
             Self::File { .. } => "File",
             Self::Sql { .. } => "Sql",
+            Self::Ldap(_) => "Ldap",
         })
     }
 }
@@ -81,6 +152,8 @@ pub struct Columns {
     pub display_name: Option<String>,
     /// The language, if there is such a column.
     pub locale: Option<String>,
+    /// The hash of the password, if there is such a column.
+    pub password: Option<String>,
 }
 
 impl Users {
@@ -102,6 +175,7 @@ impl Users {
         }
         Self {
             lookup_deadline: section.duration("lookup_deadline", ms(100)..=ms(2_900)),
+            cache: section.duration("cache", Duration::ZERO..=Duration::from_mins(5)),
             local_part: if section.flag("smtputf8") {
                 LocalPart::Utf8
             } else {
@@ -116,34 +190,44 @@ impl Repository {
     fn read(index: usize, table: &Table, faults: &RefCell<Violations>) -> Option<Self> {
         let section = Reader::new(table, format!("repository[{index}]"), faults);
         let name = section.parse("name", name);
-        let kind = match section.text("kind") {
-            "file" => {
-                refuse(&section, "file", &["url", "url_file", "query", "columns"]);
-                section
-                    .parse("path", required)
-                    .and_then(|()| section.file("path"))
-                    .map(|path| RepositoryKind::File { path })
-            }
-            "sql" => {
-                refuse(&section, "sql", &["path"]);
-                sql(&section)
-            }
+        let kind = section.text("kind");
+        refuse_others(&section, kind);
+        let kind = match kind {
+            "file" => section
+                .parse("path", required)
+                .and_then(|()| section.file("path"))
+                .map(|path| RepositoryKind::File { path }),
+            "sql" => sql(&section),
+            "ldap" => Ldap::read(&section).map(|ldap| RepositoryKind::Ldap(Box::new(ldap))),
             _ => {
-                section.fault("kind", "must be \"file\" or \"sql\"");
+                section.fault("kind", "must be \"file\", \"sql\" or \"ldap\"");
                 None
             }
         };
         Some(Self {
             name: name?,
             kind: kind?,
+            domains: section.list("domains", domain),
+            bare_names: !section.has("bare_names") || section.flag("bare_names"),
+            strip_domain: section.flag("strip_domain"),
         })
     }
 }
 
 fn sql(section: &Reader<'_>) -> Option<RepositoryKind> {
     let url = section.secret("url", "");
-    if !url.starts_with("sqlite:") {
-        section.fault("url", "must be \"sqlite:\" and the path of a file");
+    let known = [
+        "sqlite:",
+        "postgres://",
+        "postgresql://",
+        "mysql://",
+        "mariadb://",
+    ];
+    if !known.iter().any(|scheme| url.starts_with(scheme)) {
+        section.fault(
+            "url",
+            "must be \"sqlite:PATH\", \"postgres://USER@HOST/DATABASE\" or \"mysql://USER@HOST/DATABASE\"",
+        );
     }
     let query = section.parse("query", |text| match text {
         "" => Err("is required"),
@@ -157,22 +241,33 @@ fn sql(section: &Reader<'_>) -> Option<RepositoryKind> {
     let optional = |key: &str| Some(columns.text(key).to_owned()).filter(|name| !name.is_empty());
     Some(RepositoryKind::Sql {
         url,
+        authorities: section.file("ca"),
         query: query?,
         columns: Columns {
             id: named("id", "id"),
             email: named("email", "email"),
             display_name: optional("display_name"),
             locale: optional("locale"),
+            password: optional("password"),
         },
     })
 }
 
-fn refuse(section: &Reader<'_>, kind: &str, keys: &[&str]) {
-    for key in keys {
-        if section.has(key) {
-            section.fault(key, format!("does not go with kind \"{kind}\""));
-        }
+/// Refuses the keys that only other kinds have.
+fn refuse_others(section: &Reader<'_>, kind: &str) {
+    let Some((_, own)) = KEYS.iter().find(|(known, _)| *known == kind) else {
+        return;
+    };
+    let others: BTreeSet<&str> = KEYS.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
+    for key in others.iter().filter(|key| !own.contains(key) && section.has(key)) {
+        section.fault(key, format!("does not go with kind \"{kind}\""));
     }
+}
+
+fn domain(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=255).contains(&text.len()) && !text.contains(['\\', '@']) && text.trim() == text;
+    fits.then(|| text.to_owned())
+        .ok_or("must be a domain as names have it, such as \"CORP\" or \"corp.example.com\"")
 }
 
 fn required(text: &str) -> Result<(), &'static str> {

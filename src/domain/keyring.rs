@@ -148,6 +148,8 @@ pub enum SubjectKind {
     RefreshToken,
     /// A message in an inbox.
     Message,
+    /// A user of a repository, as wrong passwords are counted.
+    Password,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

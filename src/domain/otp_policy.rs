@@ -51,6 +51,8 @@ pub struct OtpPolicy {
     pub account: Option<String>,
     /// Whether callers that may not see users learn of unknown ones all the same.
     pub see_users: bool,
+    /// Whether a start must come with the user's password, which is checked before any mail goes out.
+    pub password_required: bool,
     /// Whether codes may go to another address than the one on file.
     pub override_address: OverridePolicy,
 }
@@ -84,6 +86,7 @@ impl Default for OtpPolicy {
             repositories: Vec::new(),
             account: None,
             see_users: false,
+            password_required: false,
             override_address: OverridePolicy::default(),
         }
     }

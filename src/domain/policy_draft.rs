@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::{
     address::ascii_domain,
     budget::SendLimits,
-    code::{Alphabet, CodeSpec, CodeSpecError},
+    code::{Alphabet, CodeSpec},
     mask::Mask,
     otp_policy::OtpPolicy,
     override_address::{OverrideMode, OverridePolicy},
     text::require_line,
     violation::Violations,
 };
+
+mod look;
+
+use look::Look;
 
 macro_rules! draft {
     ($($(#[$doc:meta])* $field:ident: $kind:ty = $path:literal;)+) => {
@@ -105,6 +109,8 @@ draft! {
     account: String = "account";
     /// Whether endpoints learn of unknown users.
     see_users: bool = "see_users";
+    /// Whether a start must come with the user's password.
+    password_required: bool = "password_required";
     /// `never` or `confirmed`.
     override_mode: String = "override_address.mode";
     /// The domains of other addresses; empty: any.
@@ -166,6 +172,7 @@ impl PolicyDraft {
             repositories: Some(policy.repositories.clone()),
             account: Some(policy.account.clone().unwrap_or_default()),
             see_users: Some(policy.see_users),
+            password_required: Some(policy.password_required),
             override_mode: Some(policy.override_address.mode.name().to_owned()),
             override_domains: Some(policy.override_address.domains.clone()),
             override_confirmed_for: Some(policy.override_address.confirmed_for),
@@ -229,6 +236,7 @@ impl PolicyDraft {
             policy.account = Some(name.clone()).filter(|name| !name.is_empty());
         }
         set(&mut policy.see_users, self.see_users);
+        set(&mut policy.password_required, self.password_required);
         self.apply_override(&mut policy.override_address, prefix, &mut faults);
         self.check_plain(prefix, &mut faults);
         policy.check(prefix, &mut faults);
@@ -288,42 +296,6 @@ impl PolicyDraft {
         }
         if let Some(name) = self.account.as_deref().filter(|name| !name.is_empty()) {
             faults.check(&format!("{prefix}account"), require_line(name, 64));
-        }
-    }
-}
-
-/// What is set of how codes look, each with its path.
-struct Look<'a> {
-    length: (Option<u8>, &'a str),
-    alphabet: (Option<&'a str>, &'a str),
-}
-
-impl Look<'_> {
-    /// Length and alphabet belong together: what is not set here is as it was.
-    fn apply(
-        &self,
-        spec: &mut CodeSpec,
-        read: fn(&str) -> Result<Alphabet, CodeSpecError>,
-        make: fn(Alphabet, u8) -> Result<CodeSpec, CodeSpecError>,
-        prefix: &str,
-        faults: &mut Violations,
-    ) {
-        let ((length, length_path), (alphabet, alphabet_path)) = (self.length, self.alphabet);
-        if length.is_none() && alphabet.is_none() {
-            return;
-        }
-        let path = if length.is_some() {
-            length_path
-        } else {
-            alphabet_path
-        };
-        let alphabet = match alphabet {
-            None => Some(spec.alphabet().clone()),
-            Some(text) => faults.check(&format!("{prefix}{alphabet_path}"), read(text)),
-        };
-        let fresh = alphabet.map(|alphabet| make(alphabet, length.unwrap_or(spec.length())));
-        if let Some(fresh) = fresh.and_then(|fresh| faults.check(&format!("{prefix}{path}"), fresh)) {
-            *spec = fresh;
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         message::{CodeMail, Mail},
         otp_policy::Configured,
     },
-    repository::file::FileRepository,
+    repository::{Member, Route, file::FileRepository},
     store::{
         Accounts, Claimed, NewEntry, Policies,
         contract::{self, people},
@@ -93,10 +93,11 @@ impl House {
             entropy: Arc::new(SystemEntropy),
             keyring: Arc::new(Keyring::new([(KeyId::parse("k").unwrap(), [7; 32])]).unwrap()),
             challenges: Arc::clone(&store) as Arc<dyn Challenges>,
+            budgets: Arc::clone(&store) as Arc<dyn Budgets>,
             outbox: Arc::clone(&store) as Arc<dyn Outbox>,
             confirmations: Arc::clone(&store) as Arc<dyn Confirmations>,
             directory: Arc::new(Directory::new(
-                vec![Arc::new(staff)],
+                vec![Member::new(Arc::new(staff), Route::default(), Duration::ZERO)],
                 Duration::from_millis(2_500),
             )),
             policies: Arc::new(PolicyBook::new(
@@ -179,6 +180,7 @@ fn request(user: &str) -> StartRequest {
     StartRequest {
         user: UserName::parse(user).unwrap(),
         repository: None,
+        password: None,
         purpose: Purpose::Login,
         event: "vpn".into(),
         endpoint: "laptop".into(),

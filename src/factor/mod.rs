@@ -1,4 +1,4 @@
-//! The desk: the use cases of `EmailOtpAuthenticator`, one file each.
+//! The desk: the use cases of `EmailOtpAuthenticator` and `UserRepositories`, one file each.
 //!
 //! Each takes the caller and a checked request, and answers with data or with its own error. What a caller may see is
 //! decided here: its own challenges alone (unless it is an admin), and nothing of users unless it has the right to.
@@ -18,7 +18,7 @@ use crate::{
     },
     repository::Directory,
     store::{
-        Challenges, Confirmations, Outbox, StoreError, account_book::AccountBook, changes::Changes,
+        Budgets, Challenges, Confirmations, Outbox, StoreError, account_book::AccountBook, changes::Changes,
         handoff::Handoff, policy_book::PolicyBook,
     },
 };
@@ -26,15 +26,18 @@ use crate::{
 mod cancel;
 mod decoy;
 mod get;
+mod lookup;
 mod mailing;
 mod override_address;
+mod password;
 mod resend;
 mod start;
 mod verify;
 mod watch;
 
-pub use crate::repository::{RepositoryError, UserName};
+pub use crate::repository::{Password, PasswordError, RepositoryError, UserName};
 pub use cancel::CancelError;
+pub use lookup::{Finding, Known, LookUpError, LookUpRequest, RepositoryView};
 pub use resend::{ResendError, ResendRequest};
 pub use start::{StartError, StartRequest};
 pub use verify::VerifyError;
@@ -49,6 +52,8 @@ pub struct Desk {
     pub keyring: Arc<Keyring>,
     /// Challenges and their budgets.
     pub challenges: Arc<dyn Challenges>,
+    /// How many passwords were tried.
+    pub budgets: Arc<dyn Budgets>,
     /// Mails owed.
     pub outbox: Arc<dyn Outbox>,
     /// Which other addresses users have confirmed.

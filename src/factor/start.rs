@@ -4,6 +4,8 @@ mod error;
 
 use std::{net::IpAddr, sync::Arc};
 
+use tokio::time::Instant;
+
 pub use error::StartError;
 
 use super::{ChallengeView, Desk, context_place, count, sees_users};
@@ -20,7 +22,7 @@ use crate::{
         otp_policy::OtpPolicy,
         override_address::OverrideRefusal,
     },
-    repository::{Found, Pace, RepositoryError, User, UserName},
+    repository::{Found, Pace, Password, RepositoryError, Scope, User, UserName},
     store::{RequestKey, Start, Started},
 };
 
@@ -31,6 +33,8 @@ pub struct StartRequest {
     pub user: UserName,
     /// The one repository to look in.
     pub repository: Option<String>,
+    /// The user's password, to be checked before any mail goes out.
+    pub password: Option<Password>,
     /// What the code is for.
     pub purpose: Purpose,
     /// The event that asks; may be empty.
@@ -84,7 +88,7 @@ impl Desk {
         if caller.role == Role::Endpoint && !request.replies.is_empty() {
             return Err(StartError::Override(OverrideRefusal::Caller));
         }
-        let addressee = self.addressee(caller, &request, policy).await?;
+        let addressee = self.addressee(caller, &request, policy, self.clock.now()).await?;
         let now = self.clock.now();
         let addressee = self.overridden(&request, policy, addressee, now).await?;
         let request_key = self.request_key(caller, &request);
@@ -140,22 +144,38 @@ impl Desk {
         caller: &Caller,
         request: &StartRequest,
         policy: &OtpPolicy,
+        now: Timestamp,
     ) -> Result<Addressee, StartError> {
         let sees_users = sees_users(caller, policy);
         let pace = if sees_users { Pace::Quick } else { Pace::Even };
-        let named = searched(request, policy)?;
-        let found = self.directory.find(&request.user, &named, pace).await;
+        let scope = searched(request, policy)?;
+        self.expects_password(request, policy, scope)?;
+        // A password must not be told to be somebody's by how fast it is refused.
+        let pace = if request.password.is_some() {
+            Pace::Even
+        } else {
+            pace
+        };
+        // One deadline for finding the user and for checking the password.
+        let began = Instant::now();
+        let found = self.directory.find(&request.user, scope, pace).await;
         let truth = match found {
-            Ok(Found::User(user)) => return Ok(self.real(*user)),
+            Ok(Found::User(user)) => {
+                self.prove(request, policy, scope, Some(&user), began, now)
+                    .await?;
+                return Ok(self.real(*user));
+            }
             Ok(Found::Unknown) => StartError::UserUnknown,
             Ok(Found::NoAddress) => StartError::NoAddress,
             Ok(Found::Ambiguous) => StartError::UserAmbiguous,
             Err(RepositoryError::NotConfigured) => return Err(StartError::RepositoryNotConfigured),
             Err(error) => return Err(StartError::Repository(error)),
         };
-        if sees_users {
+        // What is wrong with a user is told to those who may know; that there is none, to nobody who tries passwords.
+        if sees_users && (request.password.is_none() || !matches!(truth, StartError::UserUnknown)) {
             return Err(truth);
         }
+        self.prove(request, policy, scope, None, began, now).await?;
         tracing::debug!(reason = truth.outcome(), "a decoy stands in");
         Ok(self.decoy(&request.user))
     }
@@ -265,11 +285,14 @@ fn written(address: Option<&EmailAddress>) -> &str {
 }
 
 /// The repositories to search: the one that is named, if the policy allows it, or those of the policy; none: all.
-fn searched<'a>(request: &'a StartRequest, policy: &'a OtpPolicy) -> Result<Vec<&'a str>, StartError> {
+fn searched<'a>(request: &'a StartRequest, policy: &'a OtpPolicy) -> Result<Scope<'a>, StartError> {
     let allowed = &policy.repositories;
     match request.repository.as_deref() {
-        None => Ok(allowed.iter().map(String::as_str).collect()),
-        Some(name) if allowed.is_empty() || allowed.iter().any(|allowed| allowed == name) => Ok(vec![name]),
+        None if allowed.is_empty() => Ok(Scope::All),
+        None => Ok(Scope::Among(allowed)),
+        Some(name) if allowed.is_empty() || allowed.iter().any(|allowed| allowed == name) => {
+            Ok(Scope::In(name))
+        }
         Some(_) => Err(StartError::RepositoryNotConfigured),
     }
 }

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | the empty name, `readiness`, our services | the store can be read and written, and the process takes new calls |
 //! | `mail` | so does the mail account; it does not take the service out of rotation |
+//! | `repository/NAME` | so does that repository of users; it does not take the service out either |
 //! | `liveness` | the process answers at all; a shutdown does not change it, so that nobody kills what is draining |
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::stream;
 use tokio::{
@@ -21,8 +22,8 @@ use tonic_health::pb::{
     health_server::{Health, HealthServer},
 };
 
-use super::{BoxStream, status};
-use crate::{pb::v1 as pb, policy::Vitals};
+use super::{BoxStream, convert::HEALTH, status};
+use crate::{factor::Desk, pb::v1 as pb, policy::Vitals};
 
 /// How often the pulse is felt.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -31,38 +32,47 @@ const PERIOD: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_millis(2_400);
 
 /// How the service felt last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pulse {
     /// Whether the store can be read and written.
     pub(super) store: bool,
     /// Whether mail can be handed over.
     pub(super) mail: bool,
+    /// Which repositories answered when they were asked last.
+    pub(super) repositories: Arc<BTreeMap<String, bool>>,
 }
 
 /// Feels the pulse.
-pub(super) async fn look(vitals: &Vitals) -> Pulse {
+pub(super) async fn look(vitals: &Vitals, desk: &Desk) -> Pulse {
     let (store, mail) = tokio::join!(
         timeout(DEADLINE, vitals.store_works()),
         timeout(DEADLINE, vitals.mail_works())
     );
+    let repositories = desk.repositories().into_iter();
     Pulse {
         store: store.unwrap_or(false),
         mail: mail.unwrap_or(false),
+        repositories: Arc::new(repositories.map(|view| (view.name, view.answering)).collect()),
     }
 }
 
 /// Feels the pulse each second until the process ends, and tells of changes.
-pub(super) async fn follow(vitals: &Vitals, pulse: watch::Sender<Pulse>, soft: CancellationToken) {
+pub(super) async fn follow(
+    vitals: &Vitals,
+    desk: &Desk,
+    pulse: watch::Sender<Pulse>,
+    soft: CancellationToken,
+) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let endless = async {
         loop {
             ticks.tick().await;
-            let now = look(vitals).await;
+            let now = look(vitals, desk).await;
             pulse.send_if_modified(|last| {
                 let changed = *last != now;
                 if changed {
-                    tracing::warn!(store = now.store, mail = now.mail, "health changed");
+                    tracing::warn!(store = now.store, mail = now.mail, repositories = ?now.repositories, "health changed");
                 }
                 *last = now;
                 changed
@@ -89,8 +99,8 @@ impl Health for Reporter {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let pulse = *self.pulse.borrow();
-        match serving(&request.get_ref().service, pulse, self.soft.is_cancelled()) {
+        let pulse = self.pulse.borrow().clone();
+        match serving(&request.get_ref().service, &pulse, self.soft.is_cancelled()) {
             ServingStatus::ServiceUnknown => Err(status::refuse(
                 Code::NotFound,
                 "SERVICE_UNKNOWN",
@@ -129,8 +139,8 @@ async fn next(watching: Option<Watching>) -> Option<(Result<HealthCheckResponse,
     let mut watching = watching?;
     loop {
         let stopping = watching.soft.is_cancelled();
-        let pulse = *watching.pulse.borrow_and_update();
-        let now = serving(&watching.service, pulse, stopping);
+        let pulse = watching.pulse.borrow_and_update().clone();
+        let now = serving(&watching.service, &pulse, stopping);
         if watching.told != Some(now) {
             watching.told = Some(now);
             return Some((Ok(told(now)), Some(watching)));
@@ -150,13 +160,19 @@ async fn next(watching: Option<Watching>) -> Option<(Result<HealthCheckResponse,
     }
 }
 
-fn serving(service: &str, pulse: Pulse, stopping: bool) -> ServingStatus {
+fn serving(service: &str, pulse: &Pulse, stopping: bool) -> ServingStatus {
     let fit = match service {
         "liveness" => true,
         "mail" => pulse.mail && !stopping,
         "" | "readiness" => pulse.store && !stopping,
         name if OURS.contains(&name) => pulse.store && !stopping,
-        _ => return ServingStatus::ServiceUnknown,
+        name => match name
+            .strip_prefix(HEALTH)
+            .and_then(|name| pulse.repositories.get(name))
+        {
+            Some(answering) => *answering && !stopping,
+            None => return ServingStatus::ServiceUnknown,
+        },
     };
     if fit {
         ServingStatus::Serving
@@ -172,11 +188,13 @@ fn told(status: ServingStatus) -> HealthCheckResponse {
 }
 
 /// The names of our services.
-const OURS: [&str; 4] = [
+const OURS: [&str; 6] = [
     <pb::email_otp_authenticator_server::EmailOtpAuthenticatorServer<()> as NamedService>::NAME,
     <pb::mail_sender_policy_server::MailSenderPolicyServer<()> as NamedService>::NAME,
     <pb::mail_outbox_server::MailOutboxServer<()> as NamedService>::NAME,
     <pb::mail_audit_server::MailAuditServer<()> as NamedService>::NAME,
+    <pb::mail_inbox_server::MailInboxServer<()> as NamedService>::NAME,
+    <pb::user_repositories_server::UserRepositoriesServer<()> as NamedService>::NAME,
 ];
 
 #[cfg(test)]
@@ -185,17 +203,26 @@ mod tests {
 
     use super::*;
 
-    const WELL: Pulse = Pulse {
-        store: true,
-        mail: true,
-    };
+    fn well() -> Pulse {
+        Pulse {
+            store: true,
+            mail: true,
+            repositories: Arc::new(BTreeMap::from([("staff".into(), true), ("corp".into(), false)])),
+        }
+    }
 
     #[test]
     fn each_name_stands_for_its_part() {
         use ServingStatus::{NotServing, ServiceUnknown, Serving};
-        let no_mail = Pulse { mail: false, ..WELL };
-        let no_store = Pulse { store: false, ..WELL };
-        for (service, well, without_mail, without_store, stopping) in [
+        let no_mail = Pulse {
+            mail: false,
+            ..well()
+        };
+        let no_store = Pulse {
+            store: false,
+            ..well()
+        };
+        for (service, all_well, without_mail, without_store, stopping) in [
             ("", Serving, Serving, NotServing, NotServing),
             ("readiness", Serving, Serving, NotServing, NotServing),
             (
@@ -206,6 +233,8 @@ mod tests {
                 NotServing,
             ),
             ("mail", Serving, NotServing, Serving, NotServing),
+            ("repository/staff", Serving, Serving, Serving, NotServing),
+            ("repository/corp", NotServing, NotServing, NotServing, NotServing),
             ("liveness", Serving, Serving, Serving, Serving),
             (
                 "nonsense",
@@ -215,16 +244,16 @@ mod tests {
                 ServiceUnknown,
             ),
         ] {
-            assert_eq!(serving(service, WELL, false), well, "{service}");
-            assert_eq!(serving(service, no_mail, false), without_mail, "{service}");
-            assert_eq!(serving(service, no_store, false), without_store, "{service}");
-            assert_eq!(serving(service, WELL, true), stopping, "{service}");
+            assert_eq!(serving(service, &well(), false), all_well, "{service}");
+            assert_eq!(serving(service, &no_mail, false), without_mail, "{service}");
+            assert_eq!(serving(service, &no_store, false), without_store, "{service}");
+            assert_eq!(serving(service, &well(), true), stopping, "{service}");
         }
     }
 
     #[tokio::test]
     async fn watch_tells_each_change_once_and_ends_with_the_process() {
-        let (sender, pulse) = watch::channel(WELL);
+        let (sender, pulse) = watch::channel(well());
         let soft = CancellationToken::new();
         let reporter = Reporter {
             pulse,
@@ -241,10 +270,20 @@ mod tests {
             |item: Option<Result<HealthCheckResponse, Status>>| item.unwrap().map(|told| told.status());
         assert_eq!(said(ready.next().await).unwrap(), ServingStatus::Serving);
         assert_eq!(said(unknown.next().await).unwrap(), ServingStatus::ServiceUnknown);
-        sender.send(Pulse { mail: false, ..WELL }).unwrap();
-        sender.send(Pulse { store: false, ..WELL }).unwrap();
+        sender
+            .send(Pulse {
+                mail: false,
+                ..well()
+            })
+            .unwrap();
+        sender
+            .send(Pulse {
+                store: false,
+                ..well()
+            })
+            .unwrap();
         assert_eq!(said(ready.next().await).unwrap(), ServingStatus::NotServing);
-        sender.send(WELL).unwrap();
+        sender.send(well()).unwrap();
         assert_eq!(said(ready.next().await).unwrap(), ServingStatus::Serving);
         soft.cancel();
         assert_eq!(said(ready.next().await).unwrap(), ServingStatus::NotServing);

@@ -97,6 +97,9 @@ static METHODS: &[Method] = &[
     call("/mailfactor.v1.MailInbox/CheckInbox", ADMINS),
     method("/mailfactor.v1.MailOutbox/WatchEntries", READERS, Kind::Watch),
     call("/mailfactor.v1.MailAudit/ListAuditEvents", READERS),
+    call("/mailfactor.v1.UserRepositories/ListRepositories", READERS),
+    call("/mailfactor.v1.UserRepositories/LookUpUser", READERS),
+    call("/mailfactor.v1.UserRepositories/FlushUsers", ADMINS),
     method("/grpc.health.v1.Health/Check", Access::Public, Kind::Pulse),
     method("/grpc.health.v1.Health/Watch", Access::Public, Kind::Watch),
 ];

@@ -4,7 +4,7 @@
 //! A connection passes `accept` (TLS, the whole preface, in time) and is served by `connection` until it ends or the
 //! process does. A request passes `porch`, step by step: its headers (`request`), its method (`methods`), room for it
 //! (`load`), its caller (`caller`), its one message. Then tonic decodes it, and one of the services (`authenticator`,
-//! `policy`, `outbox`, `audit`, `inbox`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
+//! `policy`, `outbox`, `audit`, `inbox`, `repository`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -37,6 +37,7 @@ mod outbox;
 mod policy;
 mod porch;
 mod reflection;
+mod repository;
 mod request;
 mod status;
 mod tls;
@@ -132,7 +133,7 @@ impl Door {
     pub async fn serve(self, listener: TcpListener, soft: CancellationToken) -> Result<(), DoorError> {
         let tls = self.settings.tls.as_ref().map(tls::acceptor).transpose()?;
         // The first look comes before the first connection: a ready store is SERVING from the first request.
-        let (pulse, health) = watch::channel(health::look(&self.vitals).await);
+        let (pulse, health) = watch::channel(health::look(&self.vitals, &self.desk).await);
         let porch = porch::Porch {
             routes: self.routes(&health, &soft)?,
             gate: self.gate,
@@ -149,7 +150,11 @@ impl Door {
             settings: self.settings,
             soft: soft.clone(),
         };
-        future::join(health::follow(&self.vitals, pulse, soft), connections.serve()).await;
+        future::join(
+            health::follow(&self.vitals, &self.desk, pulse, soft),
+            connections.serve(),
+        )
+        .await;
         Ok(())
     }
 
@@ -162,6 +167,7 @@ impl Door {
             email_otp_authenticator_server::EmailOtpAuthenticatorServer, mail_audit_server::MailAuditServer,
             mail_inbox_server::MailInboxServer, mail_outbox_server::MailOutboxServer,
             mail_sender_policy_server::MailSenderPolicyServer,
+            user_repositories_server::UserRepositoriesServer,
         };
         let limit = self.settings.message_limit;
         let authenticator = authenticator::Authenticator {
@@ -184,12 +190,16 @@ impl Door {
         let inbox = inbox::Inbox {
             inboxes: Arc::clone(&self.inboxes),
         };
+        let repositories = repository::Repositories {
+            desk: Arc::clone(&self.desk),
+        };
         let routes =
             Routes::new(EmailOtpAuthenticatorServer::new(authenticator).max_decoding_message_size(limit))
                 .add_service(MailSenderPolicyServer::new(policy).max_decoding_message_size(limit))
                 .add_service(MailOutboxServer::new(outbox).max_decoding_message_size(limit))
                 .add_service(MailAuditServer::new(audit).max_decoding_message_size(limit))
                 .add_service(MailInboxServer::new(inbox).max_decoding_message_size(limit))
+                .add_service(UserRepositoriesServer::new(repositories).max_decoding_message_size(limit))
                 .add_service(health::service(health.clone(), soft.clone()));
         if self.settings.reflection {
             reflection::add(routes, limit)

@@ -63,6 +63,7 @@ impl House {
         let (pulse, health) = watch::channel(health::Pulse {
             store: true,
             mail: true,
+            repositories: Arc::default(),
         });
         let service = Arc::new(Service::new(soft.clone()));
         let (callers, keys) = callers(certificate);

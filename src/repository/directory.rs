@@ -1,19 +1,82 @@
 //! The configured repositories as one: searched in order, or the one that is named.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
+use moka::sync::Cache;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Found, RepositoryError, SharedRepository, UserName};
+use super::{Found, Password, Proof, RepositoryError, Route, SharedRepository, User, UserName};
+
+/// Users remembered of one repository at the most, at well under a kilobyte each.
+const REMEMBERED: u64 = 100_000;
 
 /// When a search ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// As soon as the answer is known: for callers who are told the truth anyway.
+    /// As soon as the answer is known, from memory where it is there: for callers who are told the truth anyway.
     Quick,
-    /// Once every repository has answered: a user in the first takes as long as one in none.
+    /// Once every repository has answered, and none from memory: a user in the first takes as long as one in none.
     Even,
+}
+
+/// Where to search.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// In all repositories, in configured order, that take the name.
+    All,
+    /// In these, in this order, where they take the name.
+    Among(&'a [String]),
+    /// In this one, whatever the name looks like.
+    In(&'a str),
+}
+
+/// One of the directory's repositories.
+pub struct Member {
+    repository: SharedRepository,
+    route: Route,
+    remembered: Option<Cache<String, User>>,
+    answers: AtomicBool,
+}
+
+impl Member {
+    /// A repository that takes the names that `route` says. What it finds is remembered for so long; zero: it is not.
+    #[must_use]
+    pub fn new(repository: SharedRepository, route: Route, remember: Duration) -> Self {
+        let remembered = !remember.is_zero() && repository.is_distant();
+        Self {
+            remembered: remembered.then(|| {
+                Cache::builder()
+                    .max_capacity(REMEMBERED)
+                    .time_to_live(remember)
+                    .build()
+            }),
+            repository,
+            route,
+            answers: AtomicBool::new(true),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.repository.name()
+    }
+
+    /// Whether it answered when it was asked last.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Whether it checks passwords.
+    #[must_use]
+    pub fn checks_passwords(&self) -> bool {
+        self.repository.checks_passwords()
+    }
 }
 
 /// The configured repositories.
@@ -22,35 +85,37 @@ pub enum Pace {
 /// the name is not unique in it. Nobody else's address is looked for further down. A repository that gives no answer
 /// decides too: the user might be there, so a namesake further down gets no mail.
 pub struct Directory {
-    repositories: Vec<SharedRepository>,
+    members: Vec<Member>,
     deadline: Duration,
 }
 
 impl Directory {
     /// Of these repositories, in this order. A whole search, however many it asks, ends after `deadline`.
     #[must_use]
-    pub fn new(repositories: Vec<SharedRepository>, deadline: Duration) -> Self {
-        Self {
-            repositories,
-            deadline,
-        }
+    pub fn new(members: Vec<Member>, deadline: Duration) -> Self {
+        Self { members, deadline }
     }
 
-    /// Looks a user up in the repositories that are `named`, in that order; none: in all of them.
-    pub async fn find(&self, user: &UserName, named: &[&str], pace: Pace) -> Result<Found, RepositoryError> {
+    /// Looks a user up.
+    pub async fn find(
+        &self,
+        user: &UserName,
+        scope: Scope<'_>,
+        pace: Pace,
+    ) -> Result<Found, RepositoryError> {
         let until = Instant::now() + self.deadline;
-        let asked = self.asked(named)?;
+        let asked = self.asked(user, scope)?;
         match pace {
             Pace::Quick => {
-                for repository in asked {
-                    if let Some(answer) = decisive(self.ask(repository, user, until).await) {
+                for member in asked {
+                    if let Some(answer) = decisive(self.ask(member, user, pace, until).await) {
                         return answer;
                     }
                 }
                 Ok(Found::Unknown)
             }
             Pace::Even => {
-                let asking = asked.iter().map(|repository| self.ask(repository, user, until));
+                let asking = asked.iter().map(|member| self.ask(member, user, pace, until));
                 let answers = join_all(asking).await;
                 answers
                     .into_iter()
@@ -60,46 +125,181 @@ impl Directory {
         }
     }
 
-    fn asked(&self, named: &[&str]) -> Result<Vec<&SharedRepository>, RepositoryError> {
-        if named.is_empty() {
-            return Ok(self.repositories.iter().collect());
+    /// What each repository that is asked for a user knows, with its name: nothing is decided, nothing remembered.
+    pub async fn look_up(
+        &self,
+        user: &UserName,
+        scope: Scope<'_>,
+    ) -> Result<Vec<(String, Result<Found, RepositoryError>)>, RepositoryError> {
+        let until = Instant::now() + self.deadline;
+        let asked = self.asked(user, scope)?;
+        let asking = asked.into_iter().map(async |member| {
+            let answer = self.ask(member, user, Pace::Even, until).await;
+            (member.name().to_owned(), answer)
+        });
+        Ok(join_all(asking).await)
+    }
+
+    /// Whether any of the repositories that would be asked for a user checks passwords.
+    pub fn checks_passwords(&self, user: &UserName, scope: Scope<'_>) -> Result<bool, RepositoryError> {
+        let asked = self.asked(user, scope)?;
+        Ok(asked.iter().any(|member| member.checks_passwords()))
+    }
+
+    /// Whether this is the password of a user that was found before. `None`: nobody was; it is wrong then, and that takes
+    /// as long. What the search for the user took since it `began` is left off the time for it.
+    pub async fn prove(
+        &self,
+        user: &UserName,
+        scope: Scope<'_>,
+        found: Option<(&str, &Proof)>,
+        password: &Password,
+        began: Instant,
+    ) -> Result<bool, RepositoryError> {
+        let until = began + self.deadline;
+        let asked = self.asked(user, scope)?;
+        let mut able = asked.into_iter().filter(|member| member.checks_passwords());
+        let holder = found.and_then(|(name, _)| able.clone().find(|member| member.name() == name));
+        let proof = found.map(|(_, proof)| proof).filter(|_| holder.is_some());
+        let Some(member) = holder.or_else(|| able.next()) else {
+            return Ok(false);
+        };
+        let proving = member.repository.prove(proof, password);
+        let proved = timeout_at(until, proving)
+            .await
+            .unwrap_or_else(|_| Err(self.too_late(member)));
+        let outcome = match &proved {
+            Ok(true) => "right",
+            Ok(false) => "wrong",
+            Err(_) => "unavailable",
+        };
+        metrics::counter!(
+            "mailfactor_repository_passwords_total",
+            "repository" => member.name().to_owned(),
+            "outcome" => outcome
+        )
+        .increment(1);
+        proved
+    }
+
+    /// Forgets whom it remembers of a repository, or of all; says how many.
+    pub fn forget(&self, repository: Option<&str>) -> Result<u64, RepositoryError> {
+        let chosen = self
+            .members
+            .iter()
+            .filter(|member| repository.is_none_or(|name| name == member.name()));
+        let mut chosen = chosen.peekable();
+        if repository.is_some() && chosen.peek().is_none() {
+            return Err(RepositoryError::NotConfigured);
         }
-        let find = |name: &&str| {
-            let found = self.repositories.iter().find(|known| known.name() == *name);
+        let caches = chosen.filter_map(|member| member.remembered.as_ref());
+        Ok(caches
+            .map(|cache| {
+                cache.run_pending_tasks();
+                let count = cache.entry_count();
+                cache.invalidate_all();
+                count
+            })
+            .sum())
+    }
+
+    /// Asks every repository whether it would answer, and notes it.
+    pub async fn look_round(&self) {
+        let probes = self.members.iter().map(async |member| {
+            let probed = timeout_at(Instant::now() + self.deadline, member.repository.probe()).await;
+            let answer = probed.unwrap_or_else(|_| Err(self.too_late(member)));
+            Self::note(member, answer.err().as_ref());
+        });
+        join_all(probes).await;
+    }
+
+    /// The repositories, in the order they are searched.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
+    fn asked(&self, user: &UserName, scope: Scope<'_>) -> Result<Vec<&Member>, RepositoryError> {
+        let find = |name: &str| {
+            let found = self.members.iter().find(|member| member.name() == name);
             found.ok_or(RepositoryError::NotConfigured)
         };
-        named.iter().map(find).collect()
+        let candidates: Vec<&Member> = match scope {
+            Scope::In(name) => return Ok(vec![find(name)?]),
+            Scope::All => self.members.iter().collect(),
+            Scope::Among(names) => names.iter().map(|name| find(name)).collect::<Result<_, _>>()?,
+        };
+        let routes = || self.members.iter().map(|member| &member.route);
+        let takes = |member: &&Member| member.route.takes(user, routes());
+        Ok(candidates.into_iter().filter(takes).collect())
     }
 
     async fn ask(
         &self,
-        repository: &SharedRepository,
+        member: &Member,
         user: &UserName,
+        pace: Pace,
         until: Instant,
     ) -> Result<Found, RepositoryError> {
-        let answer = timeout_at(until, repository.find(user))
+        let user = member.route.name_of(user);
+        let remembered = member.remembered.as_ref().filter(|_| pace == Pace::Quick);
+        if let Some(known) = remembered.and_then(|cache| cache.get(user.as_str().trim())) {
+            count_lookup(member, "remembered");
+            return Ok(Found::User(Box::new(known)));
+        }
+        let answer = timeout_at(until, member.repository.find(&user))
             .await
-            .unwrap_or_else(|_| {
-                Err(RepositoryError::Timeout {
-                    repository: repository.name().to_owned(),
-                    limit: self.deadline,
-                })
-            });
-        let outcome = match &answer {
-            Ok(Found::User(_)) => "found",
-            Ok(Found::Unknown) => "unknown",
-            Ok(Found::NoAddress) => "no_address",
-            Ok(Found::Ambiguous) => "ambiguous",
-            Err(_) => "unavailable",
-        };
-        metrics::counter!(
-            "mailfactor_repository_lookups_total",
-            "repository" => repository.name().to_owned(),
-            "outcome" => outcome
-        )
-        .increment(1);
+            .unwrap_or_else(|_| Err(self.too_late(member)));
+        if let (Some(cache), Ok(Found::User(found))) = (remembered, &answer) {
+            let known = User {
+                // Passwords are never checked against what was so a while ago.
+                proof: Proof::default(),
+                ..(**found).clone()
+            };
+            cache.insert(user.as_str().trim().to_owned(), known);
+        }
+        count_lookup(
+            member,
+            match &answer {
+                Ok(Found::User(_)) => "found",
+                Ok(Found::Unknown) => "unknown",
+                Ok(Found::NoAddress) => "no_address",
+                Ok(Found::Ambiguous) => "ambiguous",
+                Err(_) => "unavailable",
+            },
+        );
+        Self::note(member, answer.as_ref().err());
         answer
     }
+
+    fn note(member: &Member, failure: Option<&RepositoryError>) {
+        let answers = failure.is_none();
+        if member.answers.swap(answers, Ordering::Relaxed) != answers {
+            if let Some(error) = failure {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(repository = %member.name(), error, "the repository gives no answer");
+            } else {
+                tracing::info!(repository = %member.name(), "the repository answers again");
+            }
+        }
+        metrics::gauge!("mailfactor_repository_up", "repository" => member.name().to_owned())
+            .set(if answers { 1.0 } else { 0.0 });
+    }
+
+    fn too_late(&self, member: &Member) -> RepositoryError {
+        RepositoryError::Timeout {
+            repository: member.name().to_owned(),
+            limit: self.deadline,
+        }
+    }
+}
+
+fn count_lookup(member: &Member, outcome: &'static str) {
+    metrics::counter!(
+        "mailfactor_repository_lookups_total",
+        "repository" => member.name().to_owned(),
+        "outcome" => outcome
+    )
+    .increment(1);
 }
 
 /// The answer, unless it leaves the question to the next repository.
@@ -141,6 +341,7 @@ mod tests {
             address: EmailAddress::parse("ann@example.com", LocalPart::Ascii).unwrap(),
             display_name: None,
             locale: None,
+            proof: Proof::default(),
         }))
     }
 
@@ -151,11 +352,11 @@ mod tests {
     ) -> Result<Found, RepositoryError> {
         let repositories = repositories
             .into_iter()
-            .map(|repository| Arc::new(repository) as SharedRepository)
+            .map(|repository| Member::new(Arc::new(repository), Route::default(), Duration::ZERO))
             .collect();
         let user = UserName::parse("ann").unwrap();
         Directory::new(repositories, Duration::from_millis(2_500))
-            .find(&user, named.as_slice(), pace)
+            .find(&user, named.map_or(Scope::All, Scope::In), pace)
             .await
     }
 

@@ -1,6 +1,6 @@
 //! The directory: where users and their addresses live. Read, never written.
 //!
-//! [`UserRepository`] is what a directory must answer; [`mod@file`] and [`sql`] are the kinds there are. A [`Directory`] holds the
+//! [`UserRepository`] is what a directory must answer; [`mod@file`], [`sql`] and [`ldap`] are the kinds there are. A [`Directory`] holds the
 //! configured ones and searches them in order, or the one that is named.
 
 use std::{sync::Arc, time::Duration};
@@ -14,9 +14,15 @@ use crate::domain::{
 
 mod directory;
 pub mod file;
+mod hash;
+pub mod ldap;
+mod password;
+mod route;
 pub mod sql;
 
-pub use directory::{Directory, Pace};
+pub use directory::{Directory, Member, Pace, Scope};
+pub use password::{Password, PasswordError, Proof};
+pub use route::Route;
 
 /// A user's name as a caller gave it: one line, 1 to 256 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +61,8 @@ pub struct User {
     pub display_name: Option<String>,
     /// The user's language, if the repository says.
     pub locale: Option<String>,
+    /// What the user's password is checked against.
+    pub proof: Proof,
 }
 
 /// What a repository knows of a name.
@@ -103,6 +111,27 @@ pub trait UserRepository: Send + Sync {
 
     /// Looks a user up. Takes as long for a name it does not know as for one it does.
     async fn find(&self, user: &UserName) -> Result<Found, RepositoryError>;
+
+    /// Whether it can check passwords at all.
+    fn checks_passwords(&self) -> bool {
+        false
+    }
+
+    /// Whether this is the password of the user that was found with this proof. `None`: of nobody, so it is wrong. Takes
+    /// as long whether or not there is somebody, and whether or not it is right.
+    async fn prove(&self, _proof: Option<&Proof>, _password: &Password) -> Result<bool, RepositoryError> {
+        Ok(false)
+    }
+
+    /// Whether a look-up costs a round trip, so that it is worth remembering what was found.
+    fn is_distant(&self) -> bool {
+        false
+    }
+
+    /// Whether it would answer now.
+    async fn probe(&self) -> Result<(), RepositoryError> {
+        Ok(())
+    }
 }
 
 /// Repositories as they are shared.

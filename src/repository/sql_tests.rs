@@ -1,4 +1,6 @@
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions,
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -14,6 +16,7 @@ fn settings(folder: &TempDir, query: &str) -> SqlRepositorySettings {
     SqlRepositorySettings {
         name: "staff".into(),
         url: format!("sqlite:{}", folder.path().join("staff.db").display()),
+        authorities: None,
         query: query.into(),
         columns: SqlColumns {
             display_name: Some("shown".into()),
@@ -163,6 +166,11 @@ async fn cannot_write() {
         folder: _folder,
         repository,
     } = staff(QUERY).await;
-    let mut connection = repository.pool.acquire().await.unwrap();
+    let Place::Sqlite(options) =
+        Place::parse(&repository.settings.url, None, repository.settings.timeout).unwrap()
+    else {
+        panic!()
+    };
+    let mut connection = options.connect().await.unwrap();
     assert!(connection.execute("DELETE FROM users").await.is_err());
 }

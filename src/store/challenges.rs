@@ -163,6 +163,18 @@ pub trait Budgets: Send + Sync {
     /// by `name`: no whole address.
     async fn unlock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<bool>;
 
+    /// Counts one more attempt, before it is judged; the lock that holds where there is one, and nothing is counted then.
+    /// However many are made at once, no more are let pass than one after another.
+    async fn attempt(
+        &self,
+        subject: Subject,
+        limits: &GuessLimits,
+        now: Timestamp,
+    ) -> StoreResult<Option<Lock>>;
+
+    /// Forgets the attempts: the last one was right.
+    async fn succeed(&self, subject: Subject) -> StoreResult<()>;
+
     /// Locks a user until unlocked.
     async fn lock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<()>;
 }

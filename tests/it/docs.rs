@@ -155,6 +155,7 @@ fn commands_and_flags_exist() {
     let mut helps: BTreeMap<Vec<String>, String> = BTreeMap::new();
     let mut places: Vec<PathBuf> = files_below("deploy");
     places.extend(DOCUMENTS.map(|name| root().join(name)));
+    places.push(root().join("docs/repositories.md"));
     let mut checked = 0;
     for file in places {
         let text = fs::read_to_string(&file).unwrap().replace("\\\n", " ");

@@ -62,6 +62,7 @@ pub(super) fn rows(policy: &pb::OtpPolicy) -> Vec<(&'static str, String)> {
     rows.push(("repositories", policy.repositories.join(",")));
     rows.push(("account", policy.account.clone()));
     rows.push(("see_users", policy.see_users.to_string()));
+    rows.push(("password_required", policy.password_required.to_string()));
     let other = policy.override_address.clone().unwrap_or_default();
     rows.push(("override_address.mode", mode(other.mode()).to_owned()));
     rows.push(("override_address.domains", other.domains.join(",")));
@@ -134,7 +135,8 @@ pub(super) fn set(policy: &mut pb::OtpPolicy, path: &str, value: &str) -> Result
             policy.override_address.get_or_insert_default().confirmed_for = span(value)?;
         }
         "account" => value.clone_into(&mut policy.account),
-        "see_users" => policy.see_users = value.parse().map_err(|_| "must be true or false")?,
+        "see_users" => policy.see_users = flag(value)?,
+        "password_required" => policy.password_required = flag(value)?,
         _ => return Err("is no field of a policy".to_owned()),
     }
     Ok(())
@@ -161,6 +163,10 @@ fn set_limit(policy: &mut pb::OtpPolicy, group: &str, name: &str, value: &str) -
 fn list(value: &str) -> Vec<String> {
     let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
     names.map(str::to_owned).collect()
+}
+
+fn flag(value: &str) -> Result<bool, String> {
+    value.parse().map_err(|_| "must be true or false".to_owned())
 }
 
 fn mode(mode: pb::OverrideMode) -> &'static str {
@@ -198,7 +204,7 @@ mod tests {
         let example = |path: &str| match path {
             "repositories" => "staff,board",
             "account" | "mask" | "code.alphabet" | "recovery.alphabet" => "some text",
-            "see_users" => "true",
+            "see_users" | "password_required" => "true",
             "override_address.mode" => "confirmed",
             "override_address.domains" => "home.example,work.example",
             "resend.after" | "guesses.lock_for" | "override_address.confirmed_for" => "90s",

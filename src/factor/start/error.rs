@@ -19,6 +19,15 @@ pub enum StartError {
     /// Several users match. Only to callers that see users.
     #[error("several users match")]
     UserAmbiguous,
+    /// The event wants a password, and there is none.
+    #[error("the event wants the user's password")]
+    PasswordMissing,
+    /// There is a password, and nobody who could check it.
+    #[error("no repository that takes this name checks passwords")]
+    PasswordNotChecked,
+    /// The password is wrong, or there is no such user.
+    #[error("the name or the password is wrong")]
+    WrongPassword,
     /// The master switch is off.
     #[error("sending is switched off")]
     SendingDisabled,
@@ -61,6 +70,9 @@ impl StartError {
             Self::UserUnknown => "user_unknown",
             Self::NoAddress => "no_address",
             Self::UserAmbiguous => "user_ambiguous",
+            Self::PasswordMissing => "password_missing",
+            Self::PasswordNotChecked => "password_not_checked",
+            Self::WrongPassword => "wrong_password",
             Self::SendingDisabled => "sending_disabled",
             Self::NoAccount => "no_account",
             Self::RepositoryNotConfigured => "repository_not_configured",

@@ -12,7 +12,7 @@ use crate::{
         text::check_line,
         violation::Violations,
     },
-    factor::{ChallengeView, ResendRequest, StartRequest, UserName},
+    factor::{ChallengeView, Password, ResendRequest, StartRequest, UserName},
     pb::v1 as pb,
 };
 
@@ -29,6 +29,12 @@ pub(in crate::grpc) fn start(
     faults.check("endpoint", check_line(&request.endpoint, 256));
     let locale = faults.check("locale", field::locale(&request.locale));
     let client_ip = faults.check("client_ip", field::address(&request.client_ip));
+    let password = Zeroizing::new(request.password);
+    let password = if password.is_empty() {
+        None
+    } else {
+        faults.check("password", Password::parse(password))
+    };
     let request_id = faults.check("request_id", field::request_id(&request.request_id));
     let mut address = |field, text: &str| match text {
         "" => None,
@@ -45,6 +51,7 @@ pub(in crate::grpc) fn start(
             Ok(StartRequest {
                 user,
                 repository: Some(request.repository).filter(|name| !name.is_empty()),
+                password,
                 purpose,
                 event: request.event,
                 endpoint: request.endpoint,

@@ -20,6 +20,7 @@ mod oauth;
 mod otp_policy;
 mod page;
 mod preset;
+mod repository;
 mod template;
 
 pub(super) use self::inbox::{
@@ -37,6 +38,7 @@ pub(super) use otp_policy::{
     delete_event, event, policy, policy_event, reset_policy, sending, set_sending, update_policy,
 };
 pub(super) use preset::presets;
+pub(super) use repository::{HEALTH, finding, flush_users, look_up_user, repository};
 pub(super) use template::{
     get_template, reset_template, sample, shown, template, template_keys, written_template,
 };

@@ -116,6 +116,7 @@ pub(in crate::grpc) fn policy(view: PolicyView) -> pb::OtpPolicy {
         repositories,
         account,
         see_users,
+        password_required,
         override_address,
     } = view.policy;
     pb::OtpPolicy {
@@ -153,6 +154,7 @@ pub(in crate::grpc) fn policy(view: PolicyView) -> pb::OtpPolicy {
         repositories,
         account: account.unwrap_or_default(),
         see_users,
+        password_required,
         override_address: Some(overriding(override_address)),
         overridden: view.overridden.into_iter().map(str::to_owned).collect(),
         updated_at: view.updated_at.map(moment),
@@ -266,6 +268,7 @@ fn read(policy: &pb::OtpPolicy, path: &str, draft: &mut PolicyDraft) -> Result<(
         "repositories" => draft.repositories = Some(policy.repositories.clone()),
         "account" => draft.account = Some(policy.account.clone()),
         "see_users" => draft.see_users = Some(policy.see_users),
+        "password_required" => draft.password_required = Some(policy.password_required),
         "override_address.mode" => draft.override_mode = Some(mode(overriding.mode)),
         "override_address.domains" => draft.override_domains = Some(overriding.domains),
         "override_address.confirmed_for" => {

@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use super::{exhausted_until, fault, invalid_field, log, refuse, sending_disabled, store};
 use crate::{
     domain::{budget::Lock, clock::Timestamp, override_address::OverrideRefusal},
-    factor::{CancelError, GetError, ResendError, StartError, VerifyError},
+    factor::{CancelError, GetError, LookUpError, ResendError, StartError, VerifyError},
 };
 
 /// Why no challenge was started.
@@ -21,6 +21,17 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
             Code::FailedPrecondition,
             "USER_AMBIGUOUS",
             "more than one user matches",
+        ),
+        StartError::PasswordMissing => invalid_field("password", "is required for this event"),
+        StartError::PasswordNotChecked => refuse(
+            Code::FailedPrecondition,
+            "PASSWORD_NOT_CHECKED",
+            "no repository that takes this name checks passwords",
+        ),
+        StartError::WrongPassword => refuse(
+            Code::PermissionDenied,
+            "WRONG_PASSWORD",
+            "the user's name or password is wrong",
         ),
         StartError::RepositoryNotConfigured => invalid_field(
             "repository",
@@ -102,6 +113,18 @@ pub(in crate::grpc) fn get(error: &GetError) -> Status {
     match error {
         GetError::Unknown => challenge_unknown(),
         GetError::Store(cause) => store(cause),
+    }
+}
+
+/// Why nothing was looked up, or forgotten.
+pub(in crate::grpc) fn look_up(error: &LookUpError) -> Status {
+    match error {
+        LookUpError::RepositoryNotConfigured => invalid_field("repository", "is the name of no repository"),
+        LookUpError::UnmaskedNotAllowed => refuse(
+            Code::PermissionDenied,
+            "ROLE_MISSING",
+            "only an admin sees users unmasked",
+        ),
     }
 }
 

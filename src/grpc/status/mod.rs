@@ -18,7 +18,7 @@ mod inbox;
 mod policy;
 
 pub(super) use self::inbox::inbox;
-pub(super) use factor::{cancel, get, resend, start, verify};
+pub(super) use factor::{cancel, get, look_up, resend, start, verify};
 pub(super) use policy::{account, dkim, otp_policy, outbox, requeue, template, test};
 
 /// The domain of every `ErrorInfo`.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use super::super::{Found, User, UserName};
+use super::super::{Found, Proof, User, UserName};
 use crate::domain::address::{AddressError, EmailAddress};
 
 /// The users of a file.
@@ -53,6 +53,7 @@ impl Users {
             address,
             display_name: known.display_name.clone(),
             locale: known.locale.clone(),
+            proof: Proof::default(),
         }))
     }
 

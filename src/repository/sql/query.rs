@@ -1,4 +1,18 @@
-//! What a query of the operator's must look like: one SELECT that is given one thing, the user's name.
+//! What a query of the operator's must look like: one SELECT that is given one thing, the user's name. And how each database
+//! wants that thing written.
+
+use super::databases::Query;
+
+/// How a database writes parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Any way there is.
+    Sqlite,
+    /// `$1`.
+    Postgres,
+    /// `?`, once for each place.
+    MySql,
+}
 
 /// Why a query is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,38 +55,92 @@ pub(super) fn check(sql: &str) -> Result<(), QueryFault> {
     }
 }
 
+/// The query as a database wants it. It was checked before.
+pub(super) fn written(sql: &str, dialect: Dialect) -> Query {
+    let sign = match dialect {
+        Dialect::Sqlite => None,
+        Dialect::Postgres => Some("$1"),
+        Dialect::MySql => Some("?"),
+    };
+    let (mut text, mut binds) = (String::new(), 0);
+    for piece in pieces(sql).unwrap_or_default() {
+        match (piece, sign) {
+            (Piece::Bare(bare), Some(sign)) => {
+                let mut after = 0;
+                for (start, end) in places(bare) {
+                    text.push_str(bare.get(after..start).unwrap_or_default());
+                    text.push_str(sign);
+                    (after, binds) = (end, binds + 1);
+                }
+                text.push_str(bare.get(after..).unwrap_or_default());
+            }
+            (Piece::Bare(kept) | Piece::Quoted(kept), _) => text.push_str(kept),
+        }
+    }
+    Query {
+        text: text.into(),
+        binds: if dialect == Dialect::MySql { binds } else { 1 },
+    }
+}
+
 /// The query with a space in place of everything quoted or commented out.
 fn without_quotations(sql: &str) -> Result<String, QueryFault> {
-    let mut bare = String::new();
-    let mut rest = sql;
-    while let Some(character) = rest.chars().next() {
+    let bare = pieces(sql)?.into_iter().map(|piece| match piece {
+        Piece::Bare(text) => text,
+        Piece::Quoted(_) => " ",
+    });
+    Ok(bare.collect())
+}
+
+/// A part of a query.
+enum Piece<'a> {
+    /// What the database reads.
+    Bare(&'a str),
+    /// A quotation or a comment, with its signs.
+    Quoted(&'a str),
+}
+
+fn pieces(sql: &str) -> Result<Vec<Piece<'_>>, QueryFault> {
+    let mut found = Vec::new();
+    let (mut rest, mut bare) = (sql, 0);
+    while let Some(character) = rest.get(bare..).unwrap_or_default().chars().next() {
+        let here = rest.get(bare..).unwrap_or_default();
         let (open, close) = match character {
             '\'' => ("'", "'"),
             '"' => ("\"", "\""),
             '`' => ("`", "`"),
             '[' => ("[", "]"),
-            '-' if rest.starts_with("--") => ("--", "\n"),
-            '/' if rest.starts_with("/*") => ("/*", "*/"),
+            '-' if here.starts_with("--") => ("--", "\n"),
+            '/' if here.starts_with("/*") => ("/*", "*/"),
             _ => {
-                bare.push(character);
-                rest = rest.get(character.len_utf8()..).unwrap_or_default();
+                bare += character.len_utf8();
                 continue;
             }
         };
-        let inside = rest.get(open.len()..).unwrap_or_default();
+        let inside = here.get(open.len()..).unwrap_or_default();
         // A doubled quote inside a quotation begins another one right away, which comes to the same.
-        rest = match inside.split_once(close) {
-            Some((_, after)) => after,
-            None if close == "\n" => "",
+        let length = match inside.find(close) {
+            Some(end) => open.len() + end + close.len(),
+            None if close == "\n" => here.len(),
             None => return Err(QueryFault::Unfinished),
         };
-        bare.push(' ');
+        found.push(Piece::Bare(rest.get(..bare).unwrap_or_default()));
+        found.push(Piece::Quoted(here.get(..length).unwrap_or_default()));
+        rest = here.get(length..).unwrap_or_default();
+        bare = 0;
     }
-    Ok(bare)
+    found.push(Piece::Bare(rest));
+    Ok(found)
 }
 
 /// Every parameter, as it is written.
 fn parameters(bare: &str) -> Vec<String> {
+    let text = |(start, end): (usize, usize)| bare.get(start..end).unwrap_or_default().to_owned();
+    places(bare).into_iter().map(text).collect()
+}
+
+/// Where parameters begin and end.
+fn places(bare: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut before = ' ';
     for (index, character) in bare.char_indices() {
@@ -89,7 +157,7 @@ fn parameters(bare: &str) -> Vec<String> {
             let end = after
                 .find(|next: char| !next.is_alphanumeric() && next != '_')
                 .unwrap_or(after.len());
-            found.push(format!("{character}{}", after.get(..end).unwrap_or_default()));
+            found.push((index, index + 1 + end));
         }
         before = character;
     }
@@ -132,6 +200,27 @@ mod tests {
             ("SELECT 1 WHERE a = '$1", QueryFault::Unfinished),
         ] {
             assert_eq!(check(bad), Err(fault), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_database_gets_its_own_sign() {
+        let sql = "SELECT a -- $1\nFROM t WHERE b = '$1' AND (c = $1 OR d=?1)";
+        for (dialect, text, binds) in [
+            (Dialect::Sqlite, sql, 1),
+            (
+                Dialect::Postgres,
+                "SELECT a -- $1\nFROM t WHERE b = '$1' AND (c = $1 OR d=$1)",
+                1,
+            ),
+            (
+                Dialect::MySql,
+                "SELECT a -- $1\nFROM t WHERE b = '$1' AND (c = ? OR d=?)",
+                2,
+            ),
+        ] {
+            let query = written(sql, dialect);
+            assert_eq!((&*query.text, query.binds), (text, binds));
         }
     }
 }

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
-    domain::{budget::Lock, challenge::Verdict, delivery::DeliveryState},
+    domain::{
+        budget::{GuessLimits, Lock},
+        challenge::Verdict,
+        delivery::DeliveryState,
+    },
     store::{Guessed, RequestKey, Resend, Resent, Started},
 };
 
@@ -428,6 +433,29 @@ pub(crate) async fn a_right_code_clears_the_failures(place: &impl Place) {
     assert_eq!(store.guesses(subject(1), now).await.unwrap(), (9, None));
 }
 
+pub(crate) async fn of_many_attempts_as_many_pass_as_are_allowed(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let limits = GuessLimits {
+        lock_after: 5,
+        lock_for: Duration::from_mins(30),
+        lock_for_good_after: 100,
+    };
+    let now = clock.now();
+    let attempts = join_all((0..32).map(|_| store.attempt(subject(1), &limits, now))).await;
+    let passed = attempts
+        .iter()
+        .filter(|attempt| matches!(attempt, Ok(None)))
+        .count();
+    assert_eq!(passed, 5);
+    let until = Some(Lock::Until(now.plus(limits.lock_for)));
+    assert_eq!(store.guesses(subject(1), now).await.unwrap(), (5, until));
+    // Somebody else is none the worse for it, and the right one ends it all.
+    assert_eq!(store.attempt(subject(2), &limits, now).await.unwrap(), None);
+    store.succeed(subject(1)).await.unwrap();
+    assert_eq!(store.attempt(subject(1), &limits, now).await.unwrap(), None);
+    assert_eq!(store.guesses(subject(1), now).await.unwrap(), (1, None));
+}
+
 pub(crate) async fn an_administrator_locks_and_unlocks(place: &impl Place) {
     let (store, clock) = open(place).await;
     assert!(!store.unlock(subject(1), "staff/ann", &note()).await.unwrap());
@@ -609,12 +637,12 @@ pub(crate) async fn those_who_come_together_are_decided_one_by_one(place: &impl 
         with(14, vec![charge(21)], None),
     ];
     let first = starts[0].challenge.id;
-    let starting = futures_util::future::join_all(starts.into_iter().map(|start| store.start(start)));
+    let starting = join_all(starts.into_iter().map(|start| store.start(start)));
     let (a, b, c) = (known[0].id, known[1].id, known[2].id);
     let guesses = [(a, 0), (a, 1), (a, 1), (b, 0), (b, 0), (c, 1)];
     let guesses = guesses.map(|(id, number)| store.guess(guess(id, number, now)));
     let unknown = store.guess(guess(ChallengeId::from_bytes(unique()), 1, now));
-    let guessing = futures_util::future::join_all(guesses);
+    let guessing = join_all(guesses);
     let (started, verdicts, unknown) = tokio::join!(starting, guessing, unknown);
 
     let started: Vec<Started> = started.into_iter().map(Result::unwrap).collect();

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         audit::{Fields, Note, Object},
-        budget::{GuessBudget, Lock, SendBudget},
+        budget::{GuessBudget, GuessLimits, Lock, SendBudget},
         clock::Timestamp,
         keyring::Subject,
     },
@@ -44,6 +44,34 @@ impl Budgets for SqlStore {
                 audit::commit(self, write, note, Object::user(&user, name), change).await?;
             }
             Ok(cleared)
+        })
+        .await
+    }
+
+    async fn attempt(
+        &self,
+        subject: Subject,
+        limits: &GuessLimits,
+        now: Timestamp,
+    ) -> StoreResult<Option<Lock>> {
+        self.operation("budgets.attempt", async {
+            let mut write = self.write().await?;
+            let budget = touch(&mut write, subject).await?;
+            if let Some(lock) = budget.lock(now) {
+                return Ok(Some(lock));
+            }
+            save(&mut write, subject, budget.fail(limits, now)).await?;
+            write.commit().await?;
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn succeed(&self, subject: Subject) -> StoreResult<()> {
+        self.operation("budgets.succeed", async {
+            let mut write = self.write().await?;
+            clear(&mut write, subject).await?;
+            Ok(write.commit().await?)
         })
         .await
     }

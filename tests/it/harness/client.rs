@@ -6,6 +6,7 @@ use mailfactor::pb::v1::{
     self as pb, email_otp_authenticator_client::EmailOtpAuthenticatorClient,
     mail_audit_client::MailAuditClient, mail_inbox_client::MailInboxClient,
     mail_outbox_client::MailOutboxClient, mail_sender_policy_client::MailSenderPolicyClient,
+    user_repositories_client::UserRepositoriesClient,
 };
 use tokio::time::timeout;
 use tonic::{
@@ -34,7 +35,7 @@ impl Interceptor for Key {
     }
 }
 
-/// The four services, as one caller.
+/// The services, as one caller.
 #[derive(Clone)]
 pub struct Client {
     /// Challenges.
@@ -47,6 +48,8 @@ pub struct Client {
     pub audit: MailAuditClient<Called>,
     /// Inboxes.
     pub inbox: MailInboxClient<Called>,
+    /// Repositories of users.
+    pub repositories: UserRepositoriesClient<Called>,
 }
 
 impl Client {
@@ -59,7 +62,8 @@ impl Client {
             policy: MailSenderPolicyClient::with_interceptor(channel.clone(), key.clone()),
             outbox: MailOutboxClient::with_interceptor(channel.clone(), key.clone()),
             audit: MailAuditClient::with_interceptor(channel.clone(), key.clone()),
-            inbox: MailInboxClient::with_interceptor(channel, key),
+            inbox: MailInboxClient::with_interceptor(channel.clone(), key.clone()),
+            repositories: UserRepositoriesClient::with_interceptor(channel, key),
         }
     }
 
@@ -102,6 +106,17 @@ impl Client {
     pub async fn start(&self, user: &str) -> Result<pb::Challenge, Status> {
         let request = pb::StartChallengeRequest {
             user: user.to_owned(),
+            ..pb::StartChallengeRequest::default()
+        };
+        let answer = self.challenges.clone().start_challenge(request).await?;
+        Ok(answer.into_inner().challenge.unwrap())
+    }
+
+    /// The same for a user with a password.
+    pub async fn start_with(&self, user: &str, password: &str) -> Result<pb::Challenge, Status> {
+        let request = pb::StartChallengeRequest {
+            user: user.to_owned(),
+            password: password.to_owned(),
             ..pb::StartChallengeRequest::default()
         };
         let answer = self.challenges.clone().start_challenge(request).await?;

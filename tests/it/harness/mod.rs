@@ -12,17 +12,20 @@ pub mod ground;
 pub mod installed;
 pub mod letter;
 pub mod mailbox;
+pub mod mariadb;
 pub mod oauth;
 pub mod post;
 pub mod postfix;
 pub mod postgres;
 pub mod postgres_faults;
+pub mod private;
 pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod scene;
 pub mod secrets;
 pub mod service;
+pub mod slapd;
 pub mod smtp;
 
 use std::{

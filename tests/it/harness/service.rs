@@ -59,6 +59,8 @@ impl Home {
             .with("metrics.listen", "127.0.0.1:0")
             .with("log.format", "json")
             .with("delivery.poll", "100ms")
+            // Tests change directories and look at once.
+            .with("users.cache", "0s")
             .with("delivery.hello_name", "service.example.org")
             // Tests count connections, and make accounts that do not work.
             .with("delivery.tested_accounts_only", false)
@@ -100,6 +102,11 @@ impl Home {
             table = entry.as_table_mut().unwrap();
         }
         table.insert(key.to_owned(), value.into());
+    }
+
+    /// A repository that was set, by its place.
+    pub fn repository(&self, index: usize) -> Value {
+        self.settings["repository"][index].clone()
     }
 
     /// Replaces the users: names and addresses.
