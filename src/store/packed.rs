@@ -13,53 +13,54 @@ use crate::domain::{
     keyring::{KeyId, Subject},
 };
 
-/// What the bytes are: protobuf, where whatever is nothing takes no room. They never leave the process.
+/// What the bytes are: protobuf, where whatever is nothing takes no room, and names below 16 take less. They never leave
+/// the process.
 #[derive(Clone, PartialEq, Message)]
 struct Form {
     #[prost(fixed64, tag = "1")]
     caller: u64,
-    #[prost(int64, tag = "2")]
-    purpose: i64,
-    /// Empty: the digits.
-    #[prost(string, tag = "3")]
-    alphabet: String,
-    #[prost(uint32, tag = "4")]
+    #[prost(uint32, tag = "2")]
     code_length: u32,
-    #[prost(string, tag = "5")]
+    #[prost(string, tag = "3")]
     key: String,
-    #[prost(bytes = "vec", tag = "6")]
+    #[prost(bytes = "vec", tag = "4")]
     user: Vec<u8>,
-    #[prost(bytes = "vec", tag = "7")]
+    #[prost(bytes = "vec", tag = "5")]
     address: Vec<u8>,
-    #[prost(bool, tag = "8")]
-    decoy: bool,
-    #[prost(int64, tag = "9")]
+    #[prost(int64, tag = "6")]
+    purpose: i64,
+    #[prost(int64, tag = "7")]
     state: i64,
-    #[prost(uint32, tag = "10")]
+    #[prost(uint32, tag = "8")]
     code_number: u32,
-    #[prost(uint32, tag = "11")]
+    #[prost(uint32, tag = "9")]
     most_codes: u32,
-    #[prost(uint32, tag = "12")]
+    #[prost(uint32, tag = "10")]
     codes_before: u32,
-    #[prost(uint32, tag = "13")]
-    attempts: u32,
-    #[prost(uint32, tag = "14")]
+    #[prost(uint32, tag = "11")]
     most_attempts: u32,
-    #[prost(sfixed64, tag = "15")]
+    #[prost(sfixed64, tag = "12")]
     created_at: i64,
     /// The later moments are microseconds after that one.
-    #[prost(uint64, tag = "16")]
+    #[prost(uint64, tag = "13")]
     expires_after: u64,
-    #[prost(uint64, tag = "17")]
+    #[prost(uint64, tag = "14")]
     resend_after: u64,
-    #[prost(sfixed64, optional, tag = "18")]
-    verified_at: Option<i64>,
-    #[prost(string, tag = "19")]
+    #[prost(string, tag = "15")]
     masked_recipient: String,
-    #[prost(string, tag = "20")]
+    #[prost(string, tag = "16")]
     event: String,
-    #[prost(string, tag = "21")]
+    #[prost(string, tag = "17")]
     endpoint: String,
+    /// Empty: the digits.
+    #[prost(string, tag = "18")]
+    alphabet: String,
+    #[prost(uint32, tag = "19")]
+    attempts: u32,
+    #[prost(bool, tag = "20")]
+    decoy: bool,
+    #[prost(sfixed64, optional, tag = "21")]
+    verified_at: Option<i64>,
     #[prost(bytes = "vec", optional, tag = "22")]
     confirms: Option<Vec<u8>>,
 }
