@@ -15,7 +15,7 @@ use moka::{Expiry, sync::Cache};
 
 use super::{
     Challenges, Guess, Guessed, Resend, Resent, Start, Started, StoreResult,
-    packed::{pack, unpack},
+    packed::{expires_at, pack, unpack},
 };
 use crate::domain::{
     challenge::{Challenge, State},
@@ -89,21 +89,15 @@ impl CachedChallenges {
 }
 
 /// A challenge, packed: there may be a million of them.
-struct Copy {
-    packed: Mutex<Box<[u8]>>,
-    expires_at: Timestamp,
-}
+struct Copy(Mutex<Box<[u8]>>);
 
 impl Copy {
     fn of(challenge: &Challenge) -> Self {
-        Self {
-            packed: Mutex::new(pack(challenge)),
-            expires_at: challenge.expires_at,
-        }
+        Self(Mutex::new(pack(challenge)))
     }
 
     fn packed(&self) -> MutexGuard<'_, Box<[u8]>> {
-        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the newer of two states of one challenge. When it expires never changes.
@@ -202,7 +196,7 @@ impl Challenges for CachedChallenges {
             let forgotten: Vec<ChallengeId> = self
                 .copies
                 .iter()
-                .filter(|(_, copy)| copy.expires_at < expired_before)
+                .filter(|(_, copy)| expires_at(&copy.packed()).is_none_or(|moment| moment < expired_before))
                 .map(|(id, _)| *id)
                 .collect();
             for id in &forgotten {
@@ -218,7 +212,7 @@ struct UntilExpired(Arc<dyn Clock>);
 
 impl Expiry<ChallengeId, Arc<Copy>> for UntilExpired {
     fn expire_after_create(&self, _: &ChallengeId, copy: &Arc<Copy>, _: Instant) -> Option<Duration> {
-        let left = copy.expires_at.since(self.0.now());
+        let left = expires_at(&copy.packed())?.since(self.0.now());
         Some(left.saturating_add(AFTERWARDS))
     }
 }

@@ -65,6 +65,15 @@ struct Form {
     confirms: Option<Vec<u8>>,
 }
 
+/// The part of it that says when the challenge expires: read alone, the rest is passed over.
+#[derive(Clone, PartialEq, Message)]
+struct Lifetime {
+    #[prost(sfixed64, tag = "12")]
+    created_at: i64,
+    #[prost(uint64, tag = "13")]
+    expires_after: u64,
+}
+
 /// Packs a challenge; its name is not among the bytes.
 pub(super) fn pack(challenge: &Challenge) -> Box<[u8]> {
     let after =
@@ -100,6 +109,12 @@ pub(super) fn pack(challenge: &Challenge) -> Box<[u8]> {
         confirms: challenge.confirms.map(|address| address.as_bytes().to_vec()),
     };
     form.encode_to_vec().into_boxed_slice()
+}
+
+/// When the challenge that was packed expires.
+pub(super) fn expires_at(bytes: &[u8]) -> Option<Timestamp> {
+    let lifetime = Lifetime::decode(bytes).ok()?;
+    Some(Timestamp::from_micros(lifetime.created_at).plus(Duration::from_micros(lifetime.expires_after)))
 }
 
 /// The challenge of this name that was packed.
@@ -166,6 +181,7 @@ mod tests {
         for challenge in [plain, full] {
             let bytes = pack(&challenge);
             assert!(bytes.len() < 256, "{}", bytes.len());
+            assert_eq!(expires_at(&bytes), Some(challenge.expires_at));
             assert_eq!(unpack(challenge.id, &bytes), Some(challenge));
         }
         assert_eq!(unpack(ChallengeId::from_bytes([0; 16]), b"\xff"), None);
