@@ -1,7 +1,7 @@
 //! The archive in SQL: one store that keeps every contract, one file for each.
 //!
-//! Writes go through one connection, reads through a few ([`pools`]). Every operation has a deadline. The statements are
-//! one set for SQLite and PostgreSQL, spoken through [`query`]; what differs stands in [`dialect`].
+//! Writes go through one connection, reads through a few (`pools`). Every operation has a deadline. The statements are
+//! one set for SQLite and PostgreSQL, spoken through `query`; what differs stands in `dialect`.
 
 use std::{fmt, future::Future, path::Path, sync::Arc, time::Duration};
 
