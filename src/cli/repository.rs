@@ -75,6 +75,9 @@ impl Command {
                 };
                 let answer = client.repositories.look_up_user(request).await?.into_inner();
                 print_findings(&answer.findings, lookup.json);
+                if answer.findings.is_empty() {
+                    out::complain("no repository takes a name like this; see `domains` and `bare_names`");
+                }
                 let decides = answer.findings.iter().find(|finding| finding.decides);
                 match decides.map(pb::Finding::result) {
                     Some(pb::LookUpResult::Found) => Ok(()),

@@ -84,6 +84,9 @@ impl Desk {
         if request.unmasked && caller.role != Role::Admin {
             return Err(LookUpError::UnmaskedNotAllowed);
         }
+        if request.unmasked {
+            tracing::info!("a user is looked up unmasked");
+        }
         let scope = request.repository.as_deref().map_or(Scope::All, Scope::In);
         let answers = self.directory.look_up(&request.user, scope).await;
         let answers = answers.map_err(|_| LookUpError::RepositoryNotConfigured)?;

@@ -267,7 +267,9 @@ impl Directory {
                 Err(_) => "unavailable",
             },
         );
-        Self::note(member, answer.as_ref().err());
+        if member.is_answering() != answer.is_ok() {
+            Self::note(member, answer.as_ref().err());
+        }
         answer
     }
 

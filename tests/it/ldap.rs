@@ -5,13 +5,14 @@ use toml::{Table, Value};
 use tonic::Code;
 
 use crate::harness::{
+    certs::{Authority, Kind},
     client::Client,
     ground::{Ground, reason},
     letter,
     proxy::Proxy,
     scene::text,
     service::Home,
-    slapd::{BASE, BIND_DN, BIND_PASSWORD, ODD, Slapd, VPN},
+    slapd::{BASE, BIND_DN, BIND_PASSWORD, LdapEntry, ODD, Slapd, VPN},
 };
 
 /// A repository `corp` with these servers, and whatever else.
@@ -125,6 +126,91 @@ async fn only_members_of_the_groups_are_known() {
     idp.start("ann").await.unwrap();
     assert_eq!(refusal(&idp, "u1").await.1, "USER_UNKNOWN");
     service.stop().await;
+}
+
+/// The presets, as they stand, on what those products call things. (That OpenLDAP compares bits by the same rule as Active
+/// Directory makes it possible; groups within groups it does not know.)
+#[tokio::test]
+async fn the_presets_know_who_may_log_in_and_where_mail_goes() {
+    let authority = Authority::new();
+    let ad = |name: &str, control: &str, mails: &[&str]| {
+        LdapEntry::person("people", &format!("entry of {name}"), mails)
+            .with("objectClass", "user")
+            .with("objectCategory", "person")
+            .with("sAMAccountName", name)
+            .with("userPrincipalName", &format!("{name}@corp.example.com"))
+            .with("userAccountControl", control)
+    };
+    let entries = [
+        // 512 is an account as any other; 66048 is one whose password never expires; 2 added, it is disabled.
+        ad("ann", "512", &["ann@example.com"]).with("objectGUID", "\u{1}bcdefgh\u{0}jklmnop"),
+        ad("bo", "66048", &[])
+            .with("proxyAddresses", "smtp:other@example.com")
+            .with("proxyAddresses", "SMTP:bo@example.com"),
+        ad("off", "514", &["off@example.com"]),
+        ad("gone", "66050", &["gone@example.com"]),
+        LdapEntry::person("people", "cy", &["cy@example.com"])
+            .with("objectClass", "user")
+            .with("fullName", "Cy Example")
+            .with("groupMembership", VPN),
+        LdapEntry::person("people", "out", &["out@example.com"])
+            .with("objectClass", "user")
+            .with("loginDisabled", "TRUE")
+            .with("groupMembership", VPN),
+        LdapEntry::person("people", "alone", &["alone@example.com"]),
+    ];
+    let Some(slapd) = Slapd::start(&authority, Kind::Good, &entries) else {
+        return;
+    };
+    for (preset, more, known, unknown) in [
+        (
+            "ad",
+            vec![("domains", list(&["CORP", "corp.example.com"]))],
+            vec![
+                ("ann", "ann@example.com"),
+                ("Ann@corp.example.com", "ann@example.com"),
+                ("CORP\\ann", "ann@example.com"),
+                ("bo", "bo@example.com"),
+            ],
+            vec!["off", "gone", "off@corp.example.com", "cy", "entry of ann"],
+        ),
+        (
+            "edirectory",
+            vec![("groups", list(&[VPN]))],
+            vec![("cy", "cy@example.com")],
+            vec!["out", "alone", "ann"],
+        ),
+    ] {
+        let mut repository = corp(&[ldaps(&slapd)], authority.path(), &more);
+        repository
+            .as_table_mut()
+            .unwrap()
+            .insert("preset".to_owned(), preset.into());
+        let scene = Ground::set(home_with(repository)).await;
+        let (service, idp) = scene.serve(Machine::real()).await;
+        let admin = service.client(&scene.admin).await;
+        for (user, address) in known {
+            let request = pb::LookUpUserRequest {
+                user: user.to_owned(),
+                unmasked: true,
+                ..pb::LookUpUserRequest::default()
+            };
+            let answer = admin.repositories.clone().look_up_user(request).await.unwrap();
+            let finding = answer.into_inner().findings.remove(0);
+            assert_eq!(finding.address, address, "{preset}: {user}");
+            if address == "ann@example.com" {
+                assert_eq!(finding.user_id, "0162636465666768006a6b6c6d6e6f70");
+            }
+        }
+        for user in unknown {
+            assert_eq!(refusal(&idp, user).await.1, "USER_UNKNOWN", "{preset}: {user}");
+        }
+        service.stop().await;
+    }
+}
+
+fn list(names: &[&str]) -> Value {
+    Value::Array(names.iter().map(|&name| Value::from(name)).collect())
 }
 
 /// A thousand names made to break whatever reads them. Those that the wire lets through are asked for once, as values; what

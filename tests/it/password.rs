@@ -351,7 +351,7 @@ async fn ratio(laptop: &Client, known: &[String], pairs: usize, password: &str) 
 const PAIRS: usize = 5_000;
 const ROUNDS: usize = 5;
 
-async fn takes_as_long(home: Home, known: Vec<String>, password: &str) {
+pub(crate) async fn takes_as_long(home: Home, known: Vec<String>, password: &str) {
     let scene = Ground::set(home).await;
     let (service, _) = scene.serve(Machine::real()).await;
     let laptop = service
@@ -372,7 +372,7 @@ async fn takes_as_long(home: Home, known: Vec<String>, password: &str) {
 }
 
 /// So many that nobody is locked meanwhile.
-fn many() -> Vec<String> {
+pub(crate) fn many() -> Vec<String> {
     (0..5_000).map(|number| format!("u{number}")).collect()
 }
 

@@ -19,6 +19,7 @@ use crate::{
         service::Home,
     },
     ldap::{home_with, hostile_names},
+    password::{many, takes_as_long},
 };
 
 const SCHEMA: [&str; 2] = [
@@ -155,6 +156,21 @@ async fn postgresql_answers() {
         return;
     };
     answers(home_with(portal(&postgres.url(&database), QUERY)), "postgres").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures time and wants the machine to itself: scripts/test runs it after the others"]
+async fn a_start_from_a_database_takes_as_long_for_nobody() {
+    let Some((postgres, database)) = postgres_users() else {
+        return;
+    };
+    let crowd = "INSERT INTO people SELECT 100 + n, 1, 'u' || n, 'u' || n || '@example.com' FROM generate_series(0, 4999) n";
+    postgres.sql(&database, crowd);
+    postgres.sql(&database, "CREATE INDEX ON people (login)");
+    postgres.sql(&database, "ANALYZE people");
+    let query = "SELECT id, email, shown, tongue, hash FROM people WHERE login = $1";
+    let home = home_with(portal(&postgres.url(&database), query));
+    takes_as_long(home, many(), "").await;
 }
 
 #[tokio::test]

@@ -155,7 +155,8 @@ impl LdapRepository {
             user,
             attributes: &self.wanted,
             size: TWO,
-            seconds: u32::try_from(self.settings.timeout.as_secs()).map_or(1, |seconds| seconds.max(1)),
+            // In whole seconds, and not before we give up ourselves.
+            seconds: u32::try_from(self.settings.timeout.as_secs()).map_or(0, |seconds| seconds + 1),
         };
         match self.servers.ask(Ask::Search(search), until).await {
             Ok(Told::Found(found)) if self.settings.referral_hosts.is_empty() => Ok(found),

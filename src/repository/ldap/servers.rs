@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::Counter;
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
@@ -65,6 +66,7 @@ pub(super) struct Servers {
     list: Vec<Server>,
     trust: Trust,
     login: Login,
+    trips: Trips,
 }
 
 struct Server {
@@ -107,6 +109,7 @@ impl Servers {
             list: places.into_iter().map(server).collect(),
             trust,
             login,
+            trips: Trips::new(repository),
         }
     }
 
@@ -137,6 +140,7 @@ impl Servers {
                 Err(error) if outcome.is_err() => outcome = Err(error),
                 Err(_) => {}
             }
+            self.tell(server);
         }
         outcome
     }
@@ -156,13 +160,8 @@ impl Servers {
             } else {
                 tracing::info!(repository = %self.repository, server = %server.place, "the server answers again");
             }
+            self.tell(server);
         }
-        metrics::gauge!(
-            "mailfactor_repository_server_up",
-            "repository" => self.repository.clone(),
-            "server" => server.place.to_string()
-        )
-        .set(if failed { 0.0 } else { 1.0 });
         told
     }
 
@@ -181,9 +180,9 @@ impl Servers {
         }
         let opened = Instant::now();
         let mut connection = server.place.dial(&self.trust).await?;
-        self.count("connect");
+        self.trips.connects.increment(1);
         if matches!(ask, Ask::Search(_)) && !self.login.name.is_empty() {
-            self.count("bind");
+            self.trips.binds.increment(1);
             match connection.bind(&self.login.name, &self.login.password).await? {
                 0 => {}
                 code => return Err(LdapError::Bind(code)),
@@ -201,11 +200,11 @@ impl Servers {
     async fn use_line(&self, lines: &Lines, mut line: Idle, ask: Ask<'_>) -> Result<Told, LdapError> {
         let told = match ask {
             Ask::Search(search) => {
-                self.count("search");
+                self.trips.searches.increment(1);
                 line.connection.search(&search).await.map(Told::Found)
             }
             Ask::Bind(name, password) => {
-                self.count("bind");
+                self.trips.binds.increment(1);
                 line.connection.bind(name, password).await.map(Told::Bound)
             }
         };
@@ -226,15 +225,15 @@ impl Servers {
     ) -> Result<Findings, LdapError> {
         let asked = timeout_at(until, async {
             let mut connection = place.dial(&self.trust).await?;
-            self.count("connect");
+            self.trips.connects.increment(1);
             if !self.login.name.is_empty() {
-                self.count("bind");
+                self.trips.binds.increment(1);
                 match connection.bind(&self.login.name, &self.login.password).await? {
                     0 => {}
                     code => return Err(LdapError::Bind(code)),
                 }
             }
-            self.count("search");
+            self.trips.searches.increment(1);
             let found = connection.search(search).await;
             connection.leave();
             found
@@ -242,13 +241,39 @@ impl Servers {
         asked.await.unwrap_or(Err(LdapError::Timeout))
     }
 
-    fn count(&self, what: &'static str) {
-        metrics::counter!(
-            "mailfactor_repository_round_trips_total",
+    /// Tells the metrics how a server does.
+    fn tell(&self, server: &Server) {
+        let answers = !server.doubted.load(Ordering::Relaxed);
+        metrics::gauge!(
+            "mailfactor_repository_server_up",
             "repository" => self.repository.clone(),
-            "kind" => what
+            "server" => server.place.to_string()
         )
-        .increment(1);
+        .set(if answers { 1.0 } else { 0.0 });
+    }
+}
+
+/// The counters of round trips, made once: each look-up counts.
+struct Trips {
+    connects: Counter,
+    binds: Counter,
+    searches: Counter,
+}
+
+impl Trips {
+    fn new(repository: &str) -> Self {
+        let counter = |kind: &'static str| {
+            metrics::counter!(
+                "mailfactor_repository_round_trips_total",
+                "repository" => repository.to_owned(),
+                "kind" => kind
+            )
+        };
+        Self {
+            connects: counter("connect"),
+            binds: counter("bind"),
+            searches: counter("search"),
+        }
     }
 }
 

@@ -44,8 +44,14 @@ fn settings(server: SocketAddr) -> LdapRepositorySettings {
 
 /// The answer to one look-up by a server that answers the first request with these bytes, then says nothing more.
 async fn answered_with(bytes: &[u8]) -> Result<Found, RepositoryError> {
+    answered(bytes, Protection::Plain).await
+}
+
+async fn answered(bytes: &[u8], protection: Protection) -> Result<Found, RepositoryError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let repository = LdapRepository::connect(settings(listener.local_addr().unwrap())).unwrap();
+    let mut settings = settings(listener.local_addr().unwrap());
+    settings.servers[0].protection = protection;
+    let repository = LdapRepository::connect(settings).unwrap();
     let user = UserName::parse("ann").unwrap();
     let serve = async {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -175,6 +181,26 @@ async fn what_is_not_ldap_is_no_answer() {
         answered_with(b"\x30").await,
         Err(RepositoryError::Timeout { .. })
     ));
+}
+
+/// Somebody in between may say yes to StartTLS and, with it, what the server is to be believed to say afterwards.
+#[tokio::test]
+async fn what_comes_before_tls_is_not_believed() {
+    let yes = message(&[0x78, 7, 0x0a, 1, 0, 4, 0, 4, 0]);
+    let no = message(&[0x78, 7, 0x0a, 1, 52, 4, 0, 4, 0]);
+    let forged = [entry(&[("mail", &["eve@example.com"])]), done(0)].concat();
+    for (bytes, told) in [
+        ([yes.clone(), forged.clone()].concat(), "before TLS"),
+        ([yes, b"\x30".to_vec()].concat(), "before TLS"),
+        (no, "refused"),
+        (forged, "something else"),
+    ] {
+        let Err(RepositoryError::Unavailable { source, .. }) = answered(&bytes, Protection::StartTls).await
+        else {
+            panic!("{told}")
+        };
+        assert!(source.to_string().contains(told), "{source}");
+    }
 }
 
 #[test]

@@ -83,7 +83,10 @@ impl LdapEntry {
     fn write(&self, to: &mut String) {
         let coded = |text: &str| STANDARD.encode(text);
         to.push_str(&format!("dn:: {}\n", coded(&format!("{},{BASE}", self.name))));
-        for (attribute, value) in &self.attributes {
+        // slapadd wants the values of one attribute together.
+        let mut attributes = self.attributes.clone();
+        attributes.sort_by(|a, b| a.0.cmp(&b.0));
+        for (attribute, value) in &attributes {
             to.push_str(&format!("{attribute}:: {}\n", coded(value)));
         }
         to.push('\n');
@@ -247,11 +250,29 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
+/// What Active Directory and eDirectory call things, as far as the presets ask for it. The object identifiers are those that
+/// OpenLDAP leaves for experiments.
+const PRODUCTS: &str = "
+attributetype ( 1.3.6.1.4.1.4203.666.9.1 NAME 'sAMAccountName' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.2 NAME 'userPrincipalName' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.3 NAME 'userAccountControl' EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.4 NAME 'objectCategory' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.5 NAME 'proxyAddresses' EQUALITY caseExactMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.6 NAME 'objectGUID' EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.7 NAME 'backupMailbox' EQUALITY caseExactMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.8 NAME 'loginDisabled' EQUALITY booleanMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.7 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.9 NAME 'fullName' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.10 NAME 'GUID' EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
+attributetype ( 1.3.6.1.4.1.4203.666.9.11 NAME 'groupMembership' EQUALITY distinguishedNameMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.12 )
+objectclass ( 1.3.6.1.4.1.4203.666.9.20 NAME 'user' SUP top AUXILIARY MAY ( sAMAccountName $ userPrincipalName $ userAccountControl $ objectCategory $ proxyAddresses $ objectGUID $ backupMailbox $ loginDisabled $ fullName $ GUID $ groupMembership ) )
+";
+
 fn configuration(directory: &Path) -> String {
     format!(
         "include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
+{PRODUCTS}
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {root}/slapd.pid
