@@ -30,7 +30,7 @@ const AFTERWARDS: Duration = Duration::from_mins(1);
 /// Challenges in memory, before a store.
 pub struct CachedChallenges {
     inner: Arc<dyn Challenges>,
-    copies: Cache<ChallengeId, Arc<Copy>>,
+    copies: Cache<ChallengeId, Arc<Packed>>,
     /// Whether others write to the store.
     shared: bool,
 }
@@ -80,7 +80,7 @@ impl CachedChallenges {
             return copy.renew(challenge);
         }
         let copy = self.copies.entry(challenge.id);
-        let copy = copy.or_insert_with(|| Arc::new(Copy::of(challenge)));
+        let copy = copy.or_insert_with(|| Arc::new(Packed::of(challenge)));
         // Somebody was faster.
         if !copy.is_fresh() {
             copy.value().renew(challenge);
@@ -89,9 +89,9 @@ impl CachedChallenges {
 }
 
 /// A challenge, packed: there may be a million of them.
-struct Copy(Mutex<Box<[u8]>>);
+struct Packed(Mutex<Box<[u8]>>);
 
-impl Copy {
+impl Packed {
     fn of(challenge: &Challenge) -> Self {
         Self(Mutex::new(pack(challenge)))
     }
@@ -123,7 +123,7 @@ impl Challenges for CachedChallenges {
         let started = self.inner.start(start).await?;
         match &started {
             // Nobody else knows its name yet.
-            Started::Opened => self.copies.insert(challenge.id, Arc::new(Copy::of(&challenge))),
+            Started::Opened => self.copies.insert(challenge.id, Arc::new(Packed::of(&challenge))),
             Started::Repeated(known) => self.keep(known),
             Started::RequestReused | Started::UserLocked(_) | Started::OverBudget(_) => {}
         }
@@ -210,8 +210,8 @@ impl Challenges for CachedChallenges {
 /// Keeps a copy until shortly after its challenge expired.
 struct UntilExpired(Arc<dyn Clock>);
 
-impl Expiry<ChallengeId, Arc<Copy>> for UntilExpired {
-    fn expire_after_create(&self, _: &ChallengeId, copy: &Arc<Copy>, _: Instant) -> Option<Duration> {
+impl Expiry<ChallengeId, Arc<Packed>> for UntilExpired {
+    fn expire_after_create(&self, _: &ChallengeId, copy: &Arc<Packed>, _: Instant) -> Option<Duration> {
         let left = expires_at(&copy.packed())?.since(self.0.now());
         Some(left.saturating_add(AFTERWARDS))
     }

@@ -121,7 +121,8 @@ fn with_rows<'t, T, const N: usize>(
     after: &str,
 ) -> Query<'t> {
     let mut text = String::with_capacity(before.len() + after.len() + items.len() * N * 6);
-    let (verb, rest) = before.split_at(6); // INSERT or UPDATE
+    // Both INSERT and UPDATE have six letters.
+    let (verb, rest) = before.split_at(6);
     text.push_str(verb);
     text.push_str(engine.or_fail());
     text.push_str(rest);
