@@ -14,7 +14,8 @@
 //! The rooms: [`domain`] is the rulebook, [`store`] the archive, [`repository`] the directory of users, [`mail`] the post
 //! room, [`factor`] the desk, [`policy`] the office, [`grpc`] the door. [`config`] is read once, [`app`] is the plan that puts
 //! the parts together, [`lifecycle`] ends them, [`telemetry`] tells of them, [`system`] is the machine's time and
-//! randomness, [`cli`] the command line, [`failpoints`] what crash tests are built with. `factor` and `mail` never see each other: the outbox is between them.
+//! randomness, [`cli`] the command line, [`failpoints`] what crash tests are built with, `sync` the locks whose interleavings
+//! are tried out. `factor` and `mail` never see each other: the outbox is between them.
 //! Who may use whom is a table in `tests/layering.rs`.
 
 #[macro_use]
