@@ -10,7 +10,7 @@ use super::{
     dice::{Dice, seed, soak},
     fleet::Fleet,
     ledger::Ledger,
-    load::Load,
+    load::{Load, users_for},
 };
 use crate::harness::service::Home;
 
@@ -24,8 +24,7 @@ const BETWEEN_KILLS: usize = 30;
 async fn kill_9_of_the_only_instance_under_load() {
     let kills = if soak() { 500 } else { 10 };
     let mut dice = Dice::new(seed());
-    let users = (kills + 1) * (BETWEEN_KILLS + 8 * PARALLEL);
-    let fleet = Arc::new(Fleet::set(Home::new(), users).await);
+    let fleet = Arc::new(Fleet::set(Home::new(), users_for(2 * kills)).await);
     let ledger = Arc::new(Ledger::default());
     for _ in 0..kills {
         let mut load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
@@ -54,7 +53,7 @@ async fn kill_9_of_the_only_instance_under_load() {
 async fn kill_9_of_one_of_three_under_load() {
     let kills = if soak() { 200 } else { 3 };
     let mut dice = Dice::new(seed());
-    let Some((fleet, _line)) = Fleet::on_postgres((kills + 1) * 600, 3).await else {
+    let Some((fleet, _line)) = Fleet::on_postgres(users_for(10 * (kills + 1)), 3).await else {
         return;
     };
     let fleet = Arc::new(fleet);
@@ -86,7 +85,7 @@ async fn kill_9_of_one_of_three_under_load() {
 async fn a_frozen_instance_is_replaced_and_wakes_up_harmless() {
     let frozen_for = Duration::from_secs(if soak() { 60 } else { 32 });
     let mut dice = Dice::new(seed());
-    let Some((fleet, _line)) = Fleet::on_postgres(4_000, 2).await else {
+    let Some((fleet, _line)) = Fleet::on_postgres(users_for(60), 2).await else {
         return;
     };
     let fleet = Arc::new(fleet);

@@ -22,8 +22,18 @@ use crate::harness::{client::Client, in_time, secrets};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long callers wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// What a caller thinks before a start, in milliseconds, on the average and times the callers there are: however fast the
+/// machine, all of them together start no more than [`STARTS_A_SECOND`].
+const THINKS: usize = 8;
+/// More than all callers of a load start in a second.
+const STARTS_A_SECOND: usize = 150;
 /// Guesses that are wrong.
 const WRONG: &str = "BBBBBBBBBB";
+
+/// Users enough for a load that lasts so long: each of them starts one challenge.
+pub(crate) fn users_for(seconds: usize) -> usize {
+    seconds * STARTS_A_SECOND
+}
 
 /// The load, while it lasts.
 pub(crate) struct Load {
@@ -43,6 +53,7 @@ impl Load {
                 fleet: Arc::clone(fleet),
                 ledger: Arc::clone(ledger),
                 dice: dice.fork(),
+                thinks: 2 * THINKS * parallel,
                 count: count.clone(),
             };
             let end = end.clone();
@@ -51,7 +62,7 @@ impl Load {
                     let user = caller.ledger.user();
                     assert!(
                         user < caller.fleet.users,
-                        "the load has run out of users: give it more"
+                        "the load lasted longer than its users: give it more"
                     );
                     caller.flow(user).await;
                     if let Some((user, challenge)) = caller.ledger.resend_due() {
@@ -91,13 +102,15 @@ struct Caller {
     fleet: Arc<Fleet>,
     ledger: Arc<Ledger>,
     dice: Dice,
+    /// Up to so many milliseconds before each start.
+    thinks: usize,
     count: watch::Sender<usize>,
 }
 
 impl Caller {
     async fn flow(&mut self, user: usize) {
-        // Users think, too; and a fast machine is not to run out of them.
-        tokio::time::sleep(Duration::from_millis(u64::try_from(self.dice.below(30)).unwrap())).await;
+        let thinks = u64::try_from(self.dice.below(self.thinks)).unwrap();
+        tokio::time::sleep(Duration::from_millis(thinks)).await;
         let client = self.client().await;
         let name = name(user);
         let Some(challenge) = self.call(client.start(&name)).await else {

@@ -8,10 +8,10 @@ use tokio::{net::TcpStream, time::timeout};
 use super::{
     audit::{TAKEN_OVER, audit},
     dice::{Dice, seed},
-    fleet::Fleet,
+    fleet::{Fleet, name},
     instances::end,
     ledger::Ledger,
-    load::Load,
+    load::{Load, users_for},
 };
 use crate::harness::{client::Client, in_time, process::Process, service::Home};
 
@@ -21,7 +21,7 @@ const SPARE: u64 = 6;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn out_of_file_descriptors_and_back() {
     let mut dice = Dice::new(seed());
-    let fleet = Arc::new(Fleet::set(Home::new(), 4_000).await);
+    let fleet = Arc::new(Fleet::set(Home::new(), users_for(60)).await);
     let ledger = Arc::new(Ledger::default());
     let mut load = Load::begin(&fleet, &ledger, 4, &mut dice);
     load.acknowledged(100).await;
@@ -49,7 +49,7 @@ async fn out_of_file_descriptors_and_back() {
     // It recovers without the limit being lifted.
     let newcomer = timeout(Duration::from_secs(10), Client::connect(address, &fleet.idp)).await;
     let newcomer = newcomer.expect("no connection is accepted any more");
-    let challenge = newcomer.start("user3999").await.unwrap();
+    let challenge = newcomer.start(&name(fleet.users - 1)).await.unwrap();
     assert!(!challenge.challenge_id.is_empty());
     load.stop().await;
     fleet.drained(TAKEN_OVER).await;

@@ -8,7 +8,7 @@ use super::{
     fleet::Fleet,
     instances::end,
     ledger::Ledger,
-    load::Load,
+    load::{Load, users_for},
 };
 use crate::harness::{
     in_time,
@@ -33,7 +33,7 @@ const STAGES: &[(At, bool)] = &[
 async fn the_connection_breaks_at_every_stage() {
     let rounds = if soak() { 60 } else { 2 };
     let mut dice = Dice::new(seed());
-    let fleet = Arc::new(Fleet::set(Home::new(), 2_000 * rounds).await);
+    let fleet = Arc::new(Fleet::set(Home::new(), users_for(60 * rounds)).await);
     let ledger = Arc::new(Ledger::default());
     let mut load = Load::begin(&fleet, &ledger, 4, &mut dice);
     load.acknowledged(20).await;

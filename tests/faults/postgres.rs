@@ -10,7 +10,7 @@ use super::{
     fleet::Fleet,
     instances::end,
     ledger::Ledger,
-    load::Load,
+    load::{Load, users_for},
 };
 use crate::harness::{
     postgres::Postgres,
@@ -75,7 +75,7 @@ impl Trouble {
 async fn whatever_befalls_postgres_nothing_acknowledged_is_lost() {
     let rounds = if soak() { 20 } else { 1 };
     let mut dice = Dice::new(seed());
-    let Some((fleet, line)) = Fleet::on_postgres(6_000 * rounds, 2).await else {
+    let Some((fleet, line)) = Fleet::on_postgres(users_for(90 * rounds), 2).await else {
         return;
     };
     let fleet = Arc::new(fleet);

@@ -15,7 +15,7 @@ use super::{
     fleet::Fleet,
     instances::end,
     ledger::Ledger,
-    load::Load,
+    load::{Load, users_for},
 };
 use crate::harness::client::channel;
 
@@ -25,7 +25,7 @@ const INSTANCES: usize = 3;
 async fn a_rolling_restart_fails_no_call() {
     let rounds = if soak() { 30 } else { 1 };
     let mut dice = Dice::new(seed());
-    let Some((fleet, _line)) = Fleet::on_postgres(4_000 * rounds, INSTANCES).await else {
+    let Some((fleet, _line)) = Fleet::on_postgres(users_for(60 * rounds), INSTANCES).await else {
         return;
     };
     let fleet = Arc::new(fleet);

@@ -39,20 +39,19 @@ mod armed {
         },
         instances::end,
         ledger::Ledger,
-        load::Load,
+        load::{Load, users_for},
     };
 
     const VARIABLE: &str = "MAILFACTOR_FAILPOINTS";
     const PARALLEL: usize = 4;
-    const USERS: usize = 4_000;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn aborted_at_each_step() {
         let mut dice = Dice::new(seed());
-        let fleet = Arc::new(Fleet::set(Home::new(), if soak() { 20 * USERS } else { USERS }).await);
+        let rounds = if soak() { 20 } else { 1 };
+        let fleet = Arc::new(Fleet::set(Home::new(), users_for(120 * rounds)).await);
         fleet.kill(0);
         let ledger = Arc::new(Ledger::default());
-        let rounds = if soak() { 20 } else { 1 };
         for _ in 0..rounds {
             for step in failpoints::STEPS {
                 let arrival = match *step {
@@ -62,15 +61,8 @@ mod armed {
                     _ => 1 + dice.below(6),
                 };
                 let plan = format!("{step}=abort#{arrival}");
-                fleet.up(0, &[(VARIABLE, &plan)]).await;
-                put_off(&fleet, 4);
-                let load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
-                fleet.ended(0, &plan).await;
-                fleet.up(0, &[]).await;
-                load.stop().await;
-                // What is left over would be worked on, and the step reached, before the next instance is ready.
-                fleet.drained(TAKEN_OVER).await;
-                fleet.kill(0);
+                put_off(&fleet, 12);
+                aborted(&fleet, &ledger, &plan, &mut dice).await;
             }
         }
         fleet.up(0, &[]).await;
@@ -80,32 +72,39 @@ mod armed {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn aborted_at_random() {
         let mut dice = Dice::new(seed());
-        let fleet = Arc::new(Fleet::set(Home::new(), if soak() { 20 * USERS } else { USERS }).await);
+        let rounds = if soak() { 300 } else { 8 };
+        let fleet = Arc::new(Fleet::set(Home::new(), users_for(10 * rounds)).await);
         fleet.kill(0);
         let ledger = Arc::new(Ledger::default());
-        for _ in 0..if soak() { 300 } else { 8 } {
+        for _ in 0..rounds {
             let steps = failpoints::STEPS.iter().filter(|step| **step != "claim.before");
             let steps = steps.map(|step| format!("{step}=abort/400"));
             let plan = steps.collect::<Vec<_>>().join(",");
             let plan = format!("{plan},seed={}", 1 + dice.below(1 << 30));
-            fleet.up(0, &[(VARIABLE, &plan)]).await;
-            let load = Load::begin(&fleet, &ledger, PARALLEL, &mut dice);
-            fleet.ended(0, &plan).await;
-            fleet.up(0, &[]).await;
-            load.stop().await;
-            // What is left over would be worked on, and the step reached, before the next instance is ready.
-            fleet.drained(TAKEN_OVER).await;
-            fleet.kill(0);
+            aborted(&fleet, &ledger, &plan, &mut dice).await;
         }
         fleet.up(0, &[]).await;
         finish(fleet, &ledger, "aborts at random").await;
+    }
+
+    /// An instance is armed with the plan and ends under load; the next one does what it left over, and is killed.
+    async fn aborted(fleet: &Arc<Fleet>, ledger: &Arc<Ledger>, plan: &str, dice: &mut Dice) {
+        fleet.up(0, &[(VARIABLE, plan)]).await;
+        let load = Load::begin(fleet, ledger, PARALLEL, dice);
+        fleet.ended(0, plan).await;
+        fleet.smtp.behave();
+        fleet.up(0, &[]).await;
+        load.stop().await;
+        // What is left over would be worked on, and the step reached, before the next instance is ready.
+        fleet.drained(TAKEN_OVER).await;
+        fleet.kill(0);
     }
 
     /// Whoever called is told that something is wrong, the mail is given up with a reason, and the service goes on.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn panics_at_each_step_are_one_calls_or_one_mails_own() {
         let mut dice = Dice::new(seed());
-        let fleet = Arc::new(Fleet::set(Home::new(), USERS).await);
+        let fleet = Arc::new(Fleet::set(Home::new(), users_for(120)).await);
         fleet.kill(0);
         let plan: Vec<String> = failpoints::STEPS
             .iter()
@@ -131,7 +130,8 @@ mod armed {
         finish(fleet, &ledger, "a panic at each step").await;
     }
 
-    /// So many mails are put off at first: what is retried is claimed, and not only handed over.
+    /// So many mails are put off at first: what is retried is claimed and needs leave, which is not so of what is handed
+    /// over. More than the arrivals of a plan.
     fn put_off(fleet: &Fleet, mails: usize) {
         let later = Act::Reply("451 4.7.1 try again later");
         fleet.smtp.times(mails, At::Rcpt, later);
