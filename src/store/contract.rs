@@ -107,7 +107,8 @@ macro_rules! keeps_every_contract {
             a_right_code_clears_the_failures, of_many_attempts_as_many_pass_as_are_allowed, an_administrator_locks_and_unlocks,
             budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address,
             a_right_code_withdraws_what_was_not_sent, those_who_come_together_are_decided_one_by_one,
-            an_old_copy_of_a_challenge_decides_nothing);
+            an_old_copy_of_a_challenge_decides_nothing,
+            right_codes_are_judged_by_the_store_not_by_the_copies);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
             a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,

@@ -703,3 +703,65 @@ pub(crate) async fn an_old_copy_of_a_challenge_decides_nothing(place: &impl Plac
     };
     assert!(store.guess(unknown).await.unwrap().is_none());
 }
+
+/// They come together, so that those which are as their copies say share a statement, and the others do not suffer from it.
+pub(crate) async fn right_codes_are_judged_by_the_store_not_by_the_copies(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let mut copies = Vec::new();
+    for user in 1..=7 {
+        copies.push(Arc::new(opened(&store, user, clock.now()).await));
+    }
+    let [fresh, cancelled, tried, locked, used, moved_on, twice] = &copies[..] else {
+        panic!("seven")
+    };
+    clock.pass(30 * SECOND);
+    let now = clock.now();
+    store.cancel(cancelled.id, now).await.unwrap();
+    verdict(&store, tried.id, 0, now).await;
+    store.lock(locked.user, "staff/locked", &note()).await.unwrap();
+    verdict(&store, used.id, 1, now).await;
+    let resent = store.resend(resend(moved_on, 2, now)).await.unwrap();
+    assert!(matches!(resent, Some(Resent::Opened(_))), "{resent:?}");
+
+    let asked = copies.iter().chain([twice]).map(|copy| {
+        store.guess(Guess {
+            known: Some(Arc::clone(copy)),
+            ..guess(copy.id, 1, now)
+        })
+    });
+    let answers = join_all(asked).await;
+    let answers: Vec<Guessed> = answers
+        .into_iter()
+        .map(|answer| answer.unwrap().unwrap())
+        .collect();
+    let verified = Verdict::Verified { at: now };
+    let verdicts: Vec<Verdict> = answers.iter().map(|answer| answer.verdict).collect();
+    assert_eq!(
+        verdicts,
+        [
+            verified,
+            Verdict::Cancelled,
+            verified,
+            Verdict::UserLocked { until: None },
+            Verdict::Used { at: now },
+            verified,
+            verified,
+            Verdict::Used { at: now },
+        ]
+    );
+    for Guessed { challenge, .. } in answers {
+        let kept = Challenges::find(&store, challenge.id).await.unwrap();
+        assert_eq!(kept, Some(challenge));
+    }
+    assert_eq!(store.guesses(tried.user, now).await.unwrap(), (0, None));
+    assert_eq!(
+        store.guesses(locked.user, now).await.unwrap(),
+        (0, Some(Lock::ForGood))
+    );
+    for challenge in [fresh, tried, moved_on, twice] {
+        let mail = store.newest(challenge.id).await.unwrap().unwrap();
+        assert_eq!(mail.state, DeliveryState::Withdrawn);
+    }
+    let mail = store.newest(locked.id).await.unwrap().unwrap();
+    assert_eq!(mail.state, DeliveryState::Queued);
+}

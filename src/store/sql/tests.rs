@@ -395,6 +395,9 @@ async fn rows_of_a_shared_write_are_found_by_their_keys() {
     let mut reader = store.reader().await.unwrap();
     for statement in [
         "UPDATE challenges SET state = v.column2 FROM (VALUES ($1, 2), ($2, 2)) AS v WHERE challenges.id = v.column1",
+        "UPDATE challenges SET state = v.column2 FROM (VALUES ($1, 2), ($2, 2)) AS v WHERE challenges.id = v.column1 \
+         AND NOT EXISTS (SELECT 1 FROM guess_budgets WHERE guess_budgets.user_hash = challenges.user_hash) \
+         RETURNING challenges.id",
         "UPDATE outbox SET lease = NULL FROM (VALUES ($1, $2), ($3, $4)) AS v \
          WHERE outbox.id = v.column1 AND outbox.lease = v.column2",
         "UPDATE send_budgets SET today = 1 FROM (VALUES ($1), ($2)) AS v WHERE send_budgets.subject = v.column1",

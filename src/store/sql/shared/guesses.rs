@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{Failure, budgets, bulk, challenge_rows as rows, confirmations, query::Write},
+    expected::{self, Parted},
     page::Page,
 };
 use crate::{
@@ -18,15 +19,36 @@ use crate::{
     store::{Guess, Guessed},
 };
 
-/// Judges them one after the other.
+/// Judges them: what ends as expected at once, the others one after the other.
 pub(super) async fn judge(
     write: &mut Write,
     guesses: &[(usize, &Guess)],
     now: Timestamp,
 ) -> Result<Vec<(usize, Option<Box<Guessed>>)>, Failure> {
-    if guesses.is_empty() {
-        return Ok(Vec::new());
+    let Parted { done, left } = expected::confirm(write, guesses).await?;
+    let answers = done
+        .into_iter()
+        .map(|(place, guessed)| (place, Some(Box::new(guessed))));
+    let mut answers: Vec<(usize, Option<Box<Guessed>>)> = answers.collect();
+    if !left.is_empty() {
+        answers.extend(by_their_rows(write, &left).await?);
     }
+    let all = answers.iter().filter_map(|(_, answer)| answer.as_deref());
+    let over = all.filter(|answer| matches!(answer.verdict, Verdict::Verified { .. }));
+    withdraw(
+        write,
+        over.map(|answer| answer.challenge.id.as_bytes().as_slice()),
+        now,
+    )
+    .await?;
+    Ok(answers)
+}
+
+/// Judges them one after the other, by what the store has of them.
+async fn by_their_rows(
+    write: &mut Write,
+    guesses: &[(usize, &Guess)],
+) -> Result<Vec<(usize, Option<Box<Guessed>>)>, Failure> {
     let mut challenges = challenges(write, guesses).await?;
     let found = guesses.iter().filter_map(|(_, guess)| challenges.get(&guess.id));
     let mut users: Vec<Subject> = found.map(|challenge| challenge.user).collect();
@@ -34,7 +56,7 @@ pub(super) async fn judge(
     users.dedup();
     let mut budgets = Page::read(budgets::read_all(write, &users).await?);
     let mut answers = Vec::with_capacity(guesses.len());
-    let mut verified = Vec::new();
+    let mut confirmed = Vec::new();
     for (place, guess) in guesses {
         let Some(mut challenge) = challenges.get(&guess.id).cloned() else {
             answers.push((*place, None));
@@ -48,8 +70,8 @@ pub(super) async fn judge(
             &guess.limits,
             guess.now,
         );
-        if let Verdict::Verified { .. } = verdict {
-            verified.push(challenge.clone());
+        if let (Verdict::Verified { at }, Some(address)) = (verdict, challenge.confirms) {
+            confirmed.push((challenge.user, address, at));
         }
         budgets.set(
             challenge.user,
@@ -60,12 +82,9 @@ pub(super) async fn judge(
     }
     save(write, &challenges).await?;
     save_budgets(write, &budgets).await?;
-    for challenge in &verified {
-        if let (Some(address), Some(at)) = (challenge.confirms, challenge.verified_at) {
-            confirmations::remember(write, challenge.user, address, at).await?;
-        }
+    for (user, address, at) in confirmed {
+        confirmations::remember(write, user, address, at).await?;
     }
-    withdraw(write, &verified, now).await?;
     Ok(answers)
 }
 
@@ -161,17 +180,18 @@ async fn save_budgets(write: &mut Write, budgets: &Page<Subject, GuessBudget>) -
 }
 
 /// What was not sent yet of challenges that are over. State 7 is withdrawn; a decoy's mail is never open to anybody.
-async fn withdraw(write: &mut Write, challenges: &[Challenge], now: Timestamp) -> Result<(), Failure> {
-    let mut ids: Vec<&[u8]> = challenges
-        .iter()
-        .map(|challenge| challenge.id.as_bytes().as_slice())
-        .collect();
-    ids.sort_unstable();
+async fn withdraw<'c>(
+    write: &mut Write,
+    challenges: impl Iterator<Item = &'c [u8]>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut challenges: Vec<&[u8]> = challenges.collect();
+    challenges.sort_unstable();
     bulk::execute(
         write,
         "UPDATE outbox SET state = 7, next_attempt_at = NULL, changed_at = $1 WHERE challenge IN (",
         Some(now.as_micros()),
-        &ids,
+        &challenges,
         ") AND state IN (1, 3) AND decoy = 0",
     )
     .await?;

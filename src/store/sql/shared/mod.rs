@@ -9,6 +9,7 @@
 //! Rows are locked in one order everywhere, so that instances on one database do not block each other for good:
 //! challenges, budgets for guessing, budgets for sending, outbox; in each table by key.
 
+mod expected;
 mod guesses;
 mod page;
 mod sends;
