@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, keys::KeyFileError},
+    config::{Config, Ending, keys::KeyFileError},
     domain::{clock::Clock, entropy::Entropy, keyring::Keyring},
     grpc::{Door, DoorError},
     lifecycle::Shutdown,
@@ -138,7 +138,7 @@ pub struct App {
     directory: Arc<Directory>,
     metrics_listener: Option<TcpListener>,
     housekeeping: Housekeeping,
-    deadline: Duration,
+    ending: Ending,
     lock: Option<Lock>,
 }
 
@@ -182,12 +182,12 @@ pub async fn build(config: Config, machine: Machine) -> Result<App, BuildError> 
             retention: config.retention,
         },
         store,
-        deadline: config.shutdown_deadline,
+        ending: config.ending,
         lock,
     })
 }
 
-/// How long calls in flight may still hand fresh mails to the worker once the end has begun.
+/// How long calls in flight may still hand fresh mails to the worker once no more are taken.
 const HEAD_START: Duration = Duration::from_secs(5);
 
 /// What is left of the deadline for closing the database and the process itself, at the most.
@@ -210,7 +210,7 @@ impl App {
             directory,
             metrics_listener,
             housekeeping,
-            deadline,
+            ending: Ending { notice, deadline },
             lock,
             ..
         } = self;
@@ -242,7 +242,7 @@ impl App {
         let drain = async {
             let ended = match early {
                 Some(ended) => Some(ended),
-                None => timeout(HEAD_START, &mut door).await.ok(),
+                None => timeout(notice + HEAD_START, &mut door).await.ok(),
             };
             after_door.cancel();
             ended

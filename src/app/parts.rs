@@ -246,6 +246,7 @@ fn door_settings(config: &Config) -> DoorSettings {
         message_limit: limits.message_bytes,
         header_limit: limits.header_bytes,
         keepalive_interval: limits.keepalive,
+        notice: config.ending.notice,
         local_part: config.users.local_part,
         ..DoorSettings::default()
     }

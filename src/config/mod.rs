@@ -4,7 +4,7 @@
 //! (`MAILFACTOR__SECTION__KEY`) over both. Every fault is reported at once, with the path of its field; a fault never
 //! repeats a value, which may be a secret.
 
-use std::{cell::RefCell, fs, net::SocketAddr, path::Path, path::PathBuf, time::Duration};
+use std::{cell::RefCell, fs, net::SocketAddr, path::Path, path::PathBuf};
 
 use toml::{Table, Value};
 
@@ -29,7 +29,7 @@ mod store;
 pub use delivery::{Delivery, Network, Timeouts};
 pub use duration::{parse as parse_duration, write as write_duration};
 pub use repository::{Columns, Ldap, LdapScope, Repository, RepositoryKind, Users};
-pub use server::{Limits, Log, LogFormat, Server, Tls};
+pub use server::{Ending, Limits, Log, LogFormat, Server, Tls};
 pub use store::{Encryption, Host, Postgres, Retention, Store, StorePlace};
 
 /// The defaults, and what every key means.
@@ -62,8 +62,8 @@ pub struct Config {
     pub default_credentials: Option<DefaultCredentials>,
     /// Sections `[retention]` and `[audit]`.
     pub retention: Retention,
-    /// How long the end may take.
-    pub shutdown_deadline: Duration,
+    /// Section `[shutdown]`.
+    pub ending: Ending,
 }
 
 impl Config {
@@ -119,7 +119,7 @@ impl Config {
             secret_directories: delivery::secret_directories(&section("secrets")),
             default_credentials: default_credentials::read(&section("default_credentials")),
             retention: Retention::read(&section("retention"), &section("audit")),
-            shutdown_deadline: server::shutdown(&section("shutdown")),
+            ending: Ending::read(&section("shutdown")),
         };
         policy::check_repositories(&config.policies, &config.users, &mut faults.borrow_mut());
         config

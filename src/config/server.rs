@@ -148,9 +148,24 @@ pub(super) fn metrics(section: &Reader<'_>) -> Option<SocketAddr> {
     section.parse_some("listen", address)
 }
 
-/// How long the end may take.
-pub(super) fn shutdown(section: &Reader<'_>) -> Duration {
-    section.duration("deadline", Duration::from_secs(1)..=Duration::from_secs(25))
+/// Section `[shutdown]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// How long calls are still taken after health says that they will not be.
+    pub notice: Duration,
+    /// How long the end may take, the notice included.
+    pub deadline: Duration,
+}
+
+impl Ending {
+    pub(super) fn read(section: &Reader<'_>) -> Self {
+        let deadline = section.duration("deadline", Duration::from_secs(1)..=Duration::from_secs(25));
+        let notice = section.duration("notice", Duration::ZERO..=Duration::from_secs(5));
+        if notice > deadline / 2 {
+            section.fault("notice", "must be at most half of shutdown.deadline");
+        }
+        Self { notice, deadline }
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

@@ -57,11 +57,11 @@ pub(super) struct Connections {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) porch: Arc<Porch>,
     pub(super) settings: DoorSettings,
-    pub(super) soft: CancellationToken,
+    pub(super) leave: CancellationToken,
 }
 
 impl Connections {
-    /// Takes connections until the soft token, then waits for those there are.
+    /// Takes connections until it is time to leave, then waits for those there are.
     pub(super) async fn serve(self) {
         let places = self.settings.most_connections.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(places));
@@ -69,13 +69,13 @@ impl Connections {
             tls: self.tls,
             porch: self.porch,
             settings: self.settings,
-            soft: self.soft,
+            leave: self.leave,
         });
-        let soft = &conversation.soft;
+        let leave = &conversation.leave;
         let mut tasks = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                () = soft.cancelled() => break,
+                () = leave.cancelled() => break,
                 Some(ended) = tasks.join_next() => {
                     report(ended);
                     continue;
@@ -91,7 +91,7 @@ impl Connections {
                     tasks.spawn(Arc::clone(&conversation).hold(stream, peer, place));
                 }
                 (Ok(_), Err(_)) => refused("full"),
-                (Err(error), _) => pause(&error, soft).await,
+                (Err(error), _) => pause(&error, leave).await,
             }
         }
         drop(self.listener);
@@ -106,7 +106,7 @@ struct Conversation {
     tls: Option<TlsAcceptor>,
     porch: Arc<Porch>,
     settings: DoorSettings,
-    soft: CancellationToken,
+    leave: CancellationToken,
 }
 
 impl Conversation {
@@ -138,7 +138,7 @@ impl Conversation {
     async fn greeted<T>(&self, peer: Peer, greeting: impl Future<Output = Result<T, Refused>>) -> Option<T> {
         let outcome = tokio::select! {
             outcome = greeting => outcome,
-            () = async { self.soft.cancelled().await; sleep(FAREWELL).await } => Err(Refused::TooSlow),
+            () = async { self.leave.cancelled().await; sleep(FAREWELL).await } => Err(Refused::TooSlow),
         };
         outcome
             .inspect_err(|refused| {
@@ -169,7 +169,7 @@ impl Conversation {
         );
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = self.soft.cancelled() => None,
+            () = self.leave.cancelled() => None,
             () = streams.idle(self.settings.most_idle) => None,
         };
         let ended = if let Some(ended) = ended {
@@ -262,14 +262,14 @@ fn refused(reason: &'static str) {
 }
 
 /// After a failed accept: at once again, unless the process has run out of something.
-async fn pause(error: &io::Error, soft: &CancellationToken) {
+async fn pause(error: &io::Error, leave: &CancellationToken) {
     let peer_went = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     );
     if !peer_went {
         tracing::error!(%error, "cannot accept connections");
-        let _ = timeout(EXHAUSTED, soft.cancelled()).await;
+        let _ = timeout(EXHAUSTED, leave.cancelled()).await;
     }
 }
 

@@ -96,6 +96,8 @@ pub struct DoorSettings {
     /// How long a connection may go without a call, twice that at the most, until it is told to leave: answering pings
     /// alone holds no place. Clients connect again by themselves.
     pub most_idle: Duration,
+    /// How long calls are still taken after health says that they will not be.
+    pub notice: Duration,
     /// Which local parts addresses may have.
     pub local_part: LocalPart,
 }
@@ -115,6 +117,7 @@ impl Default for DoorSettings {
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             most_idle: Duration::from_mins(15),
+            notice: Duration::ZERO,
             local_part: LocalPart::default(),
         }
     }
@@ -127,9 +130,9 @@ impl Door {
         Ok(())
     }
 
-    /// Serves until the soft token, then drains: health says `NOT_SERVING` and the listener closes at once, streams that
-    /// are watched end with `UNAVAILABLE` (`SHUTTING_DOWN`), calls in flight finish. The deadline for that is the
-    /// caller's to set: dropping this future ends what is left.
+    /// Serves until the soft token, then drains: at once health says `NOT_SERVING`, and streams that are watched end with
+    /// `UNAVAILABLE` (`SHUTTING_DOWN`); after the notice the listener closes, and calls in flight finish. The deadline for
+    /// that is the caller's to set: dropping this future ends what is left.
     pub async fn serve(self, listener: TcpListener, soft: CancellationToken) -> Result<(), DoorError> {
         let tls = self.settings.tls.as_ref().map(tls::acceptor).transpose()?;
         // The first look comes before the first connection: a ready store is SERVING from the first request.
@@ -143,15 +146,22 @@ impl Door {
             message_timeout: self.settings.message_timeout,
             soft: soft.clone(),
         };
+        let (notice, leave) = (self.settings.notice, CancellationToken::new());
         let connections = connection::Connections {
             listener,
             tls,
             porch: Arc::new(porch),
             settings: self.settings,
-            soft: soft.clone(),
+            leave: leave.clone(),
         };
-        future::join(
-            health::follow(&self.vitals, &self.desk, pulse, soft),
+        let notice = async {
+            soft.cancelled().await;
+            tokio::time::sleep(notice).await;
+            leave.cancel();
+        };
+        future::join3(
+            health::follow(&self.vitals, &self.desk, pulse, soft.clone()),
+            notice,
             connections.serve(),
         )
         .await;

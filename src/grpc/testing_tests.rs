@@ -84,7 +84,7 @@ impl House {
             tls: settings.tls.as_ref().map(|files| tls::acceptor(files).unwrap()),
             porch: Arc::new(porch),
             settings,
-            soft: soft.clone(),
+            leave: soft.clone(),
         };
         let mut serving = JoinSet::new();
         serving.spawn(connections.serve());

@@ -8,6 +8,7 @@ use std::{
 
 use lettre::{
     Address, Message,
+    address::Envelope,
     message::{
         Mailbox, MultiPart, SinglePart,
         header::{HeaderName, HeaderValue},
@@ -28,6 +29,7 @@ use crate::domain::{
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// What a message is made of.
+#[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
     /// Who it comes from.
     pub(super) sender: &'a Sender,
@@ -42,9 +44,9 @@ pub(super) struct Parts<'a> {
     /// One line.
     pub(super) subject: &'a str,
     /// The plain alternative.
-    pub(super) text: String,
+    pub(super) text: &'a str,
     /// The HTML alternative; empty: there is none.
-    pub(super) html: String,
+    pub(super) html: &'a str,
 }
 
 /// The message, ready for DATA. Fails in [`Stage::Render`], for good.
@@ -80,10 +82,15 @@ pub(super) fn refuse(text: impl Into<String>) -> SendFailure {
 fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
     let name = Some(parts.sender.display_name.trim()).filter(|name| !name.is_empty());
     let from = Mailbox::new(name.map(str::to_owned), mailbox_address(&parts.sender.address)?);
+    let recipient = mailbox_address(parts.recipient)?;
+    // Nobody asks the message for it, and without it lettre would read it out of the headers.
+    let envelope = Envelope::new(Some(from.email.clone()), vec![recipient.clone()])
+        .map_err(|_| refuse("the message has no recipient"))?;
     let seconds = u64::try_from(parts.date.as_micros()).unwrap_or(0) / 1_000_000;
     let builder = Message::builder()
+        .envelope(envelope)
         .from(from)
-        .to(Mailbox::new(None, mailbox_address(parts.recipient)?));
+        .to(Mailbox::new(None, recipient));
     let mut builder = match encoded_word::subject(parts.subject) {
         Some(header) => builder.raw_header(header),
         None => builder.subject(parts.subject),
@@ -104,18 +111,33 @@ fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
         let mailbox = Mailbox::new(None, mailbox_address(address)?).to_string();
         builder = builder.raw_header(HeaderValue::new(header, mailbox));
     }
-    let text = SinglePart::plain(parts.text);
+    let text = SinglePart::plain(with_crlf(parts.text));
     let built = if parts.html.is_empty() {
         builder.singlepart(text)
     } else {
         let body = MultiPart::alternative()
             .boundary(boundary(parts.message_id))
             .singlepart(text)
-            .singlepart(SinglePart::html(parts.html));
+            .singlepart(SinglePart::html(with_crlf(parts.html)));
         builder.multipart(body)
     };
     let message = built.map_err(|error| refuse(format!("the message cannot be built: {error}")))?;
     String::from_utf8(message.formatted()).map_err(|_| refuse("the message is no text"))
+}
+
+/// Lines ended by CR LF. lettre would see to it, but moves the rest of the text for each of them.
+fn with_crlf(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len() + text.len() / 32);
+    for line in text.split_inclusive('\n') {
+        match line.strip_suffix('\n') {
+            Some(line) => {
+                whole.push_str(line.strip_suffix('\r').unwrap_or(line));
+                whole.push_str("\r\n");
+            }
+            None => whole.push_str(line),
+        }
+    }
+    whole
 }
 
 fn plain_header(name: &'static str, value: &str) -> HeaderValue {

@@ -264,8 +264,8 @@ impl Content {
             message_id: cover.message_id,
             language: &self.language,
             subject: &self.subject,
-            text,
-            html,
+            text: &text,
+            html: &html,
         })?;
         Ok(Rendered {
             message,

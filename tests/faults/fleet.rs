@@ -48,6 +48,7 @@ impl Fleet {
             .with("policy.code.alphabet", "letters")
             .with("policy.code.length", 10)
             .with("policy.resend.after", "5s")
+            .with("shutdown.notice", "250ms")
             .with("log.filter", "debug");
         let names: Vec<(String, String)> = (0..users).map(|number| (name(number), address(number))).collect();
         let borrowed: Vec<(&str, &str)> = names

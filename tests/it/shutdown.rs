@@ -18,6 +18,31 @@ use crate::harness::{
     smtp::{Act, At},
 };
 
+/// Those who watch health are told at once; those who have not heard of it yet are served for as long as was promised.
+#[tokio::test]
+async fn calls_are_taken_until_the_notice_is_over() {
+    let scene = Ground::set(Home::new().with("shutdown.notice", "5s")).await;
+    let mut process = scene.home.spawn().await;
+    let admin = process.client(&scene.admin).await;
+    admin.mail_through(scene.smtp.address).await;
+    let mut health = HealthClient::new(channel(process.grpc).await.unwrap());
+    let request = HealthCheckRequest::default();
+    let mut updates = health.watch(request.clone()).await.unwrap().into_inner();
+    in_time(updates.message()).await.unwrap().unwrap();
+    process.signal(Signal::SIGTERM);
+    let told = in_time(updates.message()).await.unwrap().unwrap();
+    assert_eq!(told.status(), ServingStatus::NotServing);
+    // On a connection that is new, too.
+    let idp = process.client(&scene.idp).await;
+    let challenge = idp.start("ann").await.unwrap();
+    idp.get(&challenge.challenge_id).await.unwrap();
+    let asked = health.check(request).await.unwrap().into_inner();
+    assert_eq!(asked.status(), ServingStatus::NotServing);
+    let status = in_time(process.ended()).await;
+    assert!(status.success(), "{status}:\n{}", process.log());
+    assert!(TcpStream::connect(process.grpc).await.is_err());
+}
+
 #[tokio::test]
 async fn sigterm_under_load_fails_no_accepted_call_and_ends_in_time() {
     let home = Home::new()

@@ -59,6 +59,8 @@ impl Home {
             .with("metrics.listen", "127.0.0.1:0")
             .with("log.format", "json")
             .with("delivery.poll", "100ms")
+            // Nobody is left to move over.
+            .with("shutdown.notice", "0s")
             // Tests change directories and look at once.
             .with("users.cache", "0s")
             .with("delivery.hello_name", "service.example.org")
