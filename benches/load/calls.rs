@@ -22,8 +22,8 @@ use super::{
     service::{self, Home, Office, Service},
     sink::{Codes, Sink},
     taken::{
-        AGAIN, COMMIT, ECHO_CPU, ECHO_MULTI, ECHO_SINGLE, FLOW_START, FLOW_VERIFY, FLOWS, MAILS, MIB, MIXED,
-        Names, RESIDENT, START, Taken, VERIFY,
+        AGAIN, COMMIT, ECHO_CPU, ECHO_MULTI, ECHO_P50, ECHO_SINGLE, FLOW_START, FLOW_VERIFY, FLOWS, MAILS,
+        MIB, MIXED, Names, RESIDENT, START, Taken, VERIFY,
     },
 };
 
@@ -138,6 +138,7 @@ impl Scene {
             if *name == ECHO_SINGLE {
                 let cpu = echo.usage()?.cpu.saturating_sub(before);
                 taken.add(ECHO_CPU, in_flight, micros(cpu) / measured.latencies.len() as f64);
+                taken.add(ECHO_P50, in_flight, micros(percentile(&measured.latencies, 50)));
             }
         }
         let callers = Callers::connect(self.service.address, &self.key, in_flight).await?;

@@ -14,6 +14,8 @@ pub(super) const ECHO_MULTI: &str = "echo, multi-threaded";
 pub(super) const COMMIT: &str = "bare commit p50";
 /// What a call costs the one-threaded echo.
 pub(super) const ECHO_CPU: &str = "echo, one thread, processor";
+/// How long a call to it takes: the wire and the run-time, no work.
+pub(super) const ECHO_P50: &str = "echo, one thread, p50";
 pub(super) const MAILS: &str = "mails meanwhile";
 pub(super) const RESIDENT: &str = "resident after starts";
 pub(super) const FLOWS: &str = "flows";
@@ -116,7 +118,9 @@ impl Taken {
         for echo in echoes {
             say(echo, "/s", &|figure| figure);
         }
-        say(ECHO_CPU, "us", &|figure| figure);
+        for name in [ECHO_CPU, ECHO_P50] {
+            say(name, "us", &|figure| figure);
+        }
         let commit = self.median(COMMIT, in_flight);
         say(COMMIT, "us", &|figure| figure);
         // The faster of the two is what the machine could do.
