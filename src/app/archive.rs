@@ -2,15 +2,23 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use super::{BuildError, Lock, Machine};
 use crate::{
     config::{Config, Encryption, Host, Postgres, StorePlace, keys},
     domain::keyring::Keyring,
     store::{
         Inboxes as _, Outbox as _, StoreError, StoreResult,
-        sql::{ServerSettings, SqlSettings, SqlStore},
+        sql::{ServerSettings, SqlSettings, SqlStore, may_pass},
     },
 };
+
+/// How long a database that is not ready is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long until it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Opens the database and brings it up to date, whoever serves from it at present.
 ///
@@ -18,9 +26,29 @@ use crate::{
 /// others in silence.
 pub(super) async fn open(config: &Config, machine: &Machine) -> Result<(SqlStore, Keyring), BuildError> {
     let keyring = keys::load(&config.key_file, is_new(config), &*machine.entropy)?;
-    let store = connect(config, machine).await?;
-    failed(config, store.migrate().await)?;
+    let store = patiently(|| connect(config, machine)).await?;
+    patiently(async || failed(config, store.migrate().await)).await?;
     Ok((store, keyring))
+}
+
+/// Tries again for a while where a database server is slow, full or still starting: it was perhaps started together with
+/// this process, or is overrun by all that come back after an outage.
+async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, BuildError>) -> Result<T, BuildError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match attempt().await {
+            Err(BuildError::Store { path, source }) if may_pass(&source) && Instant::now() < until => {
+                let error: &dyn std::error::Error = &source;
+                tracing::warn!(
+                    store.path = path,
+                    error,
+                    "the database is not ready: it is tried again"
+                );
+                sleep(AGAIN).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Connects, without bringing anything up to date.

@@ -101,6 +101,25 @@ async fn a_server_that_stops_and_starts_is_unavailable_and_comes_back() {
     scene.service.stop().await;
 }
 
+/// Everything starts at once after an outage: whoever is there first waits for the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_waits_for_a_server_that_is_not_ready_when_it_starts() {
+    let Some(server) = Postgres::start() else { return };
+    let home = Home::on_server(&server.url(&server.database()));
+    server.pause();
+    let told = async {
+        tokio::time::sleep(ANSWER * 2).await;
+        server.resume();
+    };
+    let (process, ()) = tokio::join!(home.spawn(), told);
+    let log = process.log();
+    assert!(
+        log.contains("the database is not ready: it is tried again"),
+        "{log}"
+    );
+    process.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_freezes_is_unavailable_and_comes_back() {
     let Some(server) = Postgres::start() else { return };

@@ -228,6 +228,12 @@ pub(super) fn is_race(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
 }
 
+/// Whether PostgreSQL took too long for a connection or a statement, has no room for one more, or is still starting.
+pub(super) fn is_overrun(error: &sqlx::Error) -> bool {
+    let too_late = matches!(error, sqlx::Error::PoolTimedOut);
+    too_late || matches!(sqlstate(error).as_deref(), Some("57014" | "53300" | "57P03"))
+}
+
 /// Whether PostgreSQL's code is about one statement or one log-in: bad data, a constraint, an aborted or lost transaction, no
 /// such thing, no room for one more, a lock, a time-out. A server that shuts down or became read-only fails for all.
 fn concerns_one(code: &str) -> bool {

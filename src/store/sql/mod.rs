@@ -247,6 +247,16 @@ impl Failure {
     }
 }
 
+/// Whether a server may soon do better: it did not answer in time, has no room for one more, or is still starting.
+#[must_use]
+pub fn may_pass(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unavailable(source) => source.downcast_ref().is_some_and(dialect::is_overrun),
+        StoreError::Timeout(_) => true,
+        StoreError::Corrupt(_) => false,
+    }
+}
+
 /// What was there a moment ago is not what it was.
 fn unreadable(table: &'static str) -> Failure {
     Failure::Store(StoreError::Corrupt(table))
