@@ -1,6 +1,7 @@
 //! Statements about many rows at once: one journey to the database for all of them.
 //!
-//! The rows are cut into a few sizes, so that there are few texts and each stays prepared.
+//! The rows come in a few sizes, so that there are few texts and each stays prepared. Where nothing comes of it that a row is
+//! named twice, the last one is repeated up to the next size; new rows are cut into sizes.
 
 use std::borrow::Cow;
 
@@ -10,17 +11,27 @@ use super::{
     query::{Connection, Query, Row, Value, query},
 };
 
-/// From the largest down. Each row has at most 32 values: 64 rows stay far below what either engine takes.
-const SIZES: [usize; 4] = [64, 16, 4, 1];
+/// The largest size; the others are the powers of two below it. Each row has at most 32 values: that many rows stay far
+/// below what either engine takes.
+const MOST: usize = 64;
 
-/// The items in few sizes, in order.
-pub(super) fn chunks<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+/// The items in few sizes, in order: what may be filled up need not be one of them yet.
+fn cut<T>(mut items: &[T], may_be_filled: bool) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = SIZES.into_iter().find(|size| *size <= items.len())?;
-        let (chunk, rest) = items.split_at(size);
+        let size = match items.len().checked_ilog2()? {
+            _ if may_be_filled => items.len(),
+            power => 1 << power,
+        };
+        let (chunk, rest) = items.split_at(size.min(MOST));
         items = rest;
         Some(chunk)
     })
+}
+
+/// The items, and the last one again until they are as many as the next size.
+fn filled<T>(items: &[T]) -> impl Iterator<Item = &T> + Clone {
+    let missing = items.len().next_power_of_two() - items.len();
+    items.iter().chain(items.last().into_iter().cycle().take(missing))
 }
 
 /// All rows whose key is among these: `SELECT ... WHERE key IN (` stands before the keys, `) ...` after them.
@@ -32,7 +43,7 @@ pub(super) async fn fetch<K: AsRef<[u8]>>(
 ) -> Result<Vec<Row>, Failure> {
     let before = before.into();
     let mut rows = Vec::with_capacity(keys.len());
-    for chunk in chunks(keys) {
+    for chunk in cut(keys, true) {
         let query = with_keys(connection.engine(), &before, None, chunk, after);
         rows.extend(query.fetch_all(connection).await?);
     }
@@ -48,7 +59,7 @@ pub(super) async fn execute<K: AsRef<[u8]>>(
     after: &'static str,
 ) -> Result<u64, Failure> {
     let mut changed = 0;
-    for chunk in chunks(keys) {
+    for chunk in cut(keys, true) {
         let query = with_keys(connection.engine(), before, first, chunk, after);
         changed += query.execute(connection).await?;
     }
@@ -64,7 +75,7 @@ pub(super) async fn put<T, const N: usize>(
     after: &'static str,
 ) -> Result<u64, Failure> {
     let mut changed = 0;
-    for chunk in chunks(items) {
+    for chunk in cut(items, may_repeat(before)) {
         let query = with_rows(connection.engine(), before, chunk, &row, after);
         changed += query.execute(connection).await?;
     }
@@ -80,11 +91,16 @@ pub(super) async fn put_and_fetch<T, const N: usize>(
     after: &'static str,
 ) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::with_capacity(items.len());
-    for chunk in chunks(items) {
+    for chunk in cut(items, may_repeat(before)) {
         let query = with_rows(connection.engine(), before, chunk, &row, after);
         rows.extend(query.fetch_all(connection).await?);
     }
     Ok(rows)
+}
+
+/// A row that is changed twice in the same way is changed once; one that is made twice is a conflict.
+fn may_repeat(statement: &str) -> bool {
+    !statement.starts_with("INSERT")
 }
 
 fn with_keys<'k, K: AsRef<[u8]>>(
@@ -104,12 +120,13 @@ fn with_keys<'k, K: AsRef<[u8]>>(
         }
         None => text.push_str(before),
     }
-    for at in 0..keys.len() {
+    let keys = filled(keys);
+    for at in 0..keys.clone().count() {
         text.push_str(if at == 0 { "" } else { ", " });
         engine.place(&mut place, &mut text);
     }
     text.push_str(after);
-    let keys = keys.iter().map(|key| Value::from(key.as_ref()));
+    let keys = keys.map(|key| Value::from(key.as_ref()));
     query(text).bind_all(first.map(Value::from).into_iter().chain(keys))
 }
 
@@ -127,7 +144,9 @@ fn with_rows<'t, T, const N: usize>(
     text.push_str(engine.or_fail());
     text.push_str(rest);
     let mut place = 0;
-    for at in 0..items.len() {
+    // Of a number of rows that is a size nothing is repeated.
+    let items = filled(items);
+    for at in 0..items.clone().count() {
         for column in 0..N {
             text.push_str(match (column, at) {
                 (0, 0) => "(",
@@ -139,7 +158,7 @@ fn with_rows<'t, T, const N: usize>(
     }
     text.push(')');
     text.push_str(after);
-    query(text).bind_all(items.iter().flat_map(row))
+    query(text).bind_all(items.flat_map(row))
 }
 
 #[cfg(test)]
@@ -150,9 +169,19 @@ mod tests {
     fn sizes_are_few_and_nothing_is_left_out() {
         for length in [0, 1, 3, 4, 21, 64, 85, 200] {
             let items: Vec<usize> = (0..length).collect();
-            let chunks: Vec<&[usize]> = chunks(&items).collect();
-            assert!(chunks.iter().all(|chunk| SIZES.contains(&chunk.len())));
+            let chunks: Vec<&[usize]> = cut(&items, false).collect();
+            assert!(chunks.iter().all(|chunk| chunk.len().is_power_of_two()));
             assert_eq!(chunks.concat(), items);
+            let chunks: Vec<&[usize]> = cut(&items, true).collect();
+            assert_eq!(chunks.len(), length.div_ceil(MOST));
+            assert_eq!(chunks.concat(), items);
+            for chunk in chunks {
+                let all: Vec<usize> = filled(chunk).copied().collect();
+                let (own, repeated) = all.split_at(chunk.len());
+                assert!(all.len().is_power_of_two() && all.len() <= MOST);
+                assert_eq!(own, chunk);
+                assert!(repeated.iter().all(|item| Some(item) == chunk.last()));
+            }
         }
     }
 

@@ -174,6 +174,10 @@ pub(super) async fn create_file(path: &Path) -> std::io::Result<()> {
 /// More rows than one statement of a shared commit answers with.
 const ROWS: usize = 256;
 
+/// How many statements a connection keeps prepared: all there are, in each of their sizes, and some of those that are put
+/// together.
+pub(super) const STATEMENTS: usize = 256;
+
 /// How to open the file for writing.
 pub(super) fn writing(path: &Path, settings: &SqlSettings) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -185,6 +189,7 @@ pub(super) fn writing(path: &Path, settings: &SqlSettings) -> SqliteConnectOptio
         .busy_timeout(settings.busy_timeout)
         // All rows of the largest statement: its thread is not to wait for whoever reads them.
         .row_buffer_size(ROWS)
+        .statement_cache_capacity(STATEMENTS)
         // The log is cut back to this after a burst.
         .pragma("journal_size_limit", "67108864")
         .thread_name(|id| format!("store-{id}"))

@@ -8,6 +8,8 @@ use sqlx::{
 };
 use zeroize::Zeroizing;
 
+use super::dialect::STATEMENTS;
+
 /// How to reach a PostgreSQL, and how long it may take.
 #[derive(Clone)]
 pub struct ServerSettings {
@@ -44,9 +46,6 @@ impl fmt::Debug for ServerSettings {
         f.write_str("ServerSettings(..)")
     }
 }
-
-/// How many statements a connection keeps prepared: all there are, and some of those that are put together.
-const STATEMENTS: usize = 256;
 
 impl ServerSettings {
     /// The same for sqlx.
