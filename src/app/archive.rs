@@ -25,10 +25,19 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// The key file is made together with the database and never afterwards: a database whose keys are gone is not to get
 /// others in silence.
 pub(super) async fn open(config: &Config, machine: &Machine) -> Result<(SqlStore, Keyring), BuildError> {
+    let (store, keyring, _) = open_and_migrate(config, machine).await?;
+    Ok((store, keyring))
+}
+
+/// The same, and how many steps it took to bring it up to date.
+async fn open_and_migrate(
+    config: &Config,
+    machine: &Machine,
+) -> Result<(SqlStore, Keyring, usize), BuildError> {
     let keyring = keys::load(&config.key_file, is_new(config), &*machine.entropy)?;
     let store = patiently(|| connect(config, machine)).await?;
-    patiently(async || failed(config, store.migrate().await)).await?;
-    Ok((store, keyring))
+    let steps = patiently(async || failed(config, store.migrate().await)).await?;
+    Ok((store, keyring, steps))
 }
 
 /// Tries again for a while where a database server is slow, full or still starting: it was perhaps started together with
@@ -116,9 +125,7 @@ pub(super) async fn take_over(store: &SqlStore, config: &Config) -> Result<(), B
 /// Brings the database up to date; says how many steps that took. A file only where no server runs on it.
 pub async fn migrate(config: &Config, machine: &Machine) -> Result<usize, BuildError> {
     let _lock = config.store.file().map(Lock::take).transpose()?;
-    keys::load(&config.key_file, is_new(config), &*machine.entropy)?;
-    let store = connect(config, machine).await?;
-    let steps = failed(config, store.migrate().await)?;
+    let (store, _, steps) = open_and_migrate(config, machine).await?;
     store.close().await;
     Ok(steps)
 }

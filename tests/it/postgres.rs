@@ -108,15 +108,12 @@ async fn a_process_waits_for_a_server_that_is_not_ready_when_it_starts() {
     let home = Home::on_server(&server.url(&server.database()));
     server.pause();
     let told = async {
-        tokio::time::sleep(ANSWER * 2).await;
+        while !home.logged("the database is not ready: it is tried again") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         server.resume();
     };
-    let (process, ()) = tokio::join!(home.spawn(), told);
-    let log = process.log();
-    assert!(
-        log.contains("the database is not ready: it is tried again"),
-        "{log}"
-    );
+    let (process, ()) = tokio::join!(home.spawn(), in_time(told));
     process.stop().await;
 }
 

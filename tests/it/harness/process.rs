@@ -46,6 +46,18 @@ impl Home {
     }
 }
 
+impl Home {
+    /// Whether a process on this home, ready or not, has logged this.
+    pub fn logged(&self, text: &str) -> bool {
+        let files = fs::read_dir(self.path("")).unwrap();
+        let mut logs = files.map(|file| file.unwrap().path()).filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("log-")
+        });
+        logs.any(|log| read(&log).contains(text))
+    }
+}
+
 impl Process {
     async fn start(home: &Home, variables: &[(&str, &str)]) -> Self {
         let log = home.path(&format!("log-{}.json", STARTS.fetch_add(1, Ordering::Relaxed)));
