@@ -108,6 +108,25 @@ fn every_fault_at_once() {
 }
 
 #[test]
+fn the_notice_leaves_time_to_end() {
+    let shutdown = |lines: &str| load(&format!("[shutdown]\n{lines}"), &[]);
+    let faults = |lines: &str| shutdown(lines).unwrap_err();
+    let ending = shutdown("deadline = \"1s\"\nnotice = \"500ms\"").unwrap().ending;
+    assert_eq!(ending.notice * 2, ending.deadline);
+    assert_eq!(
+        faults("deadline = \"1s\"\nnotice = \"501ms\""),
+        ["shutdown.notice: must be at most half of shutdown.deadline"]
+    );
+    assert_eq!(faults("notice = \"6s\"").len(), 1);
+    // A deadline that makes no sense says nothing of the notice.
+    let told = faults("deadline = \"soon\"");
+    assert!(
+        told.len() == 1 && told[0].starts_with("shutdown.deadline"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn the_environment_goes_over_the_file() {
     let config = load(
         "[server]\nlisten = \"127.0.0.1:1\"\n[policy]\nattempts = 4",

@@ -162,3 +162,35 @@ fn boundary(message_id: &str) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use lettre::message::Body;
+
+    use super::*;
+
+    #[test]
+    fn lines_end_as_lettre_would_end_them() {
+        for text in [
+            "",
+            "a",
+            "a\n",
+            "\n",
+            "\n\na\r\n\nb",
+            "a\rb\r\r\n",
+            "\r",
+            "é\n\r\né",
+        ] {
+            let ours = with_crlf(text);
+            assert_eq!(
+                Body::new(ours.clone()).into_vec(),
+                Body::new(text.to_owned()).into_vec(),
+                "{text:?}"
+            );
+            assert!(
+                ours.split('\n').rev().skip(1).all(|line| line.ends_with('\r')),
+                "{ours:?}"
+            );
+        }
+    }
+}
