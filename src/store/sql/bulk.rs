@@ -18,10 +18,8 @@ const MOST: usize = 64;
 /// The items in few sizes, in order: what may be filled up need not be one of them yet.
 fn cut<T>(mut items: &[T], may_be_filled: bool) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = match items.len().checked_ilog2()? {
-            _ if may_be_filled => items.len(),
-            power => 1 << power,
-        };
+        let power = items.len().checked_ilog2()?;
+        let size = if may_be_filled { items.len() } else { 1 << power };
         let (chunk, rest) = items.split_at(size.min(MOST));
         items = rest;
         Some(chunk)

@@ -2,7 +2,7 @@
 //!
 //! What they depend on is read together, the domain decides one after the other in the order they came, and what differs is
 //! written together: a handful of statements and one commit, however many they are. Each is decided as if it had been
-//! alone after those before it. Where the transaction fails for a reason that may be one caller's (an unreadable row, or
+//! alone after those before it; guesses that end as expected ([`expected`]) count as before the others. Where the transaction fails for a reason that may be one caller's (an unreadable row, or
 //! another instance was at the same rows), each is done again in a transaction of its own, so that it fails only for that
 //! caller.
 //!
