@@ -16,7 +16,7 @@ use lettre::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{encoded_word, reply::failure};
+use super::{body::body, encoded_word, reply::failure};
 use crate::domain::{
     account::Sender,
     address::EmailAddress,
@@ -111,33 +111,18 @@ fn build(parts: Parts<'_>) -> Result<String, SendFailure> {
         let mailbox = Mailbox::new(None, mailbox_address(address)?).to_string();
         builder = builder.raw_header(HeaderValue::new(header, mailbox));
     }
-    let text = SinglePart::plain(with_crlf(parts.text));
+    let text = SinglePart::plain(body(parts.text));
     let built = if parts.html.is_empty() {
         builder.singlepart(text)
     } else {
-        let body = MultiPart::alternative()
+        let alternatives = MultiPart::alternative()
             .boundary(boundary(parts.message_id))
             .singlepart(text)
-            .singlepart(SinglePart::html(with_crlf(parts.html)));
-        builder.multipart(body)
+            .singlepart(SinglePart::html(body(parts.html)));
+        builder.multipart(alternatives)
     };
     let message = built.map_err(|error| refuse(format!("the message cannot be built: {error}")))?;
     String::from_utf8(message.formatted()).map_err(|_| refuse("the message is no text"))
-}
-
-/// Lines ended by CR LF. lettre would see to it, but moves the rest of the text for each of them.
-fn with_crlf(text: &str) -> String {
-    let mut whole = String::with_capacity(text.len() + text.len() / 32);
-    for line in text.split_inclusive('\n') {
-        match line.strip_suffix('\n') {
-            Some(line) => {
-                whole.push_str(line.strip_suffix('\r').unwrap_or(line));
-                whole.push_str("\r\n");
-            }
-            None => whole.push_str(line),
-        }
-    }
-    whole
 }
 
 fn plain_header(name: &'static str, value: &str) -> HeaderValue {
@@ -161,36 +146,4 @@ fn boundary(message_id: &str) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use lettre::message::Body;
-
-    use super::*;
-
-    #[test]
-    fn lines_end_as_lettre_would_end_them() {
-        for text in [
-            "",
-            "a",
-            "a\n",
-            "\n",
-            "\n\na\r\n\nb",
-            "a\rb\r\r\n",
-            "\r",
-            "é\n\r\né",
-        ] {
-            let ours = with_crlf(text);
-            assert_eq!(
-                Body::new(ours.clone()).into_vec(),
-                Body::new(text.to_owned()).into_vec(),
-                "{text:?}"
-            );
-            assert!(
-                ours.split('\n').rev().skip(1).all(|line| line.ends_with('\r')),
-                "{ours:?}"
-            );
-        }
-    }
 }

@@ -15,6 +15,7 @@
 
 mod answer;
 mod bearer;
+mod body;
 mod breaker;
 mod built_in;
 mod compose;

@@ -237,6 +237,26 @@ fn the_code_is_in_both_parts_and_not_in_the_subject() {
     }
 }
 
+/// Whoever reads the source can, and nothing is spent on an encoding.
+#[test]
+fn plain_words_in_english_need_no_encoding() {
+    for purpose in Purpose::ALL {
+        for number in [1, 12] {
+            let mut mail = code_mail(purpose, "en");
+            mail.context.user = "Bartholomew Featherstonehaugh".into();
+            mail.number = number;
+            let message = render(&Mail::Code(mail)).message;
+            let encodings: Vec<&str> = message
+                .lines()
+                .filter_map(|line| line.strip_prefix("Content-Transfer-Encoding: "))
+                .collect();
+            assert_eq!(encodings, ["7bit", "7bit"], "{message}");
+        }
+    }
+    let message = render(&test_mail("", "")).message;
+    assert_eq!(message.matches("Content-Transfer-Encoding: 7bit").count(), 2, "{message}");
+}
+
 #[test]
 fn a_retry_is_the_same_to_the_byte_and_another_number_is_not() {
     let mail = code_mail(Purpose::Login, "en");

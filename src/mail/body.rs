@@ -1,0 +1,59 @@
+//! The body of a part of a message: its lines ended by CR LF, in the encoding that it needs.
+
+use lettre::message::{Body, header::ContentTransferEncoding};
+
+/// The longest line that is sent as it is. RFC 5322, 2.1.1, wants 78 at the most; lettre encodes from 76 on.
+const LONGEST_LINE: usize = 75;
+
+/// The body that a text makes. Short lines of ASCII, as of most mails, go as they are; lettre encodes everything else.
+pub(super) fn body(text: &str) -> Body {
+    let mut whole = String::with_capacity(text.len() + text.len() / 16);
+    let mut short = true;
+    for line in text.split_inclusive('\n') {
+        let (line, end) = match line.strip_suffix('\n') {
+            Some(line) => (line.strip_suffix('\r').unwrap_or(line), "\r\n"),
+            None => (line, ""),
+        };
+        short = short && line.len() <= LONGEST_LINE;
+        whole.push_str(line);
+        whole.push_str(end);
+    }
+    if short && text.is_ascii() {
+        Body::dangerous_pre_encoded(whole.into_bytes(), ContentTransferEncoding::SevenBit)
+    } else {
+        // With the line ends made it leaves them as they are: it would move the rest of the text for each of them.
+        Body::new(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_as_lettre_would_make_them() {
+        let long = "a".repeat(75);
+        for text in [
+            "",
+            "a",
+            "a\n",
+            "\n",
+            "\n\na\r\n\nb",
+            "a\rb\r\r\n",
+            "\r",
+            "é\n\r\né",
+            "Grüße, ein langer Text mit vielen, vielen Buchstaben und einem Ende, das weit hinten liegt\n",
+            "你好\n",
+            &long,
+            &format!("{long}\nb\n{long}a"),
+            &format!("{long}a"),
+        ] {
+            let (ours, theirs) = (body(text), Body::new(text.to_owned()));
+            assert_eq!(
+                (ours.encoding().to_string(), ours.into_vec()),
+                (theirs.encoding().to_string(), theirs.into_vec()),
+                "{text:?}"
+            );
+        }
+    }
+}
