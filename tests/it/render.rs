@@ -254,7 +254,11 @@ fn plain_words_in_english_need_no_encoding() {
         }
     }
     let message = render(&test_mail("", "")).message;
-    assert_eq!(message.matches("Content-Transfer-Encoding: 7bit").count(), 2, "{message}");
+    assert_eq!(
+        message.matches("Content-Transfer-Encoding: 7bit").count(),
+        2,
+        "{message}"
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl Challenges for SqlStore {
         self.operation("challenges.start", async {
             match self.share(Job::Start(Box::new(start))).await? {
                 Done::Started(started) => Ok(started),
-                Done::Guessed(_) | Done::Settled(_) => Err(unreadable("challenges")),
+                Done::Guessed(_) | Done::Left(_) | Done::Settled(_) => Err(unreadable("challenges")),
             }
         })
         .await
@@ -39,7 +39,7 @@ impl Challenges for SqlStore {
         self.operation("challenges.guess", async {
             match self.share(Job::Guess(Box::new(guess))).await? {
                 Done::Guessed(guessed) => Ok(guessed.map(|guessed| *guessed)),
-                Done::Started(_) | Done::Settled(_) => Err(unreadable("challenges")),
+                Done::Started(_) | Done::Left(_) | Done::Settled(_) => Err(unreadable("challenges")),
             }
         })
         .await

@@ -7,7 +7,7 @@ use super::{
     Failure, SqlStore, audit, budgets, bulk, flag, outbox_changes as changes, outbox_pages as pages,
     outbox_report as report, outbox_requeue as requeue, outbox_work as work,
     query::{Connection, Value, query},
-    shared::{Done, Job},
+    shared::{self, Done, Job},
     unreadable,
 };
 use crate::{
@@ -51,10 +51,8 @@ impl Outbox for SqlStore {
             let mut write = self.write().await?;
             let now = self.now(&mut write).await?;
             let due = work::due(&mut write, now, limit).await?;
-            let mut claimed = Vec::with_capacity(due.len());
-            for (id, lease) in due.into_iter().zip(leases) {
-                claimed.extend(work::lease(&mut write, id, lease, now).await?);
-            }
+            let due: Vec<(EntryId, LeaseId)> = due.into_iter().zip(leases).collect();
+            let claimed = work::lease(&mut write, &due, now).await?;
             write.commit().await?;
             Ok(claimed)
         })
@@ -63,9 +61,16 @@ impl Outbox for SqlStore {
 
     async fn leave(&self, id: EntryId, lease: LeaseId, toll: Option<Charge>) -> StoreResult<Leave> {
         self.operation("outbox.leave", async {
+            if toll.is_none() {
+                return match self.share(Job::Leave(id, lease)).await? {
+                    Done::Left(leave) => Ok(leave),
+                    Done::Started(_) | Done::Guessed(_) | Done::Settled(_) => Err(unreadable("outbox")),
+                };
+            }
+            // What is charged is given up with the transaction where it is too much: that one is nobody else's.
             let mut write = self.write().await?;
             let now = self.now(&mut write).await?;
-            let answer = work::leave(&mut write, id, lease, now).await?;
+            let answer = shared::leave(&mut write, id, lease, now).await?;
             if answer == Leave::Granted
                 && let Err(allowed_from) = budgets::charge(&mut write, toll.as_slice(), now).await?
             {
@@ -82,7 +87,7 @@ impl Outbox for SqlStore {
         self.operation("outbox.settle", async {
             match self.share(Job::Settle(Box::new(settlement))).await? {
                 Done::Settled(settled) => Ok(settled),
-                Done::Started(_) | Done::Guessed(_) => Err(unreadable("outbox")),
+                Done::Started(_) | Done::Guessed(_) | Done::Left(_) => Err(unreadable("outbox")),
             }
         })
         .await

@@ -2,19 +2,20 @@
 //! (A mail that is settled as sent and has come back already is 5, bounced: report 1 says so.)
 //! `state IN (1, 3)` is what the partial indexes say, word for word, so that they are used.
 
+use std::collections::HashMap;
+
 use super::{
-    Failure,
+    Failure, bulk,
     query::{Connection, Row, query},
     rows::Columns,
 };
 use crate::{
     domain::{
         clock::Timestamp,
-        delivery::MOST_UNSURE,
         id::{ChallengeId, EntryId, LeaseId},
         keyring::Sealed,
     },
-    store::{Claimed, LEASE, Leave},
+    store::{Claimed, LEASE},
 };
 
 const TABLE: &str = "outbox";
@@ -38,30 +39,41 @@ pub(super) async fn due(
     rows.iter().map(id).collect()
 }
 
-/// Leases one of them.
+/// Leases those of them that are still free, in their order.
 pub(super) async fn lease(
     connection: &mut Connection,
-    id: EntryId,
-    lease: LeaseId,
+    due: &[(EntryId, LeaseId)],
     now: Timestamp,
-) -> Result<Option<Claimed>, Failure> {
+) -> Result<Vec<Claimed>, Failure> {
     let leased_until = now.plus(LEASE);
-    let row = query(
-        "UPDATE outbox SET lease = $2, leased_until = $3, charged = 0 \
-         WHERE id = $1 AND state IN (1, 3) AND leased_until <= $4 \
-         RETURNING challenge, submitted_at, expires_at, message_id, attempts, unsure, mail",
+    let rows = bulk::put_and_fetch(
+        connection,
+        "UPDATE outbox SET lease = v.column2, leased_until = v.column3, charged = 0 FROM (VALUES ",
+        due,
+        |(id, lease)| {
+            [
+                id.as_bytes().as_slice().into(),
+                lease.as_bytes().as_slice().into(),
+                leased_until.as_micros().into(),
+                now.as_micros().into(),
+            ]
+        },
+        ") AS v WHERE outbox.id = v.column1 AND outbox.state IN (1, 3) AND outbox.leased_until <= v.column4 \
+         RETURNING id, lease, challenge, submitted_at, expires_at, message_id, attempts, unsure, mail",
     )
-    .bind(id.as_bytes().as_slice())
-    .bind(lease.as_bytes().as_slice())
-    .bind(leased_until.as_micros())
-    .bind(now.as_micros())
-    .fetch_optional(connection)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let columns = Columns::new(TABLE, &row);
-    Ok(Some(Claimed {
-        id,
-        lease,
+    let mut leased = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let claimed = claimed(&Columns::new(TABLE, row), leased_until)?;
+        leased.insert(claimed.id, claimed);
+    }
+    Ok(due.iter().filter_map(|(id, _)| leased.remove(id)).collect())
+}
+
+fn claimed(columns: &Columns<'_>, leased_until: Timestamp) -> Result<Claimed, Failure> {
+    Ok(Claimed {
+        id: EntryId::from_bytes(columns.bytes("id")?),
+        lease: LeaseId::from_bytes(columns.bytes("lease")?),
         leased_until,
         challenge: columns.bytes_if_any("challenge")?.map(ChallengeId::from_bytes),
         submitted_at: columns.time("submitted_at")?,
@@ -71,29 +83,16 @@ pub(super) async fn lease(
         unsure: columns.count("unsure")?,
         charged: false,
         mail: Sealed::from_bytes(columns.blob("mail")?),
-    }))
+    })
 }
 
-/// Charges one more copy of unknown fate, if the lease still holds and has not charged it before.
-pub(super) async fn leave(
+/// Whether a mail is still owed, and under this lease.
+pub(super) async fn holds(
     connection: &mut Connection,
     id: EntryId,
     lease: LeaseId,
     now: Timestamp,
-) -> Result<Leave, Failure> {
-    let granted = query(
-        "UPDATE outbox SET unsure = unsure + 1 - charged, charged = 1 \
-         WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3) AND (unsure < $4 OR charged = 1)",
-    )
-    .bind(id.as_bytes().as_slice())
-    .bind(lease.as_bytes().as_slice())
-    .bind(now.as_micros())
-    .bind(i64::from(MOST_UNSURE))
-    .execute(&mut *connection)
-    .await?;
-    if granted == 1 {
-        return Ok(Leave::Granted);
-    }
+) -> Result<bool, Failure> {
     let held =
         query("SELECT 1 FROM outbox WHERE id = $1 AND lease = $2 AND leased_until > $3 AND state IN (1, 3)")
             .bind(id.as_bytes().as_slice())
@@ -101,7 +100,7 @@ pub(super) async fn leave(
             .bind(now.as_micros())
             .fetch_optional(connection)
             .await?;
-    Ok(held.map_or(Leave::Lost, |_| Leave::Exhausted))
+    Ok(held.is_some())
 }
 
 /// Gives a mail back that was not begun: a copy charged for this lease was never sent.

@@ -1,4 +1,4 @@
-//! Shared commits: starts, guesses and settlements that come at the same time are one transaction.
+//! Shared commits: starts, guesses, leaves and settlements that come at the same time are one transaction.
 //!
 //! What they depend on is read together, the domain decides one after the other in the order they came, and what differs is
 //! written together: a handful of statements and one commit, however many they are. Each is decided as if it had been
@@ -11,6 +11,7 @@
 
 mod expected;
 mod guesses;
+mod leaves;
 mod page;
 mod sends;
 mod settlements;
@@ -18,6 +19,7 @@ mod starts;
 
 use std::{sync::Arc, time::Duration};
 
+pub(super) use leaves::leave;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -25,7 +27,10 @@ use super::{
     gathering::{Asked, Gathering},
     unavailable,
 };
-use crate::store::{Guess, Guessed, Settlement, Start, Started, StoreError, StoreResult};
+use crate::{
+    domain::id::{EntryId, LeaseId},
+    store::{Guess, Guessed, Leave, Settlement, Start, Started, StoreError, StoreResult},
+};
 
 /// What is done in shared commits.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub(super) enum Job {
     Start(Box<Start>),
     /// [`crate::store::Challenges::guess`].
     Guess(Box<Guess>),
+    /// [`crate::store::Outbox::leave`], where nothing is charged to an account.
+    Leave(EntryId, LeaseId),
     /// [`crate::store::Outbox::settle`].
     Settle(Box<Settlement>),
 }
@@ -42,6 +49,7 @@ pub(super) enum Job {
 pub(super) enum Done {
     Started(Started),
     Guessed(Option<Box<Guessed>>),
+    Left(Leave),
     Settled(bool),
 }
 
@@ -128,11 +136,13 @@ impl SqlStore {
     async fn commit_all(&self, jobs: &[&Job]) -> Result<Vec<Done>, Failure> {
         let mut write = self.write().await?;
         let mut answers: Vec<Option<Done>> = jobs.iter().map(|_| None).collect();
-        let (mut starts, mut guesses, mut settlements) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut starts, mut guesses) = (Vec::new(), Vec::new());
+        let (mut leaves, mut settlements) = (Vec::new(), Vec::new());
         for (place, job) in jobs.iter().enumerate() {
             match job {
                 Job::Start(start) => starts.push((place, &**start)),
                 Job::Guess(guess) => guesses.push((place, &**guess)),
+                Job::Leave(entry, lease) => leaves.push((place, (*entry, *lease))),
                 Job::Settle(settlement) => settlements.push((place, &**settlement)),
             }
         }
@@ -143,6 +153,9 @@ impl SqlStore {
         }
         for (place, started) in starts::open(&mut write, &starts, now).await? {
             answers[place] = Some(Done::Started(started));
+        }
+        for (place, left) in leaves::grant(&mut write, &leaves, now).await? {
+            answers[place] = Some(Done::Left(left));
         }
         for (place, settled) in settlements::settle(&mut write, &settlements, now).await? {
             answers[place] = Some(Done::Settled(settled));
