@@ -36,6 +36,7 @@ pub(crate) mod refresh_tokens;
 pub(crate) mod seals;
 pub(crate) mod several;
 pub(crate) mod templates;
+pub(crate) mod together;
 
 /// The contracts of what goes out and comes back.
 pub(crate) trait Post: Templates + Inboxes + Reports {}
@@ -106,9 +107,11 @@ macro_rules! keeps_every_contract {
             wrong_codes_lock_the_user_over_all_challenges, a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, of_many_attempts_as_many_pass_as_are_allowed, an_administrator_locks_and_unlocks,
             budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address,
-            a_right_code_withdraws_what_was_not_sent, those_who_come_together_are_decided_one_by_one,
-            an_old_copy_of_a_challenge_decides_nothing,
-            right_codes_are_judged_by_the_store_not_by_the_copies);
+            a_right_code_withdraws_what_was_not_sent);
+        $crate::store::contract::keeps_every_contract!(@together $place;
+            those_who_come_together_are_decided_one_by_one, an_old_copy_of_a_challenge_decides_nothing,
+            right_codes_are_judged_by_the_store_not_by_the_copies, leaves_that_come_together_are_answered_each,
+            what_was_sent_hides_no_later_mail);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
             a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,

@@ -14,7 +14,7 @@ use self::{
     pools::{Broken, Pool},
     query::{Connection, Read, Write},
     server::Server,
-    shared::Waiting,
+    shared::{Sent, Waiting},
 };
 use super::{StoreError, StoreResult};
 use crate::domain::clock::{Clock, Timestamp};
@@ -98,6 +98,7 @@ struct Inner {
     deadline: Duration,
     broken: Broken,
     waiting: Waiting,
+    sent: Sent,
     tasks: TaskTracker,
 }
 
@@ -139,6 +140,7 @@ impl SqlStore {
             deadline: settings.deadline,
             broken,
             waiting: Waiting::new(tasks.clone()),
+            sent: Sent::default(),
             tasks,
         }));
         // The first connection says at once why there can be none.
@@ -167,6 +169,7 @@ impl SqlStore {
             deadline: settings.deadline,
             broken,
             waiting: Waiting::new(tasks.clone()),
+            sent: Sent::default(),
             tasks,
         }))
     }

@@ -6,6 +6,7 @@ use super::{
     super::{Failure, budgets, bulk, challenge_rows as rows, confirmations, query::Write},
     expected::{self, Parted},
     page::Page,
+    sent::Sent,
 };
 use crate::{
     domain::{
@@ -23,6 +24,7 @@ use crate::{
 pub(super) async fn judge(
     write: &mut Write,
     guesses: &[(usize, &Guess)],
+    sent: &Sent,
     now: Timestamp,
 ) -> Result<Vec<(usize, Option<Box<Guessed>>)>, Failure> {
     let Parted { done, left } = expected::confirm(write, guesses).await?;
@@ -35,12 +37,8 @@ pub(super) async fn judge(
     }
     let all = answers.iter().filter_map(|(_, answer)| answer.as_deref());
     let over = all.filter(|answer| matches!(answer.verdict, Verdict::Verified { .. }));
-    withdraw(
-        write,
-        over.map(|answer| answer.challenge.id.as_bytes().as_slice()),
-        now,
-    )
-    .await?;
+    let open = sent.others(over.map(|answer| &answer.challenge));
+    withdraw(write, &open, now).await?;
     Ok(answers)
 }
 
@@ -180,12 +178,8 @@ async fn save_budgets(write: &mut Write, budgets: &Page<Subject, GuessBudget>) -
 }
 
 /// What was not sent yet of challenges that are over. State 7 is withdrawn; a decoy's mail is never open to anybody.
-async fn withdraw<'c>(
-    write: &mut Write,
-    challenges: impl Iterator<Item = &'c [u8]>,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let mut challenges: Vec<&[u8]> = challenges.collect();
+async fn withdraw(write: &mut Write, challenges: &[ChallengeId], now: Timestamp) -> Result<(), Failure> {
+    let mut challenges: Vec<&[u8]> = challenges.iter().map(|id| id.as_bytes().as_slice()).collect();
     challenges.sort_unstable();
     bulk::execute(
         write,

@@ -14,12 +14,14 @@ mod guesses;
 mod leaves;
 mod page;
 mod sends;
+mod sent;
 mod settlements;
 mod starts;
 
 use std::{sync::Arc, time::Duration};
 
 pub(super) use leaves::leave;
+pub(super) use sent::Sent;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -148,7 +150,7 @@ impl SqlStore {
         }
         // Whatever is written by the store's clock is written as of now.
         let now = self.now(&mut write).await?;
-        for (place, guessed) in guesses::judge(&mut write, &guesses, now).await? {
+        for (place, guessed) in guesses::judge(&mut write, &guesses, &self.0.sent, now).await? {
             answers[place] = Some(Done::Guessed(guessed));
         }
         for (place, started) in starts::open(&mut write, &starts, now).await? {
@@ -157,12 +159,14 @@ impl SqlStore {
         for (place, left) in leaves::grant(&mut write, &leaves, now).await? {
             answers[place] = Some(Done::Left(left));
         }
-        for (place, settled) in settlements::settle(&mut write, &settlements, now).await? {
+        let settled = settlements::settle(&mut write, &settlements, now).await?;
+        for (place, settled) in settled.answers {
             answers[place] = Some(Done::Settled(settled));
         }
         failpoint!("commit.before");
         write.commit().await?;
         failpoint!("commit.after");
+        self.0.sent.note(&settled.sent);
         let answers: Option<Vec<Done>> = answers.into_iter().collect();
         Ok(answers.ok_or(StoreError::Corrupt("a shared commit"))?)
     }

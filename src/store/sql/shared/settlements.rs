@@ -11,12 +11,20 @@ use crate::{
     domain::{
         clock::Timestamp,
         delivery::{DeliveryState, SendFailure},
-        id::EntryId,
+        id::{ChallengeId, EntryId},
     },
     store::{AttemptRecord, Outcome, Settlement},
 };
 
 const TABLE: &str = "outbox";
+
+/// How they were settled.
+pub(super) struct Settled {
+    /// For each whether its lease still held.
+    pub(super) answers: Vec<(usize, bool)>,
+    /// The challenges whose mails were sent.
+    pub(super) sent: Vec<ChallengeId>,
+}
 
 /// Records what became of mails and gives their leases up. A mail that was withdrawn meanwhile stays so, unless it had
 /// been sent; one that is said to be sent and has come back already (report 1) is bounced.
@@ -24,7 +32,7 @@ pub(super) async fn settle(
     write: &mut Write,
     settlements: &[(usize, &Settlement)],
     now: Timestamp,
-) -> Result<Vec<(usize, bool)>, Failure> {
+) -> Result<Settled, Failure> {
     let mut ids = HashSet::with_capacity(settlements.len());
     if !settlements
         .iter()
@@ -46,22 +54,31 @@ pub(super) async fn settle(
          leased_until = 0 FROM (VALUES ",
         settlements,
         |(_, settlement)| values(settlement, now),
-        ") AS v WHERE outbox.id = v.column1 AND outbox.lease = v.column2 RETURNING id, attempts",
+        ") AS v WHERE outbox.id = v.column1 AND outbox.lease = v.column2 RETURNING id, attempts, challenge",
     )
     .await?;
     let mut made: HashMap<EntryId, u32> = HashMap::with_capacity(rows.len());
+    let mut challenges: HashMap<EntryId, ChallengeId> = HashMap::with_capacity(rows.len());
     for row in &rows {
         let columns = Columns::new(TABLE, row);
-        made.insert(
-            EntryId::from_bytes(columns.bytes("id")?),
-            columns.count("attempts")?,
-        );
+        let id = EntryId::from_bytes(columns.bytes("id")?);
+        made.insert(id, columns.count("attempts")?);
+        if let Some(challenge) = columns.bytes_if_any("challenge")? {
+            challenges.insert(id, ChallengeId::from_bytes(challenge));
+        }
     }
     record(write, settlements, &made).await?;
     let settled = settlements.iter();
-    Ok(settled
-        .map(|(place, settlement)| (*place, made.contains_key(&settlement.id)))
-        .collect())
+    let answers = settled.map(|(place, settlement)| (*place, made.contains_key(&settlement.id)));
+    let sent = settlements
+        .iter()
+        .filter(|(_, settlement)| matches!(settlement.outcome, Outcome::Sent { .. }));
+    Ok(Settled {
+        answers: answers.collect(),
+        sent: sent
+            .filter_map(|(_, settlement)| challenges.get(&settlement.id).copied())
+            .collect(),
+    })
 }
 
 fn values(settlement: &Settlement, now: Timestamp) -> [Value<'_>; 12] {
