@@ -1,8 +1,9 @@
 //! Writes that wait are gathered and committed together.
 //!
 //! Whoever comes while nothing is under way begins at once: nobody waits for company. Whoever comes during a commit waits
-//! for the next, with everybody else who did. One piece of work at a time, on a task of its own: a caller that goes away
-//! cuts nothing in two, and what nobody waits for any more is not begun.
+//! for the next, with everybody else who did. Where there are several hands, the next begins beside the one that is under
+//! way once a crowd waits. Work is done on tasks of its own: a caller that goes away cuts nothing in two, and what nobody
+//! waits for any more is not begun.
 
 use std::{
     collections::VecDeque,
@@ -19,6 +20,9 @@ use crate::sync::{Mutex, MutexGuard, spawn};
 /// How many are worked on together, at the most: larger ones gain nothing and make those who come later wait.
 const MOST_TOGETHER: usize = 256;
 
+/// So many that wait begin beside what is under way, where there is a hand free. Fewer are better off together.
+const CROWD: usize = if cfg!(feature = "interleavings") { 2 } else { 16 };
+
 /// How many may wait. More are refused: they would be out of time before their turn.
 const MOST_WAITING: usize = 8_192;
 
@@ -30,12 +34,14 @@ pub(super) type Asked<Q, A> = (Q, oneshot::Sender<A>);
 pub(super) struct Gathering<Q, A> {
     state: Arc<Mutex<State<Q, A>>>,
     tasks: TaskTracker,
+    hands: usize,
 }
 
 #[derive(Debug)]
 struct State<Q, A> {
     waiting: VecDeque<Asked<Q, A>>,
-    working: bool,
+    /// Pieces of work under way.
+    working: usize,
 }
 
 /// Why there is no answer.
@@ -50,15 +56,16 @@ pub(super) enum Unanswered {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Gathering<Q, A> {
-    /// Nobody waits yet. Work is done on tasks of `tasks`.
-    pub(super) fn new(tasks: TaskTracker) -> Self {
+    /// Nobody waits yet. Work is done on tasks of `tasks`, by so many hands at once.
+    pub(super) fn new(tasks: TaskTracker, hands: usize) -> Self {
         let state = State {
             waiting: VecDeque::new(),
-            working: false,
+            working: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
             tasks,
+            hands,
         }
     }
 
@@ -75,7 +82,9 @@ impl<Q: Send + 'static, A: Send + 'static> Gathering<Q, A> {
                 return Err(Unanswered::Crowded);
             }
             state.waiting.push_back((question, tell));
-            !std::mem::replace(&mut state.working, true)
+            let begin = state.working < self.hands && state.suffices(state.working);
+            state.working += usize::from(begin);
+            begin
         };
         if begin {
             let state = Arc::clone(&self.state);
@@ -92,19 +101,26 @@ impl<Q: Send + 'static, A: Send + 'static> Gathering<Q, A> {
     }
 }
 
-/// Those whose turn it is; `None`, and nobody works any more, where nobody waits.
+impl<Q, A> State<Q, A> {
+    /// Whether as many wait as it takes to begin beside so many others.
+    fn suffices(&self, others: usize) -> bool {
+        self.waiting.len() >= if others == 0 { 1 } else { CROWD }
+    }
+}
+
+/// Those whose turn it is; `None`, and a hand less works, where too few wait.
 fn next<Q, A>(state: &Mutex<State<Q, A>>) -> Option<Vec<Asked<Q, A>>> {
     let mut state = lock(state);
     state.waiting.retain(|(_, asker)| !asker.is_closed());
-    let together = state.waiting.len().min(MOST_TOGETHER);
-    if together == 0 {
-        state.working = false;
+    if !state.suffices(state.working - 1) {
+        state.working -= 1;
         return None;
     }
+    let together = state.waiting.len().min(MOST_TOGETHER);
     Some(state.waiting.drain(..together).collect())
 }
 
-fn lock<Q, A>(state: &Mutex<State<Q, A>>) -> MutexGuard<'_, State<Q, A>> {
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -117,7 +133,7 @@ mod tests {
     use super::*;
 
     fn gathering() -> Arc<Gathering<usize, usize>> {
-        Arc::new(Gathering::new(TaskTracker::new()))
+        Arc::new(Gathering::new(TaskTracker::new(), 1))
     }
 
     #[tokio::test]
@@ -150,6 +166,44 @@ mod tests {
         }
         // All 50 waited before the task began, or one went ahead of them.
         assert!(commits.load(Ordering::Relaxed) <= 2);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_is_begun_beside_what_is_under_way() {
+        let gathering = Arc::new(Gathering::new(TaskTracker::new(), 2));
+        let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let work = {
+            let (gate, begun) = (gate.clone(), begun.clone());
+            move |together: Vec<Asked<usize, usize>>| {
+                let (gate, begun) = (gate.clone(), begun.clone());
+                async move {
+                    lock(&begun).push(together.len());
+                    gate.acquire().await.unwrap().forget();
+                    for (question, asker) in together {
+                        let _ = asker.send(question);
+                    }
+                }
+            }
+        };
+        let mut asked = Vec::new();
+        // One, then all but one of a crowd: they wait for it. With the last one there are enough. More wait for either.
+        for (count, at_work) in [
+            (1, vec![1]),
+            (CROWD - 1, vec![1]),
+            (1, vec![1, CROWD]),
+            (40, vec![1, CROWD]),
+        ] {
+            for question in 0..count {
+                let mut call = Box::pin(gathering.ask(question, work.clone()));
+                assert!(futures_util::poll!(&mut call).is_pending());
+                asked.push(call);
+            }
+            tokio::task::yield_now().await;
+            assert_eq!(*lock(&begun), at_work);
+        }
+        gate.add_permits(3);
+        futures_util::future::join_all(asked).await;
+        assert_eq!(*lock(&begun), [1, CROWD, 40]);
     }
 
     #[tokio::test]
@@ -202,16 +256,25 @@ mod interleavings {
     /// In whatever order it happens: everybody is answered once, with their own answer, and nobody is forgotten.
     #[test]
     fn everybody_is_answered() {
+        for hands in [1, 2] {
+            everybody_is_answered_by(hands);
+        }
+    }
+
+    fn everybody_is_answered_by(hands: usize) {
         shuttle::check_random(
-            || {
-                let gathering = Arc::new(Gathering::new(TaskTracker::new()));
+            move || {
+                let gathering = Arc::new(Gathering::new(TaskTracker::new(), hands));
                 let (at_work, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
                 let work = {
                     let (at_work, begun) = (at_work.clone(), begun.clone());
                     move |together: Vec<Asked<usize, usize>>| {
                         let (at_work, begun) = (at_work.clone(), begun.clone());
                         async move {
-                            assert_eq!(at_work.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+                            assert!(
+                                at_work.fetch_add(1, Ordering::SeqCst) < hands,
+                                "no more than there are hands"
+                            );
                             begun.fetch_add(together.len(), Ordering::SeqCst);
                             yield_now().await;
                             for (question, asker) in together {

@@ -14,7 +14,7 @@ use self::{
     pools::{Broken, Pool},
     query::{Connection, Read, Write},
     server::Server,
-    shared::{Sent, Waiting},
+    shared::{Queues, Sent},
 };
 use super::{StoreError, StoreResult};
 use crate::domain::clock::{Clock, Timestamp};
@@ -97,7 +97,7 @@ struct Inner {
     clock: StoreClock,
     deadline: Duration,
     broken: Broken,
-    waiting: Waiting,
+    queues: Queues,
     sent: Sent,
     tasks: TaskTracker,
 }
@@ -139,7 +139,7 @@ impl SqlStore {
             clock,
             deadline: settings.deadline,
             broken,
-            waiting: Waiting::new(tasks.clone()),
+            queues: Queues::of_server(&tasks),
             sent: Sent::default(),
             tasks,
         }));
@@ -168,7 +168,7 @@ impl SqlStore {
             clock: StoreClock::Machine(clock),
             deadline: settings.deadline,
             broken,
-            waiting: Waiting::new(tasks.clone()),
+            queues: Queues::of_one_writer(&tasks),
             sent: Sent::default(),
             tasks,
         }))

@@ -23,6 +23,7 @@ use std::{sync::Arc, time::Duration};
 pub(super) use leaves::leave;
 pub(super) use sent::Sent;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
 
 use super::{
     Failure, SqlStore, dialect,
@@ -64,7 +65,43 @@ pub(super) struct Due {
 }
 
 /// Those who wait for the next commit.
-pub(super) type Waiting = Gathering<Due, StoreResult<Done>>;
+type Waiting = Gathering<Due, StoreResult<Done>>;
+
+/// Those who wait, by what they may share a commit with.
+pub(super) struct Queues {
+    /// Starts and guesses; without [`Queues::mails`] leaves and settlements, too.
+    calls: Waiting,
+    mails: Option<Waiting>,
+}
+
+impl Queues {
+    /// For an engine with one writer: everybody shares the next commit.
+    pub(super) fn of_one_writer(tasks: &TaskTracker) -> Self {
+        Self {
+            calls: Waiting::new(tasks.clone(), 1),
+            mails: None,
+        }
+    }
+
+    /// For a server: while it commits, the next transaction is made ready. What becomes of mails is committed apart from
+    /// the calls: both lock rows of the outbox, each in an order of its own.
+    pub(super) fn of_server(tasks: &TaskTracker) -> Self {
+        Self {
+            calls: Waiting::new(tasks.clone(), HANDS),
+            mails: Some(Waiting::new(tasks.clone(), 1)),
+        }
+    }
+
+    fn of(&self, job: &Job) -> &Waiting {
+        match (job, &self.mails) {
+            (Job::Leave(..) | Job::Settle(_), Some(mails)) => mails,
+            _ => &self.calls,
+        }
+    }
+}
+
+/// How many transactions with calls are under way at a server, at the most.
+const HANDS: usize = 2;
 
 /// How much sooner than its caller a job gives up.
 const MARGIN: Duration = Duration::from_millis(50);
@@ -81,7 +118,7 @@ impl SqlStore {
             async move { store.commit_together(asked).await }
         };
         let by = Instant::now() + self.0.deadline.saturating_sub(MARGIN);
-        match self.0.waiting.ask(Due { job, by }, work).await {
+        match self.0.queues.of(&job).ask(Due { job, by }, work).await {
             Ok(answer) => Ok(answer?),
             Err(unanswered) => Err(unavailable(unanswered).into()),
         }
