@@ -21,7 +21,7 @@ use crate::sync::{Mutex, MutexGuard, spawn};
 const MOST_TOGETHER: usize = 256;
 
 /// So many that wait begin beside what is under way, where there is a hand free. Fewer are better off together.
-const CROWD: usize = if cfg!(feature = "interleavings") { 2 } else { 16 };
+const CROWD: usize = if cfg!(feature = "interleavings") { 2 } else { 48 };
 
 /// How many may wait. More are refused: they would be out of time before their turn.
 const MOST_WAITING: usize = 8_192;
