@@ -58,8 +58,7 @@ impl pb::email_otp_authenticator_server::EmailOtpAuthenticator for Authenticator
         Call::concerns(id);
         let judged = self.desk.verify(&caller, id, &code).await;
         let (verdict, challenge) = judged.map_err(|error| status::verify(&error))?;
-        Call::found(verdict);
-        Ok(Response::new(convert::verdict(verdict, &challenge)))
+        Ok(Call::found(verdict, convert::verdict(verdict, &challenge)))
     }
 
     async fn cancel_challenge(

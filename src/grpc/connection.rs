@@ -161,7 +161,8 @@ impl Conversation {
         let porch = Arc::clone(&self.porch);
         let service = service_fn(move |request| {
             let porch = Arc::clone(&porch);
-            async move { Ok::<_, std::convert::Infallible>(porch.answer(request, &peer).await) }
+            // Boxed: hyper and the run-time move it several times.
+            async move { Ok::<_, std::convert::Infallible>(Box::pin(porch.answer(request, &peer)).await) }
         });
         let mut connection = pin!(
             self.http2(streams.clone())

@@ -20,11 +20,16 @@ use crate::domain::{challenge::Verdict, id::ChallengeId};
 #[derive(Debug)]
 pub(super) struct Call {
     method: &'static str,
-    quiet: bool,
+    kind: Kind,
     began: Instant,
     span: Span,
     code: Option<&'static str>,
+    verdict: Option<&'static str>,
 }
+
+/// Goes with the answer to a code that was judged.
+#[derive(Clone, Copy)]
+struct Found(&'static str);
 
 impl Call {
     /// It begins. The names of methods that do not exist are not repeated: anybody may make them up.
@@ -33,18 +38,16 @@ impl Call {
         let span = tracing::info_span!(
             "grpc.call",
             grpc.method = path,
-            grpc.code = Empty,
             caller.name = Empty,
-            challenge.id = Empty,
-            challenge.verdict = Empty
+            challenge.id = Empty
         );
         Self {
             method: path,
-            // Load balancers ask for health all the time.
-            quiet: method.is_some_and(|method| method.kind == Kind::Pulse),
+            kind: method.map_or(Kind::Call, |method| method.kind),
             began: Instant::now(),
             span,
             code: None,
+            verdict: None,
         }
     }
 
@@ -53,9 +56,11 @@ impl Call {
         Span::current().record("challenge.id", tracing::field::display(challenge));
     }
 
-    /// Says what the present call's code was found to be.
-    pub(super) fn found(verdict: Verdict) {
-        Span::current().record("challenge.verdict", verdict.name());
+    /// Says beside the answer what a code was found to be.
+    pub(super) fn found<T>(verdict: Verdict, answer: T) -> tonic::Response<T> {
+        let mut response = tonic::Response::new(answer);
+        response.extensions_mut().insert(Found(verdict.name()));
+        response
     }
 
     /// Its span.
@@ -75,6 +80,7 @@ impl Call {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Some("HTTP_415"),
             _ => Some("HTTP_400"),
         };
+        self.verdict = response.extensions().get().map(|Found(verdict)| *verdict);
         let call = Some(self);
         response.map(|body| {
             Body::new(Followed {
@@ -93,11 +99,12 @@ impl Drop for Call {
         let seconds = self.began.elapsed().as_secs_f64();
         counter!("mailfactor_rpcs_total", "method" => self.method, "code" => code).increment(1);
         histogram!("mailfactor_rpc_seconds", "method" => self.method).record(seconds);
-        self.span.record("grpc.code", code);
-        if self.quiet {
-            tracing::debug!(parent: &self.span, seconds, "call");
+        let (span, verdict) = (&self.span, self.verdict);
+        // Load balancers ask for health all the time.
+        if self.kind == Kind::Pulse {
+            tracing::debug!(parent: span, grpc.code = code, seconds, "call");
         } else {
-            tracing::info!(parent: &self.span, seconds, "call");
+            tracing::info!(parent: span, grpc.code = code, challenge.verdict = verdict, seconds, "call");
         }
     }
 }
@@ -117,7 +124,10 @@ impl<P: Send + Unpin + 'static> HttpBody for Followed<P> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let span = self.call.as_ref().map_or_else(Span::none, Call::span);
+        // The answer of a call is there already; others are made as they are sent.
+        let goes_on = |call: &&Call| matches!(call.kind, Kind::Watch | Kind::Dialogue);
+        let going_on = self.call.as_ref().filter(goes_on);
+        let span = going_on.map_or_else(Span::none, Call::span);
         let polled = span.in_scope(|| Pin::new(&mut self.body).poll_frame(context));
         let code = match &polled {
             Poll::Ready(Some(Ok(frame))) => frame.trailers_ref().and_then(code_in),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use moka::{Expiry, sync::Cache};
+use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
 use super::{
     Challenges, Guess, Guessed, Resend, Resent, Start, Started, StoreResult,
@@ -41,6 +41,8 @@ impl CachedChallenges {
     pub fn new(inner: Arc<dyn Challenges>, clock: Arc<dyn Clock>, capacity: u64) -> Self {
         let copies = Cache::builder()
             .max_capacity(capacity)
+            // The other policy may turn newcomers away, who are asked for soon.
+            .eviction_policy(EvictionPolicy::lru())
             .expire_after(UntilExpired(clock))
             .build();
         Self {

@@ -63,7 +63,7 @@ impl Outbox for SqlStore {
         self.operation("outbox.leave", async {
             if toll.is_none() {
                 return match self.share(Job::Leave(id, lease)).await? {
-                    Done::Left(leave) => Ok(leave),
+                    Done::Left(answer) => Ok(answer),
                     Done::Started(_) | Done::Guessed(_) | Done::Settled(_) => Err(unreadable("outbox")),
                 };
             }
