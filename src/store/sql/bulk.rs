@@ -54,7 +54,7 @@ pub(super) async fn execute<K: AsRef<[u8]>>(
     before: &'static str,
     first: Option<i64>,
     keys: &[K],
-    after: &'static str,
+    after: &str,
 ) -> Result<u64, Failure> {
     let mut changed = 0;
     for chunk in cut(keys, true) {

@@ -181,12 +181,20 @@ async fn save_budgets(write: &mut Write, budgets: &Page<Subject, GuessBudget>) -
 async fn withdraw(write: &mut Write, challenges: &[ChallengeId], now: Timestamp) -> Result<(), Failure> {
     let mut challenges: Vec<&[u8]> = challenges.iter().map(|id| id.as_bytes().as_slice()).collect();
     challenges.sort_unstable();
+    let after = [
+        ") AND state IN (1, 3) AND decoy = 0 ORDER BY id",
+        write.engine().for_update(),
+        ")",
+    ]
+    .concat();
+    // In the order in which settlements lock them.
     bulk::execute(
         write,
-        "UPDATE outbox SET state = 7, next_attempt_at = NULL, changed_at = $1 WHERE challenge IN (",
+        "UPDATE outbox SET state = 7, next_attempt_at = NULL, changed_at = $1 WHERE id IN (\
+         SELECT id FROM outbox WHERE challenge IN (",
         Some(now.as_micros()),
         &challenges,
-        ") AND state IN (1, 3) AND decoy = 0",
+        &after,
     )
     .await?;
     Ok(())

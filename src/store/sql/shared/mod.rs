@@ -84,7 +84,7 @@ impl Queues {
     }
 
     /// For a server: while it commits, the next transaction is made ready. What becomes of mails is committed apart from
-    /// the calls: both lock rows of the outbox, each in an order of its own.
+    /// the calls, which wait for each other at the budgets of their callers.
     pub(super) fn of_server(tasks: &TaskTracker) -> Self {
         Self {
             calls: Waiting::new(tasks.clone(), HANDS),
@@ -185,6 +185,8 @@ impl SqlStore {
                 Job::Settle(settlement) => settlements.push((place, &**settlement)),
             }
         }
+        leaves.sort_unstable_by_key(|(_, (entry, _))| *entry);
+        settlements.sort_unstable_by_key(|(_, settlement)| settlement.id);
         // Whatever is written by the store's clock is written as of now.
         let now = self.now(&mut write).await?;
         for (place, guessed) in guesses::judge(&mut write, &guesses, &self.0.sent, now).await? {
