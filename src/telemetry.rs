@@ -210,7 +210,7 @@ fn describe() {
     }
     metrics::describe_histogram!(
         SHARED_WRITES,
-        "How many starts, verifications and settlements shared a commit."
+        "How many starts, verifications, leaves and settlements shared a commit."
     );
 }
 

@@ -2,7 +2,8 @@
 
 use lettre::message::{Body, header::ContentTransferEncoding};
 
-/// The longest line that is sent as it is. RFC 5322, 2.1.1, wants 78 at the most; lettre encodes from 76 on.
+/// The longest line that is sent as it is. RFC 5322, 2.1.1, wants 78 at the most; lettre draws the line here, for the
+/// first line of a text, and one before for the others.
 const LONGEST_LINE: usize = 75;
 
 /// The body that a text makes. Short lines of ASCII, as of most mails, go as they are; lettre encodes everything else.

@@ -25,8 +25,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Changes that are read at a time.
 const PAGE: u32 = 500;
 
-/// How far a look goes back before the one before it: what was being written then may have an earlier moment.
-const OVERLAP: Duration = Duration::from_secs(1);
+/// How far a look goes back before the one before it: what was being written then may have an earlier moment. Longer than
+/// a write may take.
+const OVERLAP: Duration = Duration::from_millis(2_500);
 
 /// How far a reader may be behind with more than a page to come.
 const LAG: Duration = Duration::from_mins(1);

@@ -111,7 +111,7 @@ macro_rules! keeps_every_contract {
         $crate::store::contract::keeps_every_contract!(@together $place;
             those_who_come_together_are_decided_one_by_one, an_old_copy_of_a_challenge_decides_nothing,
             right_codes_are_judged_by_the_store_not_by_the_copies, leaves_that_come_together_are_answered_each,
-            what_was_sent_hides_no_later_mail);
+            codes_are_judged_while_their_mails_are_settled, what_was_sent_hides_no_later_mail);
         $crate::store::contract::keeps_every_contract!(@outbox $place;
             a_fresh_mail_belongs_to_its_lease, a_free_mail_is_claimed_once, a_lease_runs_out_and_fences,
             a_third_copy_of_unknown_fate_is_never_sent, an_account_sends_no_more_than_its_limits,

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
+use serde_json::Value;
 use tonic::Code;
 
 use super::harness::{
@@ -279,4 +280,51 @@ async fn verdicts_are_distinct_and_malformed_codes_cost_nothing() {
         assert!(matches!(code, Code::NotFound | Code::InvalidArgument), "{code:?}");
     }
     service.stop().await;
+}
+
+/// One line tells the whole call: nobody has to put it together from several.
+#[tokio::test]
+async fn the_line_of_a_call_tells_what_was_found() {
+    let home = Home::new();
+    home.users(&[("ann", "ann@example.com")]);
+    let smtp = SmtpServer::plain().await;
+    let process = home.spawn().await;
+    let admin = process.client(&home.caller("ops", Role::Admin).await).await;
+    admin.mail_through(smtp.address).await;
+    let client = process
+        .client(&home.caller("idp", Role::Authenticator).await)
+        .await;
+    let ann = client.start("ann").await.unwrap().challenge_id;
+    client.verify(&ann, "000000").await.unwrap();
+    client.verify(&ann, "0").await.unwrap_err();
+    let lines = || -> Vec<Value> {
+        let log = process.log();
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        let calls = lines.filter(|line: &Value| {
+            line["message"] == "call"
+                && line["span"]["grpc.method"]
+                    .as_str()
+                    .unwrap()
+                    .ends_with("/VerifyCode")
+        });
+        calls.collect()
+    };
+    // They are written together, a few milliseconds late.
+    let both = async {
+        while lines().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+    let [judged, refused] = &lines()[..] else {
+        panic!("two calls")
+    };
+    for (line, code, verdict) in [(judged, "OK", Some("wrong")), (refused, "INVALID_ARGUMENT", None)] {
+        assert_eq!(line["level"], "INFO", "{line}");
+        assert_eq!(line["grpc.code"], code, "{line}");
+        assert_eq!(line["challenge.verdict"].as_str(), verdict, "{line}");
+        assert_eq!(line["span"]["challenge.id"], ann.as_str(), "{line}");
+        assert_eq!(line["span"]["caller.name"], "idp", "{line}");
+        assert!(line["seconds"].as_f64().unwrap() > 0.0, "{line}");
+    }
 }

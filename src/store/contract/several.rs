@@ -66,11 +66,11 @@ pub(crate) async fn of_equal_requests_on_two_one_starts(place: &impl Place) {
     let (stores, clock) = two(place).await;
     let now = clock.now();
     let mut calls = JoinSet::new();
-    for (number, store) in stores.iter().cycle().take(32).enumerate() {
+    for (number, store) in stores.iter().cycle().take(256).enumerate() {
         let store = store.clone();
         calls.spawn(async move {
-            // Several requests at once, so that transactions meet in every order.
-            let request = subject(u8::try_from(number / 2 % 4).unwrap() + 50);
+            // Several requests at once, in crowds, so that transactions meet in every order.
+            let request = subject(u8::try_from(number / 2 % 32).unwrap() + 50);
             let challenge = challenge(1, now);
             let start = Start {
                 request: Some(RequestKey {
@@ -87,13 +87,13 @@ pub(crate) async fn of_equal_requests_on_two_one_starts(place: &impl Place) {
         });
     }
     let answers = calls.join_all().await;
-    for request in (50..54).map(subject) {
+    for request in (50..82).map(subject) {
         let of_request = || answers.iter().filter(|(of, ..)| *of == request);
         let opened: Vec<_> = of_request().filter(|(_, opened, _)| *opened).collect();
         assert_eq!(opened.len(), 1);
         assert!(of_request().all(|(.., id)| *id == opened[0].2));
     }
-    assert_eq!(stores[1].depth().await.unwrap().waiting, 4);
+    assert_eq!(stores[1].depth().await.unwrap().waiting, 32);
 }
 
 pub(crate) async fn budgets_are_one_for_two(place: &impl Place) {

@@ -231,26 +231,63 @@ async fn leased(store: &impl Store, now: Timestamp) -> (EntryId, LeaseId) {
     (id, lease)
 }
 
+/// As where a code is typed before the store has learnt that its mail was sent.
+pub(crate) async fn codes_are_judged_while_their_mails_are_settled(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let mut mails = Vec::new();
+    for _ in 0..150 {
+        let challenge = challenge(1, now);
+        let (entry, lease) = leased_start(&store, &challenge).await;
+        mails.push((challenge.id, entry, lease));
+    }
+    let judging = mails
+        .iter()
+        .map(|(challenge, ..)| store.guess(guess(*challenge, 1, now)));
+    let settling = mails
+        .iter()
+        .rev()
+        .map(|(_, entry, lease)| store.settle(sent(*entry, *lease, now)));
+    let (judged, settled) = tokio::join!(join_all(judging), join_all(settling));
+    for guessed in judged {
+        assert_eq!(guessed.unwrap().unwrap().verdict, Verdict::Verified { at: now });
+    }
+    assert!(settled.into_iter().all(Result::unwrap));
+    for (challenge, ..) in mails {
+        let mail = store.newest(challenge).await.unwrap().unwrap();
+        assert_eq!(mail.state, DeliveryState::Sent);
+    }
+}
+
+/// Starts a challenge whose mail is leased already.
+async fn leased_start(store: &impl Store, challenge: &Challenge) -> (EntryId, LeaseId) {
+    let (mut start, lease) = (start(challenge), lease());
+    start.entry.lease = Some(lease);
+    let entry = start.entry.id;
+    store.start(start).await.unwrap();
+    (entry, lease)
+}
+
+fn sent(id: EntryId, lease: LeaseId, at: Timestamp) -> Settlement {
+    Settlement {
+        id,
+        lease,
+        outcome: Outcome::Sent { at },
+        subject: None,
+        sender: None,
+        attempts: Vec::new(),
+        fate_known: false,
+    }
+}
+
 /// Of a challenge whose first mail was sent nothing is left to be withdrawn, unless a further one was written since.
 pub(crate) async fn what_was_sent_hides_no_later_mail(place: &impl Place) {
     let (store, clock) = open(place).await;
     let mut challenges = Vec::new();
     for user in 1..=2 {
-        let (challenge, lease) = (challenge(user, clock.now()), lease());
-        let mut start = start(&challenge);
-        start.entry.lease = Some(lease);
-        let entry = start.entry.id;
-        store.start(start).await.unwrap();
-        let settlement = Settlement {
-            id: entry,
-            lease,
-            outcome: Outcome::Sent { at: clock.now() },
-            subject: None,
-            sender: None,
-            attempts: Vec::new(),
-            fate_known: false,
-        };
-        assert!(store.settle(settlement).await.unwrap());
+        let challenge = challenge(user, clock.now());
+        let (entry, lease) = leased_start(&store, &challenge).await;
+        assert!(store.settle(sent(entry, lease, clock.now())).await.unwrap());
         challenges.push(challenge);
     }
     let [once, twice] = &challenges[..] else {

@@ -139,7 +139,7 @@ impl SqlStore {
             clock,
             deadline: settings.deadline,
             broken,
-            queues: Queues::of_server(&tasks),
+            queues: Queues::of_server(&tasks, settings.connections),
             sent: Sent::default(),
             tasks,
         }));

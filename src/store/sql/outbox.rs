@@ -93,9 +93,10 @@ impl Outbox for SqlStore {
         .await
     }
 
-    async fn release(&self, leased: Vec<(EntryId, LeaseId)>) -> StoreResult<()> {
+    async fn release(&self, mut leased: Vec<(EntryId, LeaseId)>) -> StoreResult<()> {
         self.operation("outbox.release", async {
             let mut write = self.write().await?;
+            leased.sort_unstable();
             for (id, lease) in leased {
                 work::release(&mut write, id, lease).await?;
             }

@@ -403,7 +403,11 @@ async fn rows_of_a_shared_write_are_found_by_their_keys() {
         "UPDATE send_budgets SET today = 1 FROM (VALUES ($1), ($2)) AS v WHERE send_budgets.subject = v.column1",
         "UPDATE guess_budgets SET failures = 1 FROM (VALUES ($1), ($2)) AS v WHERE guess_budgets.user_hash = v.column1",
         "SELECT * FROM challenges WHERE id IN ($1, $2) ORDER BY id",
-        "UPDATE outbox SET state = 7 WHERE challenge IN ($1, $2) AND state IN (1, 3) AND decoy = 0",
+        "SELECT id FROM outbox INDEXED BY outbox_challenge WHERE challenge IN ($1, $2) AND state IN (1, 3) AND decoy = 0",
+        "UPDATE outbox SET state = 7 WHERE id IN (\
+         SELECT id FROM outbox WHERE id IN ($1, $2) AND state IN (1, 3) ORDER BY id)",
+        "UPDATE outbox SET charged = 1 FROM (VALUES ($1, $2, 3), ($4, $5, 6)) AS v WHERE outbox.id = v.column1 \
+         AND outbox.lease = v.column2 AND outbox.leased_until > v.column3 AND outbox.state IN (1, 3) RETURNING id, lease",
     ] {
         let explained = query(format!("EXPLAIN QUERY PLAN {statement}"));
         let rows = explained.fetch_all(&mut reader).await.unwrap();

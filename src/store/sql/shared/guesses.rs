@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Failure, budgets, bulk, challenge_rows as rows, confirmations, query::Write},
+    super::{
+        Failure, budgets, bulk, challenge_rows as rows, confirmations,
+        query::{Row, Write},
+        rows::Columns,
+    },
     expected::{self, Parted},
     page::Page,
     sent::Sent,
@@ -13,20 +17,27 @@ use crate::{
         budget::GuessBudget,
         challenge::{Challenge, Verdict},
         clock::Timestamp,
-        id::ChallengeId,
+        id::{ChallengeId, EntryId},
         judgement,
         keyring::Subject,
     },
     store::{Guess, Guessed},
 };
 
+/// What guesses came to.
+pub(super) struct Judged {
+    /// For each the answer.
+    pub(super) answers: Vec<(usize, Option<Box<Guessed>>)>,
+    /// The challenges that are over, and of which a mail may be open.
+    pub(super) open: Vec<ChallengeId>,
+}
+
 /// Judges them: what ends as expected at once, the others one after the other.
 pub(super) async fn judge(
     write: &mut Write,
     guesses: &[(usize, &Guess)],
     sent: &Sent,
-    now: Timestamp,
-) -> Result<Vec<(usize, Option<Box<Guessed>>)>, Failure> {
+) -> Result<Judged, Failure> {
     let Parted { done, left } = expected::confirm(write, guesses).await?;
     let answers = done
         .into_iter()
@@ -37,9 +48,8 @@ pub(super) async fn judge(
     }
     let all = answers.iter().filter_map(|(_, answer)| answer.as_deref());
     let over = all.filter(|answer| matches!(answer.verdict, Verdict::Verified { .. }));
-    let open = sent.others(over.map(|answer| &answer.challenge));
-    withdraw(write, &open, now).await?;
-    Ok(answers)
+    let open = sent.perhaps_open(over.map(|answer| &answer.challenge));
+    Ok(Judged { answers, open })
 }
 
 /// Judges them one after the other, by what the store has of them.
@@ -177,23 +187,33 @@ async fn save_budgets(write: &mut Write, budgets: &Page<Subject, GuessBudget>) -
     Ok(())
 }
 
-/// What was not sent yet of challenges that are over. State 7 is withdrawn; a decoy's mail is never open to anybody.
-async fn withdraw(write: &mut Write, challenges: &[ChallengeId], now: Timestamp) -> Result<(), Failure> {
-    let mut challenges: Vec<&[u8]> = challenges.iter().map(|id| id.as_bytes().as_slice()).collect();
-    challenges.sort_unstable();
+/// Withdraws what was not sent yet of challenges that are over. State 7 is withdrawn; a decoy's mail is never open to anybody.
+pub(super) async fn withdraw(
+    write: &mut Write,
+    challenges: &[ChallengeId],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let index = write.engine().by_index("outbox_challenge");
+    let before = ["SELECT id FROM outbox", &index, " WHERE challenge IN ("].concat();
+    let challenges: Vec<&[u8]> = challenges.iter().map(|id| id.as_bytes().as_slice()).collect();
+    let open = bulk::fetch(write, before, &challenges, ") AND state IN (1, 3) AND decoy = 0").await?;
+    let id = |row: &Row| Ok(EntryId::from_bytes(Columns::new("outbox", row).bytes("id")?));
+    let mut entries: Vec<EntryId> = open.iter().map(id).collect::<Result<_, Failure>>()?;
+    // In the order in which settlements lock them. What was settled meanwhile is passed over.
+    entries.sort_unstable();
+    let entries: Vec<&[u8]> = entries.iter().map(|id| id.as_bytes().as_slice()).collect();
     let after = [
-        ") AND state IN (1, 3) AND decoy = 0 ORDER BY id",
+        ") AND state IN (1, 3) ORDER BY id",
         write.engine().for_update(),
         ")",
     ]
     .concat();
-    // In the order in which settlements lock them.
     bulk::execute(
         write,
         "UPDATE outbox SET state = 7, next_attempt_at = NULL, changed_at = $1 WHERE id IN (\
-         SELECT id FROM outbox WHERE challenge IN (",
+         SELECT id FROM outbox WHERE id IN (",
         Some(now.as_micros()),
-        &challenges,
+        &entries,
         &after,
     )
     .await?;

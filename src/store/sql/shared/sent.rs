@@ -10,7 +10,7 @@ use std::{
 
 use crate::domain::{challenge::Challenge, id::ChallengeId};
 
-/// How many are remembered: about 5 MB when it is full. At a hundred mails a second those of the last twenty minutes.
+/// How many are remembered: about 7 MB when it is full. At a hundred mails a second those of the last twenty minutes.
 const MOST: usize = 131_072;
 
 /// The challenges of which a mail was sent last.
@@ -20,7 +20,7 @@ pub(in crate::store::sql) struct Sent(Mutex<Last>);
 #[derive(Default)]
 struct Last {
     known: HashSet<ChallengeId>,
-    /// The same and some that are known no more, in the order they came.
+    /// The same, in the order they came.
     order: VecDeque<ChallengeId>,
 }
 
@@ -32,24 +32,28 @@ impl Sent {
         }
         let mut last = self.last();
         for challenge in challenges {
-            if !last.known.insert(*challenge) {
+            if last.known.contains(challenge) {
                 continue;
             }
-            last.order.push_back(*challenge);
-            if last.order.len() > MOST
+            if last.order.len() == MOST
                 && let Some(oldest) = last.order.pop_front()
             {
                 last.known.remove(&oldest);
             }
+            last.known.insert(*challenge);
+            last.order.push_back(*challenge);
         }
     }
 
     /// Those of these challenges, which are over, of which a mail may be open.
-    pub(super) fn others<'c>(&self, challenges: impl Iterator<Item = &'c Challenge>) -> Vec<ChallengeId> {
+    pub(super) fn perhaps_open<'c>(
+        &self,
+        challenges: impl Iterator<Item = &'c Challenge>,
+    ) -> Vec<ChallengeId> {
         let last = self.last();
-        let others =
+        let open =
             challenges.filter(|challenge| challenge.code_number > 1 || !last.known.contains(&challenge.id));
-        others.map(|challenge| challenge.id).collect()
+        open.map(|challenge| challenge.id).collect()
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
@@ -71,8 +75,8 @@ mod tests {
         let [first, mut resent, unsent] = [1, 2, 3].map(|user| challenge(user, Timestamp::from_micros(0)));
         resent.code_number = 2;
         sent.note(&[first.id, resent.id, first.id]);
-        let others = sent.others([&first, &resent, &unsent].into_iter());
-        assert_eq!(others, [resent.id, unsent.id]);
+        let open = sent.perhaps_open([&first, &resent, &unsent].into_iter());
+        assert_eq!(open, [resent.id, unsent.id]);
     }
 
     #[test]
