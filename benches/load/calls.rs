@@ -20,11 +20,12 @@ use super::{
     postgres::Postgres,
     report::{Report, micros},
     service::{self, Home, Office, Service},
-    sink::{Codes, Sink},
+    sink::Sink,
     taken::{
         AGAIN, COMMIT, ECHO_CPU, ECHO_MULTI, ECHO_P50, ECHO_SINGLE, FLOW_START, FLOW_VERIFY, FLOWS, MAILS,
         MIB, MIXED, Names, RESIDENT, START, Taken, VERIFY,
     },
+    walks::{Prepared, flow, start, verdict, verify},
 };
 
 /// How many calls prepare what is to be measured, at a time.
@@ -61,13 +62,6 @@ pub(crate) async fn measure(arguments: &Arguments, report: &mut Report) -> Outco
         taken.report(engine, report);
     }
     Ok(())
-}
-
-/// A challenge whose code is known.
-#[derive(Clone)]
-struct Prepared {
-    challenge: String,
-    code: String,
 }
 
 /// The service with all that it needs, and the ceilings beside it.
@@ -148,8 +142,9 @@ impl Scene {
         let (used, left) = sent.await?;
         self.again(&callers, in_flight, used, taken).await?;
         let prepared = self.enough(left).await?;
-        self.verifications(&callers, in_flight, prepared, true, taken)
-            .await?;
+        let mixed = self.verifications(&callers, in_flight, prepared, true, taken);
+        let (mixed, _) = mixed.await?;
+        self.forgive(mixed).await?;
         self.flows(&callers, in_flight, taken).await
     }
 
@@ -270,6 +265,17 @@ impl Scene {
         Ok(())
     }
 
+    /// Gives the right codes where wrong ones were given: in the next round nobody has wrong codes to begin with.
+    async fn forgive(&self, mixed: Vec<Prepared>) -> Outcome<()> {
+        let callers = Callers::connect(self.service.address, &self.key, PREPARING).await?;
+        let call = move |lane, prepared: Prepared| {
+            let callers = callers.clone();
+            async move { verdict(&callers, lane, prepared.challenge, prepared.code).await }
+        };
+        drive(mixed.into_iter(), PREPARING, NO_HURRY, call).await?;
+        Ok(())
+    }
+
     async fn submit<I>(
         &self,
         callers: &Callers,
@@ -313,52 +319,4 @@ impl Scene {
         }
         self.office.all_mail_is_out().await
     }
-}
-
-async fn start(callers: &Callers, lane: usize, user: usize) -> Outcome<String> {
-    let request = callers.signed(pb::StartChallengeRequest {
-        user: service::user(user),
-        ..pb::StartChallengeRequest::default()
-    });
-    let answer = callers.of(lane).start_challenge(request).await?.into_inner();
-    Ok(answer
-        .challenge
-        .ok_or("a start without a challenge")?
-        .challenge_id)
-}
-
-/// Submits the code, or where that is expected to be wrong one that differs in its last digit, and insists on the verdict.
-async fn verify(
-    callers: &Callers,
-    lane: usize,
-    prepared: Prepared,
-    expected: pb::VerifyResult,
-) -> Outcome<Prepared> {
-    let mut code = prepared.code.clone();
-    if expected == pb::VerifyResult::WrongCode {
-        let last = code.pop().and_then(|digit| digit.to_digit(10)).unwrap_or(0);
-        code.push(char::from_digit((last + 1) % 10, 10).unwrap_or('0'));
-    }
-    let request = callers.signed(pb::VerifyCodeRequest {
-        challenge_id: prepared.challenge.clone(),
-        code,
-    });
-    let verdict = callers.of(lane).verify_code(request).await?.into_inner().result();
-    if verdict == expected {
-        Ok(prepared)
-    } else {
-        Err(format!("the verdict is {verdict:?}, not {expected:?}").into())
-    }
-}
-
-/// Gives how long the start and the verification took.
-async fn flow(callers: &Callers, codes: &Codes, lane: usize, user: usize) -> Outcome<(Duration, Duration)> {
-    let began = Instant::now();
-    let challenge = start(callers, lane, user).await?;
-    let started = began.elapsed();
-    let code = codes.of(&service::address(user)).await?;
-    let began = Instant::now();
-    let prepared = Prepared { challenge, code };
-    verify(callers, lane, prepared, pb::VerifyResult::Verified).await?;
-    Ok((started, began.elapsed()))
 }

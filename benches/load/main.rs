@@ -42,6 +42,7 @@ mod rest;
 mod service;
 mod sink;
 mod taken;
+mod walks;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
