@@ -32,6 +32,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn further_lines_may_be_as_long_as_the_first() {
+        let encoding = |length: usize| {
+            body(&format!("a\n{}\n", "b".repeat(length)))
+                .encoding()
+                .to_string()
+        };
+        assert_eq!(encoding(LONGEST_LINE), "7bit");
+        assert_eq!(encoding(LONGEST_LINE + 1), "quoted-printable");
+    }
+
+    #[test]
     fn bodies_are_as_lettre_would_make_them() {
         let long = "a".repeat(75);
         for text in [

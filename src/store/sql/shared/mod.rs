@@ -2,9 +2,9 @@
 //!
 //! What they depend on is read together, the domain decides one after the other in the order they came, and what differs is
 //! written together: a handful of statements and one commit, however many they are. Each is decided as if it had been
-//! alone after those before it; guesses that end as expected ([`expected`]) count as before the others. Where the transaction fails for a reason that may be one caller's (an unreadable row, or
-//! another instance was at the same rows), each is done again in a transaction of its own, so that it fails only for that
-//! caller.
+//! alone after those before it; guesses that end as expected ([`expected`]) count as before the others. Where another
+//! transaction was at the same rows, all are done again. Where that fails too, or for a reason that may be one caller's (an
+//! unreadable row), each is done in a transaction of its own, so that it fails only for that caller.
 //!
 //! Rows are locked in one order, so that transactions on one server seldom block each other: challenges, budgets for
 //! guessing, budgets for sending, outbox; in each table by key. Where they do, because a table is written twice, the server
