@@ -72,6 +72,8 @@ pub struct GuessLimits {
 pub struct GuessBudget {
     /// In a row.
     pub failures: u32,
+    /// Of these, those since the last lock began: what the next lock is judged by, whichever policy judges.
+    pub since_lock: u32,
     /// Until when the user is locked.
     pub locked_until: Option<Lock>,
 }
@@ -95,19 +97,23 @@ impl GuessBudget {
         })
     }
 
-    /// After one more wrong code. Each further `lock_after` of them lock again.
+    /// After one more wrong code. As many as `lock_after` since the last lock, or more, lock again: events with other limits
+    /// add to the same count, so that nobody passes a lock by going from one to another.
     #[must_use]
     pub fn fail(self, limits: &GuessLimits, now: Timestamp) -> Self {
         let failures = self.failures.saturating_add(1);
+        let since_lock = self.since_lock.saturating_add(1);
+        let locks = since_lock >= limits.lock_after;
         let locked_until = if failures >= limits.lock_for_good_after {
             Some(Lock::ForGood)
-        } else if failures.is_multiple_of(limits.lock_after.max(1)) {
+        } else if locks {
             Some(Lock::Until(now.plus(limits.lock_for)))
         } else {
             self.locked_until
         };
         Self {
             failures,
+            since_lock: if locks { 0 } else { since_lock },
             locked_until,
         }
     }

@@ -87,6 +87,49 @@ fn locks_at_ten_and_at_twenty_and_at_a_hundred_for_good() {
     assert_eq!(budget.succeed().lock(now), None);
 }
 
+/// Whoever goes from one event to another passes no lock: ten wrong codes in a row at the very most.
+#[test]
+fn limits_that_alternate_share_one_count() {
+    let strict = GuessLimits {
+        lock_after: 7,
+        ..GUESSES
+    };
+    // Of both every order: bit by bit, which of the two judges the next.
+    for order in 0_u32..1 << 10 {
+        let mut budget = GuessBudget::default();
+        let mut wrong = 0;
+        while budget.lock(noon()).is_none() {
+            let limits = if order >> wrong & 1 == 1 {
+                &strict
+            } else {
+                &GUESSES
+            };
+            budget = budget.fail(limits, noon());
+            wrong += 1;
+        }
+        assert!((7..=10).contains(&wrong), "{wrong} in a row, {order:b}");
+        assert_eq!((budget.failures, budget.since_lock), (wrong, 0));
+    }
+}
+
+#[test]
+fn a_limit_for_good_that_was_passed_under_another_policy_locks_for_good() {
+    let lax = GuessLimits {
+        lock_after: 100,
+        ..GUESSES
+    };
+    let mut budget = GuessBudget::default();
+    for _ in 0..20 {
+        budget = budget.fail(&lax, noon());
+    }
+    assert_eq!(budget.lock(noon()), None);
+    let strict = GuessLimits {
+        lock_for_good_after: 15,
+        ..GUESSES
+    };
+    assert_eq!(budget.fail(&strict, noon()).lock(noon()), Some(Lock::ForGood));
+}
+
 #[test]
 fn a_limit_of_nothing_locks_rather_than_divides() {
     let limits = GuessLimits {

@@ -104,7 +104,8 @@ macro_rules! keeps_every_contract {
             an_expired_or_cancelled_challenge_verifies_nothing, a_decoy_never_verifies,
             older_codes_count_as_long_as_the_policy_says, a_resend_moves_on_and_withdraws,
             a_resend_out_of_turn_changes_nothing, of_many_resends_one_is_written,
-            wrong_codes_lock_the_user_over_all_challenges, a_hundred_wrong_codes_lock_for_good,
+            wrong_codes_lock_the_user_over_all_challenges, events_with_other_limits_add_to_one_count,
+            a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, of_many_attempts_as_many_pass_as_are_allowed, an_administrator_locks_and_unlocks,
             budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address,
             a_right_code_withdraws_what_was_not_sent);

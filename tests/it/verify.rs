@@ -183,6 +183,60 @@ async fn wrong_codes_over_resends_challenges_and_a_restart_lock_the_user_at_ten(
     service.stop().await;
 }
 
+/// Two events whose limits differ: whoever goes from one to the other gets no more wrong codes in a row than the laxer allows.
+#[tokio::test]
+async fn going_from_event_to_event_passes_no_lock() {
+    let home = Home::new()
+        .with("events.lax.guesses.lock_after", 10)
+        .with("events.strict.guesses.lock_after", 7)
+        .with("policy.sends.user.burst", 1_000)
+        .with("policy.sends.user.per_day", 1_000)
+        .with("policy.sends.address.per_day", 1_000)
+        .with("policy.sends.address.burst", 1_000);
+    home.users(&[("ann", "ann@example.com")]);
+    let smtp = SmtpServer::plain().await;
+    let service = home.serve(Machine::real()).await;
+    let admin = service.client(&home.caller("ops", Role::Admin).await).await;
+    admin.mail_through(smtp.address).await;
+    let client = service
+        .client(&home.caller("idp", Role::Authenticator).await)
+        .await;
+    let begin = async |event: &str| {
+        let request = pb::StartChallengeRequest {
+            user: "ann".to_owned(),
+            event: event.to_owned(),
+            ..pb::StartChallengeRequest::default()
+        };
+        let answer = client.challenges.clone().start_challenge(request).await.unwrap();
+        answer.into_inner().challenge.unwrap().challenge_id
+    };
+    // More challenges than could be needed, begun while nobody is locked.
+    let (mut lax, mut strict) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        lax.push(begin("lax").await);
+        strict.push(begin("strict").await);
+    }
+    let mut wrong = 0;
+    let verdict = loop {
+        // Each lock of one event falls on a guess at the other.
+        let challenges = if (wrong + 1) % 7 == 0 { &lax } else { &strict };
+        let at = challenges[wrong / 5].as_str();
+        let verdict = client.verify(at, "000000").await.unwrap().result();
+        if verdict != pb::VerifyResult::WrongCode {
+            break verdict;
+        }
+        wrong += 1;
+        assert!(wrong <= 10, "{wrong} wrong codes in a row");
+    };
+    assert_eq!(verdict, pb::VerifyResult::UserLocked);
+    assert_eq!(wrong, 8, "the eighth is the first that the stricter event judges");
+    assert_eq!(
+        client.start("ann").await.unwrap_err().code(),
+        Code::ResourceExhausted
+    );
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn a_locked_user_learns_until_when_and_no_code_is_compared() {
     let clock = Arc::new(ManualClock::new());

@@ -288,6 +288,8 @@ impl From<&GuessBudget> for Fields {
     fn from(budget: &GuessBudget) -> Self {
         let GuessBudget {
             failures,
+            // What the next lock is judged by; the failures tell the rest.
+            since_lock: _,
             locked_until,
         } = budget;
         Self::new()

@@ -403,6 +403,38 @@ pub(crate) async fn wrong_codes_lock_the_user_over_all_challenges(place: &impl P
     );
 }
 
+pub(crate) async fn events_with_other_limits_add_to_one_count(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let strict = GuessLimits {
+        lock_after: 7,
+        ..GUESSES
+    };
+    let now = clock.now();
+    let mut current = challenge(1, now);
+    for wrong in 1..=9 {
+        if wrong % 5 == 1 {
+            current = opened(&store, 1, now).await;
+        }
+        let guess = Guess {
+            limits: if wrong < 8 { GUESSES } else { strict },
+            ..guess(current.id, 0, now)
+        };
+        let guessed = store.guess(guess).await.unwrap().unwrap();
+        let locked = matches!(guessed.verdict, Verdict::UserLocked { .. });
+        // The eighth, the first one that the stricter limits judge, locks.
+        assert_eq!(locked, wrong > 8, "{wrong}: {:?}", guessed.verdict);
+    }
+    let until = Some(Lock::Until(now.plus(GUESSES.lock_for)));
+    assert_eq!(store.guesses(subject(1), now).await.unwrap(), (8, until));
+    // Kept: opened again it goes on where it was, and the count to the next lock has begun anew.
+    let store = place.open(Arc::clone(&clock) as Arc<dyn Clock>).await;
+    clock.pass(GUESSES.lock_for);
+    fail(&store, 1, 9, clock.now()).await;
+    assert_eq!(store.guesses(subject(1), clock.now()).await.unwrap(), (17, None));
+    fail(&store, 1, 1, clock.now()).await;
+    assert!(store.guesses(subject(1), clock.now()).await.unwrap().1.is_some());
+}
+
 pub(crate) async fn a_hundred_wrong_codes_lock_for_good(place: &impl Place) {
     let (store, clock) = open(place).await;
     for _ in 0..10 {

@@ -166,7 +166,8 @@ pub(super) async fn read_all(
     users: &[Subject],
 ) -> Result<Vec<(Subject, GuessBudget)>, Failure> {
     let users: Vec<&[u8]> = users.iter().map(|user| user.as_bytes().as_slice()).collect();
-    let before = "SELECT user_hash, failures, locked_until FROM guess_budgets WHERE user_hash IN (";
+    let before =
+        "SELECT user_hash, failures, since_lock, locked_until FROM guess_budgets WHERE user_hash IN (";
     let after = [") ORDER BY user_hash", write.engine().for_update()].concat();
     let rows = bulk::fetch(write, before, &users, &after).await?;
     let line = |row: &Row| Ok((Columns::new(TABLE, row).subject("user_hash")?, budget(row)?));
@@ -174,10 +175,11 @@ pub(super) async fn read_all(
 }
 
 /// A user's row.
-pub(super) fn values<'b>(user: &'b Subject, budget: &GuessBudget) -> [Value<'b>; 3] {
+pub(super) fn values<'b>(user: &'b Subject, budget: &GuessBudget) -> [Value<'b>; 4] {
     [
         user.as_bytes().as_slice().into(),
         i64::from(budget.failures).into(),
+        i64::from(budget.since_lock).into(),
         locked_until(budget).into(),
     ]
 }
@@ -218,7 +220,7 @@ fn send_budget(row: &Row) -> Result<SendBudget, Failure> {
 }
 
 async fn read(connection: &mut Connection, user: Subject) -> Result<GuessBudget, Failure> {
-    let row = query("SELECT failures, locked_until FROM guess_budgets WHERE user_hash = $1")
+    let row = query("SELECT failures, since_lock, locked_until FROM guess_budgets WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
@@ -230,7 +232,7 @@ async fn touch(connection: &mut Connection, user: Subject) -> Result<GuessBudget
     let row = query(
         "INSERT INTO guess_budgets (user_hash, failures) VALUES ($1, 0) \
          ON CONFLICT (user_hash) DO UPDATE SET failures = guess_budgets.failures \
-         RETURNING failures, locked_until",
+         RETURNING failures, since_lock, locked_until",
     )
     .bind(user.as_bytes().as_slice())
     .fetch_one(connection)
@@ -239,9 +241,10 @@ async fn touch(connection: &mut Connection, user: Subject) -> Result<GuessBudget
 }
 
 async fn save(connection: &mut Connection, user: Subject, budget: GuessBudget) -> Result<(), Failure> {
-    query("UPDATE guess_budgets SET failures = $2, locked_until = $3 WHERE user_hash = $1")
+    query("UPDATE guess_budgets SET failures = $2, since_lock = $3, locked_until = $4 WHERE user_hash = $1")
         .bind(user.as_bytes().as_slice())
         .bind(i64::from(budget.failures))
+        .bind(i64::from(budget.since_lock))
         .bind(locked_until(&budget))
         .execute(connection)
         .await?;
@@ -263,6 +266,7 @@ fn budget(row: &Row) -> Result<GuessBudget, Failure> {
     });
     Ok(GuessBudget {
         failures: columns.count("failures")?,
+        since_lock: columns.count("since_lock")?,
         locked_until,
     })
 }

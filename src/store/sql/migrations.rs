@@ -99,6 +99,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "versions",
         script: include_str!("schema/0015_versions.sql"),
     },
+    Migration {
+        version: 26,
+        name: "failures_since_lock",
+        script: include_str!("schema/0026_failures_since_lock.sql"),
+    },
 ];
 
 /// Begins the script of a step that older versions, which do not know it, can work beside.

@@ -154,7 +154,7 @@ async fn save_budgets(write: &mut Write, budgets: &Page<Subject, GuessBudget>) -
     let made = budgets.made();
     let written = bulk::put(
         write,
-        "INSERT INTO guess_budgets (user_hash, failures, locked_until) VALUES ",
+        "INSERT INTO guess_budgets (user_hash, failures, since_lock, locked_until) VALUES ",
         &made,
         |(user, budget)| budgets::values(user, budget),
         " ON CONFLICT (user_hash) DO NOTHING",
@@ -164,7 +164,7 @@ async fn save_budgets(write: &mut Write, budgets: &Page<Subject, GuessBudget>) -
     let changed = budgets.changed();
     let written = bulk::put(
         write,
-        "UPDATE guess_budgets SET failures = v.column2, locked_until = v.column3 FROM (VALUES ",
+        "UPDATE guess_budgets SET failures = v.column2, since_lock = v.column3, locked_until = v.column4 FROM (VALUES ",
         &changed,
         |(user, _, budget)| budgets::values(user, budget),
         ") AS v WHERE guess_budgets.user_hash = v.column1",
