@@ -14,7 +14,7 @@
 //! The rooms: [`domain`] is the rulebook, [`store`] the archive, [`repository`] the directory of users, [`mail`] the post
 //! room, [`factor`] the desk, [`policy`] the office, [`grpc`] the door. [`config`] is read once, [`app`] is the plan that puts
 //! the parts together, [`lifecycle`] ends them, [`telemetry`] tells of them, [`system`] is the machine's time and
-//! randomness, [`cli`] the command line, [`failpoints`] what crash tests are built with, `sync` the locks whose interleavings
+//! randomness, [`cli`] the command line, [`secret_files`] reads files with secrets, [`failpoints`] what crash tests are built with, `sync` the locks whose interleavings
 //! are tried out. `factor` and `mail` never see each other: the outbox is between them.
 //! Who may use whom is a table in `tests/layering.rs`.
 
@@ -34,6 +34,7 @@ pub mod mail;
 pub mod pb;
 pub mod policy;
 pub mod repository;
+pub mod secret_files;
 pub mod store;
 mod sync;
 pub mod system;

@@ -1,11 +1,18 @@
 //! Looks at everything a start would need, without starting: keys, database, certificates, repositories. Changes
 //! nothing.
 
+use std::path::Path;
+
 use super::{Machine, archive, directory};
 use crate::{
     config::{Config, keys},
+    domain::account::{Login, Secret},
+    secret_files::Shape,
     store::{Accounts, Callers, Inboxes, Probe as _},
 };
+
+/// The most bytes of a password.
+const MOST_PASSWORD: usize = 4096;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +38,7 @@ pub enum Verdict {
 
 /// Looks at everything.
 pub async fn check(config: &Config, machine: &Machine) -> Vec<Finding> {
-    let mut findings = vec![listeners(config)];
+    let mut findings = vec![listeners(config), secrets(config)];
     let fresh = archive::is_new(config);
     let keys = keys(config, machine, fresh);
     findings.push(keys);
@@ -68,6 +75,37 @@ fn listeners(config: &Config) -> Finding {
         ),
     };
     finding("server", verdict, format!("{} ({how})", server.listen))
+}
+
+/// Files that the configuration names and those that accounts may name are apart, or the configuration would have been refused.
+fn secrets(config: &Config) -> Finding {
+    let text = match config.secret_files.directories() {
+        [] => "accounts name no files: `secrets.directories` is empty".to_owned(),
+        directories => {
+            let names: Vec<_> = directories
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            format!(
+                "{} (apart from the key file and all else that the configuration names)",
+                names.join(", ")
+            )
+        }
+    };
+    finding("secrets", Verdict::Good, text)
+}
+
+/// Whether the file that an account names can be read as its password.
+fn secret_file(config: &Config, subject: String, login: Option<&Login>) -> Option<Finding> {
+    let Secret::File(path) = &login?.secret else {
+        return None;
+    };
+    let read = config
+        .secret_files
+        .read(Path::new(path), MOST_PASSWORD, Shape::Line);
+    let error = read.err()?;
+    let text = format!("the file of its secret, {path}, cannot be used: {error}");
+    Some(finding(subject, Verdict::Bad, text))
 }
 
 fn keys(config: &Config, machine: &Machine, fresh: bool) -> Finding {
@@ -110,13 +148,13 @@ async fn database(config: &Config, machine: &Machine) -> Vec<Finding> {
         Err(error) => bad(format!("{path}: {}", chain(&error))),
     };
     if findings.iter().all(|finding| finding.verdict == Verdict::Good) {
-        findings.extend(contents(&store).await);
+        findings.extend(contents(config, &store).await);
     }
     store.close().await;
     findings
 }
 
-async fn contents(store: &crate::store::sql::SqlStore) -> Vec<Finding> {
+async fn contents(config: &Config, store: &crate::store::sql::SqlStore) -> Vec<Finding> {
     let callers = match Callers::list(store).await {
         Ok(callers) if callers.is_empty() => finding(
             "callers",
@@ -133,6 +171,7 @@ async fn contents(store: &crate::store::sql::SqlStore) -> Vec<Finding> {
                 let subject = format!("account {}", account.settings.name);
                 let texts = account.settings.warnings().into_iter();
                 warnings.extend(texts.map(|text| finding(subject.clone(), Verdict::Warning, text)));
+                warnings.extend(secret_file(config, subject, account.settings.login.as_ref()));
             }
             match accounts.iter().find(|account| account.is_default) {
                 Some(account) => finding(
@@ -153,6 +192,7 @@ async fn contents(store: &crate::store::sql::SqlStore) -> Vec<Finding> {
         let subject = format!("inbox {}", inbox.settings.name);
         let risks = inbox.settings.risks().into_iter();
         warnings.extend(risks.map(|risk| finding(subject.clone(), Verdict::Warning, risk.text())));
+        warnings.extend(secret_file(config, subject, Some(&inbox.settings.login)));
     }
     [callers, accounts].into_iter().chain(warnings).collect()
 }

@@ -68,7 +68,8 @@ pub(super) fn assemble(
     let (handoff, tray) = handoff(TRAY);
     let changes = Changes::new();
     let policies = Arc::new(PolicyBook::new(config.policies.clone(), shared.clone()));
-    let signer = Arc::new(Signer::new(shared.clone(), keyring.clone()));
+    let files = transports.settings().secret_files.clone();
+    let signer = Arc::new(Signer::new(shared.clone(), keyring.clone()).with_files(files));
     let library = Arc::new(Library::new(shared.clone(), &config.delivery.default_locale));
     let renderer =
         Renderer::new(&config.delivery.default_locale).with_code_in_subject(config.delivery.code_in_subject);
@@ -91,7 +92,7 @@ pub(super) fn assemble(
             poll: config.delivery.poll,
         },
     };
-    let (inboxes, rounds) = inboxes(config, machine, store, &keyring, &transports, &changes);
+    let (inboxes, rounds) = inboxes(machine, store, &keyring, &transports, &changes);
     let directory = Arc::new(directory(&config.users)?);
     let desk = Desk {
         clock: clock.clone(),
@@ -126,7 +127,6 @@ pub(super) fn assemble(
         settings: OfficeSettings {
             local_part: config.users.local_part,
             tested_only: config.delivery.tested_accounts_only,
-            secret_directories: config.secret_directories.clone(),
             message_id_domain,
             repositories: names(&config.users),
             code_in_subject: config.delivery.code_in_subject,
@@ -168,7 +168,6 @@ fn names(users: &Users) -> Vec<String> {
 
 /// The use cases of inboxes, and the rounds that read them.
 fn inboxes(
-    config: &Config,
     machine: &Machine,
     store: &SqlStore,
     keyring: &Arc<Keyring>,
@@ -186,11 +185,7 @@ fn inboxes(
         changes: changes.clone(),
     };
     let (rounds, desk) = collector.clone().rounds();
-    let office = InboxOffice {
-        collector,
-        desk,
-        secret_directories: config.secret_directories.clone(),
-    };
+    let office = InboxOffice { collector, desk };
     (office, rounds)
 }
 
@@ -215,6 +210,7 @@ fn mail_settings(config: &Config, hello_name: String) -> MailSettings {
         pool_idle: delivery.pool_idle,
         extra_roots: delivery.extra_ca.clone(),
         default_credentials: config.default_credentials.clone(),
+        secret_files: Arc::new(config.secret_files.clone()),
         ..MailSettings::default()
     }
 }

@@ -1,10 +1,6 @@
-//! Sections `[delivery]`, `[secrets]` and `[enumeration]`: how mail goes out.
+//! Sections `[delivery]` and `[enumeration]`: how mail goes out.
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use super::reader::Reader;
 use crate::domain::address::ascii_domain;
@@ -111,20 +107,6 @@ impl Timeouts {
         }
         timeouts
     }
-}
-
-/// The directories in which files with accounts' secrets may lie.
-pub(super) fn secret_directories(section: &Reader<'_>) -> Vec<PathBuf> {
-    section.list("directories", |text| {
-        let path = Path::new(text);
-        if !path.is_absolute() {
-            Err("must be an absolute path")
-        } else if path.is_dir() {
-            Ok(path.to_owned())
-        } else {
-            Err("is not a directory")
-        }
-    })
 }
 
 /// The domains of users.

@@ -8,10 +8,13 @@ use std::{cell::RefCell, fs, net::SocketAddr, path::Path, path::PathBuf};
 
 use toml::{Table, Value};
 
-use crate::domain::{
-    account::DefaultCredentials,
-    otp_policy::Configured,
-    violation::{Violation, Violations},
+use crate::{
+    domain::{
+        account::DefaultCredentials,
+        otp_policy::Configured,
+        violation::{Violation, Violations},
+    },
+    secret_files::SecretFiles,
 };
 
 mod default_credentials;
@@ -23,6 +26,7 @@ mod merge;
 mod policy;
 mod reader;
 mod repository;
+mod secrets;
 mod server;
 mod store;
 
@@ -56,8 +60,8 @@ pub struct Config {
     pub decoy_domains: Vec<String>,
     /// Section `[delivery]`.
     pub delivery: Delivery,
-    /// The directories in which files with accounts' secrets may lie.
-    pub secret_directories: Vec<PathBuf>,
+    /// The files that accounts may name as secrets: section `[secrets]`, and what the configuration itself names.
+    pub secret_files: SecretFiles,
     /// Section `[default_credentials]`.
     pub default_credentials: Option<DefaultCredentials>,
     /// Sections `[retention]` and `[audit]`.
@@ -72,17 +76,18 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Violations> {
-        Self::over_defaults(file.map(read).transpose()?, environment)
+        Self::over_defaults(file.map(read).transpose()?, environment, file)
     }
 
     /// Reads a configuration from a text alone.
     pub fn parse(text: &str) -> Result<Self, Violations> {
-        Self::over_defaults(Some(table(text, "the configuration")?), [])
+        Self::over_defaults(Some(table(text, "the configuration")?), [], None)
     }
 
     fn over_defaults(
         file: Option<Table>,
         environment: impl IntoIterator<Item = (String, String)>,
+        path: Option<&Path>,
     ) -> Result<Self, Violations> {
         let mut root = table(DEFAULT, "default.toml")?;
         let shapes = merge::Shapes {
@@ -98,7 +103,8 @@ impl Config {
         let over = environment::table(environment, &known, &shapes.event, &mut faults);
         merge::merge(&mut root, over, &shapes, &mut faults);
         let faults = RefCell::new(faults);
-        let config = Self::read(&root, &faults);
+        let mut config = Self::read(&root, &faults);
+        config.secret_files = secrets::read(&root, &config, path, &faults);
         faults.into_inner().into_result().map(|()| config)
     }
 
@@ -116,7 +122,7 @@ impl Config {
             users: Users::read(root, &section("users")),
             decoy_domains: delivery::decoy_domains(&section("enumeration")),
             delivery: Delivery::read(&section("delivery")),
-            secret_directories: delivery::secret_directories(&section("secrets")),
+            secret_files: SecretFiles::default(),
             default_credentials: default_credentials::read(&section("default_credentials")),
             retention: Retention::read(&section("retention"), &section("audit")),
             ending: Ending::read(&section("shutdown")),

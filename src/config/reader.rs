@@ -6,7 +6,7 @@
 use std::{
     cell::RefCell,
     fmt::Display,
-    fs, io,
+    fs,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -16,7 +16,7 @@ use std::{
 use toml::{Table, Value};
 
 use super::duration;
-use crate::domain::violation::Violations;
+use crate::{domain::violation::Violations, secret_files::read_named};
 
 /// A section being read.
 pub(super) struct Reader<'a> {
@@ -159,9 +159,10 @@ impl<'a> Reader<'a> {
             self.fault(&file_key, format!("contradicts `{key}`: set only one of the two"));
         }
         self.parse(&file_key, |path| {
-            fs::read_to_string(path).map_err(|error| cannot_read(Path::new(path), &error))
+            let read = read_named(Path::new(path));
+            read.map_err(|error| cannot_read(Path::new(path), &error))
         })
-        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+        .map(|text| text.to_string())
         .unwrap_or_default()
     }
 }
@@ -171,10 +172,10 @@ fn readable(path: &Path) -> Result<PathBuf, String> {
     match fs::File::open(path).and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_file() => Ok(path.to_owned()),
         Ok(_) => Err(format!("names {}, which is not a file", path.display())),
-        Err(error) => Err(cannot_read(path, &error)),
+        Err(error) => Err(cannot_read(path, &error.kind())),
     }
 }
 
-fn cannot_read(path: &Path, error: &io::Error) -> String {
-    format!("names {}, which cannot be read: {}", path.display(), error.kind())
+fn cannot_read(path: &Path, error: &impl Display) -> String {
+    format!("names {}, which cannot be read: {error}", path.display())
 }

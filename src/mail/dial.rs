@@ -25,11 +25,14 @@ use super::{
     reply::{Hidden, failure, said_of_loss, said_of_trouble},
     tls,
 };
-use crate::domain::{
-    account::{Account, Link, Security, Server},
-    delivery::{FailureKind, SendFailure, Stage},
-    keyring::Keyring,
-    oauth::TokenEndpoint,
+use crate::{
+    domain::{
+        account::{Account, Link, Security, Server},
+        delivery::{FailureKind, SendFailure, Stage},
+        keyring::Keyring,
+        oauth::TokenEndpoint,
+    },
+    secret_files::SecretFiles,
 };
 
 /// A connection on which EHLO comes next, or the greeting before it.
@@ -47,6 +50,7 @@ pub(super) struct Dialer {
     egress: Vec<IpRange>,
     tls: Arc<ClientConfig>,
     keyring: Arc<Keyring>,
+    files: Arc<SecretFiles>,
 }
 
 impl Dialer {
@@ -66,6 +70,7 @@ impl Dialer {
             egress: settings.egress.clone(),
             tls,
             keyring,
+            files: Arc::clone(&settings.secret_files),
         })
     }
 
@@ -196,7 +201,7 @@ impl Dialer {
         let Some(identity) = &link.identity else {
             return Ok(config);
         };
-        let config = with_identity(&config, &account.id, identity, &self.keyring).await;
+        let config = with_identity(&config, &account.id, identity, &self.keyring, &self.files).await;
         config.map_err(|text| account_failure(Stage::Tls, text))
     }
 }

@@ -12,7 +12,11 @@ use ring::{
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 use zeroize::Zeroizing;
 
-use super::{Rendered, reply::failure, secret};
+use super::{
+    Rendered,
+    reply::failure,
+    secret::{self, NamedBy},
+};
 use crate::{
     domain::{
         account::Secret,
@@ -23,6 +27,7 @@ use crate::{
         id::AccountId,
         keyring::Keyring,
     },
+    secret_files::{SecretFiles, Shape},
     store::{DkimKeys, StoreError},
 };
 
@@ -166,8 +171,14 @@ fn der(tag: u8, value: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a private key from where it lies; a sealed one was sealed for `place`.
-pub async fn read_signing_key(place: &str, secret: &Secret, keyring: &Keyring) -> Result<SigningKey, String> {
-    let pem = secret::fetch(place, secret, keyring, MOST_KEY).await?;
+pub async fn read_signing_key(
+    place: &str,
+    secret: &Secret,
+    keyring: &Keyring,
+    files: &Arc<SecretFiles>,
+) -> Result<SigningKey, String> {
+    let named_by = NamedBy::Account(files);
+    let pem = secret::fetch(place, secret, keyring, named_by, MOST_KEY, Shape::Text).await?;
     SigningKey::from_pem(&pem).map_err(|error| format!("the key {error}"))
 }
 
@@ -175,6 +186,7 @@ pub async fn read_signing_key(place: &str, secret: &Secret, keyring: &Keyring) -
 pub struct Signer {
     keys: Arc<dyn DkimKeys>,
     keyring: Arc<Keyring>,
+    files: Arc<SecretFiles>,
     ready: moka::future::Cache<AccountId, Arc<[(Place, SigningKey)]>>,
 }
 
@@ -191,11 +203,19 @@ impl Signer {
         Self {
             keys,
             keyring,
+            files: Arc::default(),
             ready: moka::future::Cache::builder()
                 .max_capacity(ACCOUNTS)
                 .time_to_live(FRESH)
                 .build(),
         }
+    }
+
+    /// With the files that keys may lie in.
+    #[must_use]
+    pub fn with_files(mut self, files: Arc<SecretFiles>) -> Self {
+        self.files = files;
+        self
     }
 
     /// Looks again at the account's next mail: its keys were changed here.
@@ -245,7 +265,7 @@ impl Signer {
                 continue;
             }
             let sealed_for = DkimKey::secret_place(&id);
-            let key = read_signing_key(&sealed_for, &secret, &self.keyring).await;
+            let key = read_signing_key(&sealed_for, &secret, &self.keyring, &self.files).await;
             let key = key.map_err(|why| format!("the DKIM key {} cannot be used: {why}", place.selector))?;
             ready.push((place, key));
         }

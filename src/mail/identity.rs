@@ -9,12 +9,15 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::secret;
-use crate::domain::{
-    account::{Account, Identity},
-    id::AccountId,
-    keyring::Keyring,
-    oauth::MOST_SECRET,
+use super::secret::{self, NamedBy};
+use crate::{
+    domain::{
+        account::{Account, Identity},
+        id::AccountId,
+        keyring::Keyring,
+        oauth::MOST_SECRET,
+    },
+    secret_files::{SecretFiles, Shape},
 };
 
 /// Why a client certificate and its key are no good. Nothing of the key is repeated.
@@ -54,9 +57,18 @@ pub(super) async fn with_identity(
     account: &AccountId,
     identity: &Identity,
     keyring: &Keyring,
+    files: &Arc<SecretFiles>,
 ) -> Result<Arc<ClientConfig>, String> {
     let place = Account::client_key_place(account);
-    let key = secret::fetch(&place, &identity.key, keyring, MOST_SECRET).await;
+    let key = secret::fetch(
+        &place,
+        &identity.key,
+        keyring,
+        NamedBy::Account(files),
+        MOST_SECRET,
+        Shape::Text,
+    )
+    .await;
     let key = key.map_err(|text| format!("client certificate: {text}"))?;
     let shown = certified(&identity.certificate, &key);
     let shown = shown.map_err(|error| format!("`client_key`: {error}"))?;

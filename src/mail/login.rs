@@ -1,5 +1,7 @@
 //! AUTH with a password: PLAIN (RFC 4616), or LOGIN where a server has nothing better.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
@@ -7,13 +9,16 @@ use super::{
     answer::Answer,
     journal::Journal,
     reply::{Hidden, failure},
-    secret::{self, MOST_PASSWORD},
+    secret::{self, MOST_PASSWORD, NamedBy},
     session::Session,
 };
-use crate::domain::{
-    account::{Account, Login, Secret},
-    delivery::{FailureKind, SendFailure, Stage},
-    keyring::Keyring,
+use crate::{
+    domain::{
+        account::{Account, Login, Secret},
+        delivery::{FailureKind, SendFailure, Stage},
+        keyring::Keyring,
+    },
+    secret_files::{SecretFiles, Shape},
 };
 
 /// The longest command line (RFC 5321, 4.5.3.1.4): what is longer goes on a line of its own (RFC 4954, 4).
@@ -25,6 +30,7 @@ pub(super) async fn log_in(
     account: &Account,
     login: &Login,
     keyring: &Keyring,
+    files: &Arc<SecretFiles>,
     journal: &mut Journal,
 ) -> Result<(), SendFailure> {
     journal.begin(Stage::Auth);
@@ -36,7 +42,20 @@ pub(super) async fn log_in(
         ));
     }
     let place = Account::secret_place(&account.id);
-    let secret = secret::fetch(&place, &login.secret, keyring, MOST_PASSWORD).await;
+    let named_by = if is_default(account) {
+        NamedBy::Configuration
+    } else {
+        NamedBy::Account(files)
+    };
+    let secret = secret::fetch(
+        &place,
+        &login.secret,
+        keyring,
+        named_by,
+        MOST_PASSWORD,
+        Shape::Line,
+    )
+    .await;
     let secret = secret.map_err(stuck)?;
     let encode = |text: &str| Zeroizing::new(STANDARD.encode(text));
     let both = Zeroizing::new(format!("\0{}\0{}", login.username, *secret));

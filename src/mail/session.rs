@@ -93,7 +93,15 @@ impl Session {
             bearer.log_in(&mut session, held, journal).await?;
         } else if let Some(Way::Password(login, keyring)) = login {
             let shown = settings.login_of(login);
-            log_in(&mut session, account, &shown, keyring, journal).await?;
+            log_in(
+                &mut session,
+                account,
+                &shown,
+                keyring,
+                &settings.secret_files,
+                journal,
+            )
+            .await?;
         }
         Ok(session)
     }

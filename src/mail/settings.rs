@@ -1,9 +1,12 @@
 //! Limits of the post room, with their defaults, and what may be wrong with them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::IpRange;
-use crate::domain::account::{DefaultCredentials, Link, Login, Secret};
+use crate::{
+    domain::account::{DefaultCredentials, Link, Login, Secret},
+    secret_files::SecretFiles,
+};
 
 /// How mail is sent. The times are those of one stage, unless it says otherwise.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct MailSettings {
     pub extra_roots: Option<PathBuf>,
     /// What accounts with [`Secret::Default`] log in with.
     pub default_credentials: Option<DefaultCredentials>,
+    /// The files that accounts, inboxes and DKIM keys may name.
+    pub secret_files: Arc<SecretFiles>,
 }
 
 impl Default for MailSettings {
@@ -53,6 +58,7 @@ impl Default for MailSettings {
             pool_idle: Duration::from_secs(30),
             extra_roots: None,
             default_credentials: None,
+            secret_files: Arc::default(),
         }
     }
 }

@@ -182,7 +182,8 @@ impl Office {
             DkimSource::Generate => seal(&SigningKey::generate(&*self.entropy)),
             DkimSource::Elsewhere(secret) => {
                 let secret = self.check_secret(secret).map_err(|error| error.to_string())?;
-                let key = read_signing_key(place, &secret, &self.keyring).await?;
+                let files = &self.transports.settings().secret_files;
+                let key = read_signing_key(place, &secret, &self.keyring, files).await?;
                 Ok((secret, key))
             }
         }

@@ -1,7 +1,5 @@
 //! Inboxes: create, get, list, update, delete, test, check.
 
-use std::path::PathBuf;
-
 use zeroize::Zeroizing;
 
 use super::{
@@ -29,8 +27,6 @@ pub struct InboxOffice {
     pub collector: Collector,
     /// Where checks are asked for.
     pub desk: CheckDesk,
-    /// The directories in which files with secrets may lie.
-    pub secret_directories: Vec<PathBuf>,
 }
 
 /// An inbox as it was written: the draft, and what is not in it yet.
@@ -306,7 +302,9 @@ impl InboxOffice {
                     &password,
                 )
             }
-            (None, Some(secret)) => secrets::check(secret, &self.secret_directories),
+            (None, Some(secret)) => {
+                secrets::check(secret, &self.collector.transports.settings().secret_files)
+            }
         };
         let mut faults = Violations::new();
         draft.secret = faults.check(&format!("{prefix}secret"), checked);

@@ -3,7 +3,7 @@
 //! Accounts are created, changed and tested here, and the outbox is read. A test takes the very path real mail takes: a
 //! connection test uses the worker's dialer, a test message goes through the outbox and the worker.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     domain::{address::LocalPart, clock::Clock, entropy::Entropy, keyring::Keyring},
@@ -97,8 +97,6 @@ pub struct OfficeSettings {
     pub local_part: LocalPart,
     /// Whether accounts are enabled only with settings that passed the connection test.
     pub tested_only: bool,
-    /// The directories in which files with secrets may lie.
-    pub secret_directories: Vec<PathBuf>,
     /// What stands after the `@` of a Message-ID.
     pub message_id_domain: String,
     /// The names of the repositories.

@@ -81,7 +81,6 @@ impl House {
             settings: OfficeSettings {
                 local_part: LocalPart::Ascii,
                 tested_only: false,
-                secret_directories: vec!["/run/secrets".into()],
                 message_id_domain: "mf.example.com".into(),
                 repositories: vec!["staff".into()],
                 code_in_subject: false,

@@ -63,8 +63,9 @@ struct Office {
 impl Office {
     async fn open() -> Self {
         let mut home = Home::new();
-        let secrets = home.path("").display().to_string();
-        home.set("secrets.directories", vec![secrets]);
+        let secrets = home.path("secrets");
+        fs::create_dir(&secrets).unwrap();
+        home.set("secrets.directories", vec![secrets.display().to_string()]);
         home.users(&[("ann", "ann@example.com")]);
         let process = home.spawn_with(&[("MAILFACTOR_LOG", "trace")]).await;
         let admin = process.client(&home.caller("ops", Role::Admin).await).await;
@@ -220,7 +221,10 @@ async fn the_certificate_is_shown_after_starttls_and_its_key_may_lie_in_a_file_o
     let issued = office.authority.issue_client("mailer");
     let account = office.account(&server, ConnectionSecurity::Starttls);
     office.create(account).await.unwrap();
-    let (certificate, key) = (office.home.path("client.pem"), office.home.path("client.key"));
+    let (certificate, key) = (
+        office.home.path("client.pem"),
+        office.home.path("secrets/client.key"),
+    );
     fs::write(&certificate, &issued.certificate).unwrap();
     fs::write(&key, &issued.key).unwrap();
     let line = format!(

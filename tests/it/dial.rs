@@ -16,6 +16,7 @@ use mailfactor::{
         delivery::{ConnectionReport, FailureKind, Stage},
     },
     mail::{MailSettings, Unsent, Withheld},
+    secret_files::SecretFiles,
     store::Leave,
 };
 
@@ -363,8 +364,13 @@ async fn a_secret_in_a_file_is_read_at_each_login() {
         login: Some(("PLAIN", "user", "hunter22")),
         ..Options::default()
     };
-    let mut post = Post::new(options, MailSettings::default()).await;
-    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let settings = MailSettings {
+        secret_files: Arc::new(SecretFiles::new(vec![directory.path().to_owned()], Vec::new())),
+        ..MailSettings::default()
+    };
+    let mut post = Post::new(options, settings).await;
+    let mut file = tempfile::NamedTempFile::new_in(directory.path()).unwrap();
     file.write_all(b"old\n").unwrap();
     let path = file.path().to_str().unwrap().to_owned();
     let login = |secret| Login {

@@ -58,6 +58,7 @@ mod repository;
 mod requests;
 mod resend;
 mod restart;
+mod secret_files;
 mod settings;
 mod shutdown;
 mod smtp_faults;

@@ -15,6 +15,7 @@ use mailfactor::{
     },
     mail::{MailSettings, Transports},
     pb::v1::{self as pb, oauth_secret::Source},
+    secret_files::SecretFiles,
     store::sql::{SqlSettings, SqlStore},
     system::SystemEntropy,
 };
@@ -371,9 +372,12 @@ impl Clock for RealClock {
 }
 
 /// One of several instances on a store.
-fn instance(store: &SqlStore) -> Transports {
+fn instance(store: &SqlStore, secrets: &Path) -> Transports {
     Transports::new(
-        MailSettings::default(),
+        MailSettings {
+            secret_files: Arc::new(SecretFiles::new(vec![secrets.to_owned()], Vec::new())),
+            ..MailSettings::default()
+        },
         Arc::new(keyring()),
         Arc::new(RealClock),
         Arc::new(SystemEntropy),
@@ -434,7 +438,7 @@ async fn two_instances_never_use_the_same_refresh_token() {
         version: 1,
         proof: None,
     };
-    let instances = [instance(&store), instance(&store)];
+    let instances = [1, 2].map(|_| instance(&store, directory.path()));
     for _ in 0..3 {
         let (one, other) = tokio::join!(
             instances[0].test(&account, &sender),

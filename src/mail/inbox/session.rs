@@ -15,11 +15,14 @@ use super::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::domain::{
-    account::Security,
-    delivery::{FailureKind, SendFailure, Stage},
-    inbox::{Inbox, Position, Protocol, SeenId},
-    keyring::SubjectKind,
+use crate::{
+    domain::{
+        account::Security,
+        delivery::{FailureKind, SendFailure, Stage},
+        inbox::{Inbox, Position, Protocol, SeenId},
+        keyring::SubjectKind,
+    },
+    secret_files::Shape,
 };
 
 /// The newest messages that are looked at; older ones are passed over.
@@ -113,7 +116,9 @@ impl Session {
             &place,
             &settings.login.secret,
             &collector.keyring,
+            secret::NamedBy::Account(&collector.transports.settings().secret_files),
             secret::MOST_PASSWORD,
+            Shape::Line,
         )
         .await;
         let secret = secret.and_then(|secret| {

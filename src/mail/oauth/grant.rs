@@ -27,7 +27,13 @@ use crate::{
         keyring::Keyring,
         oauth::{Algorithm, ClientProof, Grant, MOST_SECRET, Oauth, OauthSecret, Provider, SigningKey},
     },
-    mail::{MailSettings, dial::Dialer, reply::Hidden, secret},
+    mail::{
+        MailSettings,
+        dial::Dialer,
+        reply::Hidden,
+        secret::{self, NamedBy},
+    },
+    secret_files::Shape,
     store::RefreshTokens,
 };
 
@@ -259,7 +265,14 @@ impl<'a> Asking<'a> {
         secret: &Secret,
     ) -> Result<Zeroizing<String>, SendFailure> {
         let place = which.place(&self.wanted.account);
-        let fetched = secret::fetch(&place, secret, &self.grants.turns.keyring, MOST_SECRET).await;
+        // A key is parsed and signs; the others are sent as they are.
+        let shape = match which {
+            OauthSecret::Key => Shape::Text,
+            OauthSecret::Client | OauthSecret::Refresh => Shape::Line,
+        };
+        let named_by = NamedBy::Account(&self.grants.settings.secret_files);
+        let keyring = &self.grants.turns.keyring;
+        let fetched = secret::fetch(&place, secret, keyring, named_by, MOST_SECRET, shape).await;
         let text = fetched.map_err(|text| {
             let text = format!("{}: {text}", which.field());
             failed(None, &text, &self.hidden)

@@ -183,6 +183,7 @@ struct Shared {
     flights: Mutex<Vec<Flight>>,
     round_trips: Mutex<usize>,
     hellos: Mutex<Vec<String>>,
+    logins: Mutex<Vec<String>>,
 }
 
 /// A running server; dropped, it stops.
@@ -216,6 +217,7 @@ impl SmtpServer {
             flights: Mutex::default(),
             round_trips: Mutex::default(),
             hellos: Mutex::default(),
+            logins: Mutex::default(),
         });
         let mut listening = JoinSet::new();
         let task = listening.spawn(serve(listener, Arc::clone(&shared)));
@@ -301,6 +303,11 @@ impl SmtpServer {
     /// The names given in EHLO so far.
     pub fn hellos(&self) -> Vec<String> {
         self.shared.hellos.lock().unwrap().clone()
+    }
+
+    /// What AUTH PLAIN said so far, decoded.
+    pub fn logins(&self) -> Vec<String> {
+        self.shared.logins.lock().unwrap().clone()
     }
 
     /// How often a verb was used.
@@ -495,6 +502,8 @@ impl Dialogue {
             let given = STANDARD
                 .decode(words.next().unwrap_or_default())
                 .unwrap_or_default();
+            let said = String::from_utf8_lossy(&given).into_owned();
+            self.shared.logins.lock().unwrap().push(said);
             given == format!("\0{user}\0{password}").into_bytes()
         } else {
             self.say("334 VXNlcm5hbWU6\r\n").await?;
