@@ -247,7 +247,10 @@ async fn check_looks_at_everything_and_changes_nothing() {
         .iter()
         .map(|found| found["subject"].as_str().unwrap())
         .collect();
-    assert_eq!(subjects, ["server", "keys", "database", "repository staff"]);
+    assert_eq!(
+        subjects,
+        ["server", "secrets", "keys", "database", "repository staff"]
+    );
     assert!(!home.path("mailfactor.db").exists() && !home.path("mailfactor.keys").exists());
 
     let made = mailfactor(&line("migrate"), &[], "").await.done();

@@ -130,7 +130,7 @@ async fn the_key_file_never_reaches_a_mail_server() {
         }),
         ("through a directory", &|| symlink("own/keys", &file).unwrap()),
         ("database", &|| {
-            symlink(home.path("mailfactor.db"), &file).unwrap()
+            symlink(home.path("mailfactor.db"), &file).unwrap();
         }),
         ("elsewhere", &|| symlink("/etc/hostname", &file).unwrap()),
         ("directory", &|| fs::create_dir(&file).unwrap()),
