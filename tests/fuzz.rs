@@ -129,6 +129,7 @@ fn requests(dice: &mut Dice) -> Vec<Vec<u8>> {
     let verify = pb::VerifyCodeRequest {
         challenge_id: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
         code: "123 456".to_owned(),
+        ..pb::VerifyCodeRequest::default()
     };
     let list = pb::ListEntriesRequest {
         page_size: 50,

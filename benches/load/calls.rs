@@ -155,6 +155,7 @@ impl Scene {
             let request = callers.signed(pb::VerifyCodeRequest {
                 challenge_id: "AAECAwQFBgcICQoLDA0ODw".to_owned(),
                 code: "123456".to_owned(),
+                ..pb::VerifyCodeRequest::default()
             });
             async move {
                 connection.verify_code(request).await?;

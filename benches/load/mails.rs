@@ -245,6 +245,7 @@ impl Post {
                 locale: "en".to_owned(),
                 client_ip: String::new(),
                 replies: Replies::default(),
+                asked: None,
             },
             account: None,
         });

@@ -54,7 +54,11 @@ pub(crate) async fn verdict(
     challenge_id: String,
     code: String,
 ) -> Outcome<pb::VerifyResult> {
-    let request = callers.signed(pb::VerifyCodeRequest { challenge_id, code });
+    let request = callers.signed(pb::VerifyCodeRequest {
+        challenge_id,
+        code,
+        ..pb::VerifyCodeRequest::default()
+    });
     Ok(callers.of(lane).verify_code(request).await?.into_inner().result())
 }
 

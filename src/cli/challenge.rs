@@ -88,6 +88,18 @@ pub(super) struct Verify {
     challenge: String,
     /// The code; without it, it is asked for.
     code: Option<String>,
+    /// Whom the challenge must have been started for.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "USER")]
+    expect_user: String,
+    /// What it must be for.
+    #[arg(long, value_parser = purpose, value_name = "login|address_confirmation|recovery")]
+    expect_purpose: Option<pb::Purpose>,
+    /// The event that must have been named; empty: none.
+    #[arg(long, value_name = "EVENT")]
+    expect_event: Option<String>,
+    /// Makes the call safe to repeat.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    request_id: String,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -202,6 +214,10 @@ impl Verify {
         let request = pb::VerifyCodeRequest {
             challenge_id: self.challenge,
             code,
+            expected_user: self.expect_user,
+            expected_purpose: self.expect_purpose.unwrap_or_default().into(),
+            expected_event: self.expect_event,
+            request_id: self.request_id,
         };
         let mut client = self.client.connect().await?;
         let answer = client.challenges.verify_code(request).await?.into_inner();
@@ -216,7 +232,16 @@ impl Verify {
                 ("attempts left", answer.attempts_left.to_string()),
                 ("verified", show::time(answer.verified_at.as_ref())),
                 ("locked until", show::time(answer.locked_until.as_ref())),
+                ("purpose", show::word(answer.purpose().as_str_name(), "PURPOSE_")),
+                ("event", answer.event.clone()),
             ];
+            if !answer.subject.is_empty() {
+                pairs.push(("repository", answer.repository.clone()));
+                pairs.push(("subject", answer.subject.clone()));
+            }
+            if !answer.mismatched_fields.is_empty() {
+                pairs.push(("not as expected", answer.mismatched_fields.join(", ")));
+            }
             if answer.must_change {
                 pairs.push((
                     "change the password by",

@@ -100,6 +100,11 @@ pub(super) fn verdict(answer: &pb::VerifyCodeResponse) -> Value {
         "locked_until": time_value(answer.locked_until.as_ref()),
         "must_change": answer.must_change,
         "must_change_by": time_value(answer.must_change_by.as_ref()),
+        "purpose": answer.purpose().as_str_name(),
+        "event": answer.event,
+        "repository": answer.repository,
+        "subject": answer.subject,
+        "mismatched_fields": answer.mismatched_fields,
     })
 }
 

@@ -241,6 +241,27 @@ pub enum Verdict {
         /// Until when; `None`: until unlocked.
         until: Option<Timestamp>,
     },
+    /// The challenge is not what the caller expects it to be; the code was not compared.
+    Mismatch(Mismatch),
+}
+
+/// What of a challenge is not as its caller expects it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// It was started for another user.
+    pub user: bool,
+    /// It is for another purpose.
+    pub purpose: bool,
+    /// Another event asked.
+    pub event: bool,
+}
+
+impl Mismatch {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl Verdict {
@@ -255,6 +276,7 @@ impl Verdict {
             Self::Cancelled => "cancelled",
             Self::Locked => "locked",
             Self::UserLocked { .. } => "user_locked",
+            Self::Mismatch(_) => "mismatch",
         }
     }
 }

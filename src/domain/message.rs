@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     account::Replies,
     address::{AddressError, EmailAddress, LocalPart},
+    asked::Asked,
     challenge::Purpose,
     code::CodeSpec,
     id::{AccountId, ChallengeId, EntryId},
@@ -65,6 +66,8 @@ pub struct MailContext {
     pub client_ip: String,
     /// Where the caller wants answers to go.
     pub replies: Replies,
+    /// Who was asked for. Kept with the challenge; no mail needs it.
+    pub asked: Option<Asked>,
 }
 
 /// A mail to be rendered.
@@ -193,6 +196,8 @@ struct ContextForm {
     return_path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     confirmation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Asked>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -227,6 +232,7 @@ impl ContextForm {
             locale,
             client_ip,
             replies,
+            asked,
         } = context.clone();
         let text = |address: Option<EmailAddress>| address.map(|address| address.as_str().to_owned());
         Self {
@@ -239,6 +245,7 @@ impl ContextForm {
             reply_to: text(replies.reply_to),
             return_path: text(replies.return_path),
             confirmation: text(replies.confirmation),
+            asked,
         }
     }
 
@@ -253,6 +260,7 @@ impl ContextForm {
             reply_to,
             return_path,
             confirmation,
+            asked,
         } = self;
         let address = |text: String| EmailAddress::parse(&text, LocalPart::Utf8);
         let recipient = address(recipient)?;
@@ -268,6 +276,7 @@ impl ContextForm {
                 return_path: return_path.map(address).transpose()?,
                 confirmation: confirmation.map(address).transpose()?,
             },
+            asked,
         })
     }
 }
@@ -336,7 +345,7 @@ impl TestForm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::code::Alphabet;
+    use super::super::{asked::UserId, code::Alphabet};
     use super::*;
 
     #[test]
@@ -358,6 +367,14 @@ mod tests {
                 return_path: EmailAddress::parse("bounces@example.com", LocalPart::Ascii).ok(),
                 ..Replies::default()
             },
+            asked: Some(Asked {
+                name: "CORP\\ann".into(),
+                within: None,
+                user: Some(UserId {
+                    repository: "staff".into(),
+                    id: "4711".into(),
+                }),
+            }),
         };
         let code = Mail::Code(CodeMail {
             challenge: ChallengeId::from_bytes([7; 16]),

@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod address;
+pub mod asked;
 pub mod audit;
 pub mod backoff;
 pub mod budget;

@@ -24,6 +24,7 @@ impl Desk {
         Addressee {
             // No repository has an empty name, so no real user shares these budgets.
             user: self.keyring.subject(SubjectKind::User, &["", &name]),
+            found: None,
             // Of the name and not of the invented address: that may be somebody's, whose budget must not suffer.
             address: self.keyring.subject(SubjectKind::Decoy, &["mailbox", &name]),
             recipient: invent(&self.keyring, &name, domains),

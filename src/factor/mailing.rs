@@ -28,6 +28,10 @@ impl Desk {
         now: Timestamp,
     ) -> NewEntry {
         let id = EntryId::random(now, &*self.entropy);
+        let context = MailContext {
+            asked: None,
+            ..context
+        };
         let mail = Mail::Code(CodeMail {
             challenge: challenge.id,
             number,

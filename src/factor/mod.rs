@@ -40,7 +40,7 @@ pub use cancel::CancelError;
 pub use lookup::{Finding, Known, LookUpError, LookUpRequest, RepositoryView};
 pub use resend::{ResendError, ResendRequest};
 pub use start::{StartError, StartRequest};
-pub use verify::VerifyError;
+pub use verify::{Expected, Judgement, VerifyError, VerifyRequest};
 
 /// What the desk works with.
 pub struct Desk {

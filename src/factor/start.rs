@@ -13,6 +13,7 @@ use crate::{
     domain::{
         account::Replies,
         address::EmailAddress,
+        asked::{Asked, UserId},
         caller::{Caller, Role},
         challenge::{Challenge, Purpose, State},
         clock::Timestamp,
@@ -186,6 +187,10 @@ impl Desk {
             user: self
                 .keyring
                 .subject(SubjectKind::User, &[&user.repository, &user.id]),
+            found: Some(UserId {
+                repository: user.repository,
+                id: user.id,
+            }),
             address: self.keyring.subject(SubjectKind::Address, &[&address]),
             recipient: user.address,
             display_name: user.display_name,
@@ -208,6 +213,11 @@ impl Desk {
                 .unwrap_or_else(|| self.settings.default_locale.clone()),
             client_ip: request.client_ip.map(|ip| ip.to_string()).unwrap_or_default(),
             replies: request.replies,
+            asked: Some(Asked {
+                name: request.user.as_str().to_owned(),
+                within: request.repository,
+                user: addressee.found.clone(),
+            }),
         }
     }
 
@@ -301,6 +311,8 @@ fn searched<'a>(request: &'a StartRequest, policy: &'a OtpPolicy) -> Result<Scop
 pub(super) struct Addressee {
     /// Whose guesses and mails are counted.
     pub(super) user: Subject,
+    /// Who that is; `None`: nobody.
+    pub(super) found: Option<UserId>,
     /// Which mailbox's mails are counted.
     pub(super) address: Subject,
     /// The address.

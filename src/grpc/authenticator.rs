@@ -54,11 +54,11 @@ impl pb::email_otp_authenticator_server::EmailOtpAuthenticator for Authenticator
         request: Request<pb::VerifyCodeRequest>,
     ) -> Result<Response<pb::VerifyCodeResponse>, Status> {
         let caller = caller::of(&request)?;
-        let (id, code) = convert::verify(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
-        Call::concerns(id);
-        let judged = self.desk.verify(&caller, id, &code).await;
-        let (verdict, challenge) = judged.map_err(|error| status::verify(&error))?;
-        Ok(Call::found(verdict, convert::verdict(verdict, &challenge)))
+        let request = convert::verify(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
+        Call::concerns(request.id);
+        let judged = self.desk.verify(&caller, request).await;
+        let judgement = judged.map_err(|error| status::verify(&error))?;
+        Ok(Call::found(judgement.verdict, convert::verdict(judgement)))
     }
 
     async fn cancel_challenge(

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
 use super::{
-    Challenges, Guess, Guessed, Resend, Resent, Start, Started, StoreResult,
+    Challenges, Guess, Guessed, Judged, Resend, Resent, Start, Started, StoreResult,
     packed::{expires_at, pack, unpack},
 };
 use crate::domain::{
@@ -144,19 +144,25 @@ impl Challenges for CachedChallenges {
     }
 
     async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>> {
-        // Whoever knows it has looked already.
-        let copy = match guess.known {
-            Some(_) => None,
-            None => self.final_copy(guess.id, guess.now),
+        // Whoever knows it has looked already; what a request id came to is the store's to say.
+        let copy = match (&guess.known, &guess.request) {
+            (None, None) => self.final_copy(guess.id, guess.now),
+            _ => None,
         };
         if let Some((challenge, verdict)) =
             copy.and_then(|copy| copy.closed(guess.now).map(|verdict| (copy, verdict)))
         {
-            return Ok(Some(Guessed { verdict, challenge }));
+            let judged = Judged {
+                verdict,
+                challenge,
+                context: None,
+                repeated: false,
+            };
+            return Ok(Some(Guessed::Judged(Box::new(judged))));
         }
         let guessed = self.inner.guess(guess).await?;
-        if let Some(guessed) = &guessed {
-            self.keep(&guessed.challenge);
+        if let Some(Guessed::Judged(judged)) = &guessed {
+            self.keep(&judged.challenge);
         }
         Ok(guessed)
     }

@@ -93,7 +93,7 @@ impl Scene {
 
     async fn verdict(&self, id: ChallengeId, number: u32) -> Verdict {
         let guess = guess(id, number, self.clock.now());
-        self.cached.guess(guess).await.unwrap().unwrap().verdict
+        contract::judged(self.cached.guess(guess).await.unwrap()).verdict
     }
 
     /// What a resend and a cancellation of a closed challenge are answered with, without the store.

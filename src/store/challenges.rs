@@ -104,17 +104,32 @@ pub struct Guess {
     pub numbers: CodeNumbers,
     /// The user's limits.
     pub limits: GuessLimits,
+    /// Makes it safe to repeat.
+    pub request: Option<RequestKey>,
     /// The moment of the call.
     pub now: Timestamp,
 }
 
 /// What a guess did.
 #[derive(Clone, Debug)]
-pub struct Guessed {
+pub enum Guessed {
+    /// It was judged, now or before.
+    Judged(Box<Judged>),
+    /// The request id was seen before with other contents. Nothing was counted.
+    RequestReused,
+}
+
+/// A guess that was judged.
+#[derive(Clone, Debug)]
+pub struct Judged {
     /// The verdict.
     pub verdict: Verdict,
     /// The challenge as it now stands.
     pub challenge: Challenge,
+    /// What its further codes are mailed with, sealed. `None`: it was not looked at.
+    pub context: Option<Sealed>,
+    /// The request id was seen before with the same contents: this was its verdict. Nothing was counted again.
+    pub repeated: bool,
 }
 
 /// Challenges, and the budgets they draw on.
@@ -131,7 +146,8 @@ pub trait Challenges: Send + Sync {
     /// of a user who is not locked, counts the attempt; a right code consumes the challenge, withdraws its unsent mails,
     /// clears the user's failures and notes the address that the challenge confirms, a wrong one counts among them; the
     /// last wrong one locks the challenge. Of any number of parallel right guesses exactly one is [`Verdict::Verified`]; of any number of wrong ones exactly as many are compared
-    /// as the challenge has attempts. `None`: no such challenge.
+    /// as the challenge has attempts. What a request id counted is noticed before all else, and answered with the same verdict
+    /// for as long as the challenge is kept. `None`: no such challenge.
     async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>>;
 
     /// Cancels a pending challenge; answers with it as it now stands, whether or not that changed anything.

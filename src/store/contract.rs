@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, DkimKeys, Guess, Inboxes, MailKind,
-    NewEntry, Outbox, Policies, Probe, RefreshTokens, Reports, Seals, Start, Templates,
+    Accounts, Audit, Budgets, Callers, Challenges, Charge, Confirmations, DkimKeys, Guess, Guessed, Inboxes,
+    Judged, MailKind, NewEntry, Outbox, Policies, Probe, RefreshTokens, Reports, Seals, Start, Templates,
 };
 use crate::domain::{
     audit::{Action, Actor, Note},
@@ -108,7 +108,8 @@ macro_rules! keeps_every_contract {
             a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, of_many_attempts_as_many_pass_as_are_allowed, an_administrator_locks_and_unlocks,
             budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address,
-            a_right_code_withdraws_what_was_not_sent);
+            a_right_code_withdraws_what_was_not_sent,
+            a_repeated_guess_is_counted_once_and_judged_as_before);
         $crate::store::contract::keeps_every_contract!(@together $place;
             those_who_come_together_are_decided_one_by_one, an_old_copy_of_a_challenge_decides_nothing,
             right_codes_are_judged_by_the_store_not_by_the_copies, leaves_that_come_together_are_answered_each,
@@ -146,7 +147,7 @@ macro_rules! keeps_every_contract {
             what_is_sealed_under_other_keys_is_sealed_anew);
         $crate::store::contract::keeps_every_contract!(@several $place;
             of_many_right_codes_on_two_one_verifies, of_many_wrong_codes_on_two_five_are_compared,
-            of_equal_requests_on_two_one_starts, budgets_are_one_for_two, a_mail_is_claimed_by_one_of_two);
+            of_equal_requests_on_two_one_starts, of_equal_guesses_on_two_one_counts, budgets_are_one_for_two, a_mail_is_claimed_by_one_of_two);
     };
     (@$group:ident $place:expr; $($name:ident),+) => {
         mod $group {
@@ -308,6 +309,15 @@ pub(crate) fn guess(id: ChallengeId, number: u32, now: Timestamp) -> Guess {
         known: None,
         numbers,
         limits: GUESSES,
+        request: None,
         now,
+    }
+}
+
+/// A guess that was judged.
+pub(crate) fn judged(guessed: Option<Guessed>) -> Judged {
+    match guessed {
+        Some(Guessed::Judged(judged)) => *judged,
+        other => panic!("{other:?}"),
     }
 }

@@ -43,7 +43,7 @@ pub use accounts::{AccountWrite, Accounts};
 pub use audit::{Audit, AuditFilter, AuditKey};
 pub use callers::{CallerWrite, Callers};
 pub use challenges::{
-    Budgets, Challenges, Charge, Guess, Guessed, RequestKey, Resend, Resent, Start, Started,
+    Budgets, Challenges, Charge, Guess, Guessed, Judged, RequestKey, Resend, Resent, Start, Started,
 };
 pub use confirmations::Confirmations;
 pub use dkim::{DkimKeys, DkimWrite};

@@ -20,6 +20,7 @@ mod harness;
 mod access;
 mod accounts;
 mod audit;
+mod bound;
 mod canary;
 mod cancel;
 mod cli;

@@ -50,6 +50,7 @@ fn code_mail(purpose: Purpose, locale: &str) -> CodeMail {
             locale: locale.into(),
             client_ip: "192.0.2.1".into(),
             replies: Replies::default(),
+            asked: None,
         },
         account: None,
     }

@@ -41,7 +41,7 @@ fn named<T: std::fmt::Debug>(result: Result<T, Status>) -> Vec<String> {
 #[tokio::test]
 async fn everything_that_is_wrong_is_named_at_once() {
     let scene = Scene::set().await;
-    let (mut challenges, mut policy) = (scene.admin.challenges.clone(), scene.admin.policy.clone());
+    let mut policy = scene.admin.policy.clone();
     let bad_start = pb::StartChallengeRequest {
         user: "x".repeat(257),
         repository: "\n".to_owned(),
@@ -75,11 +75,6 @@ async fn everything_that_is_wrong_is_named_at_once() {
             "return_path",
             "confirmation_address"
         ]
-    );
-    let verify = pb::VerifyCodeRequest::default();
-    assert_eq!(
-        named(challenges.verify_code(verify).await),
-        ["challenge_id", "code"]
     );
     let bad_account = pb::Account {
         host: "https://smtp.example.com".to_owned(),
@@ -135,6 +130,30 @@ async fn everything_that_is_wrong_is_named_at_once() {
     assert!(faults.contains(&"recipient".to_owned()), "{faults:?}");
     let empty = pb::TestConnectionRequest::default();
     assert_eq!(named(policy.test_connection(empty).await), ["target"]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_about_a_submitted_code_is_named_at_once() {
+    let scene = Scene::set().await;
+    let verify = pb::VerifyCodeRequest {
+        expected_user: "ann\n".to_owned(),
+        expected_purpose: 99,
+        expected_event: Some("a b".to_owned()),
+        request_id: "a b".to_owned(),
+        ..pb::VerifyCodeRequest::default()
+    };
+    assert_eq!(
+        named(scene.idp.judge(verify).await),
+        [
+            "challenge_id",
+            "code",
+            "expected_user",
+            "expected_purpose",
+            "expected_event",
+            "request_id"
+        ]
+    );
     scene.end().await;
 }
 

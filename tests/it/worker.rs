@@ -154,6 +154,7 @@ impl PostRoom {
                 locale: "en".into(),
                 client_ip: String::new(),
                 replies: Replies::default(),
+                asked: None,
             },
             account: None,
         });

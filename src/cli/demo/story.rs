@@ -267,6 +267,7 @@ async fn verify(
     let request = pb::VerifyCodeRequest {
         challenge_id: challenge.challenge_id.clone(),
         code: code.to_owned(),
+        ..pb::VerifyCodeRequest::default()
     };
     Ok(stage.server.challenges.verify_code(request).await?.into_inner())
 }

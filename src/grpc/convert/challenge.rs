@@ -7,12 +7,13 @@ use crate::{
     domain::{
         account::Replies,
         address::{EmailAddress, LocalPart},
-        challenge::{Challenge, Purpose, Standing, Verdict},
-        id::ChallengeId,
+        challenge::{Mismatch, Purpose, Standing, Verdict},
         text::check_line,
         violation::Violations,
     },
-    factor::{ChallengeView, Password, ResendRequest, StartRequest, UserName},
+    factor::{
+        ChallengeView, Expected, Judgement, Password, ResendRequest, StartRequest, UserName, VerifyRequest,
+    },
     pb::v1 as pb,
 };
 
@@ -76,15 +77,32 @@ pub(in crate::grpc) fn resend(request: &pb::ResendCodeRequest) -> Result<ResendR
 }
 
 /// A submitted code. It is wiped from memory when it has been judged.
-pub(in crate::grpc) fn verify(
-    request: pb::VerifyCodeRequest,
-) -> Result<(ChallengeId, Zeroizing<String>), Violations> {
+pub(in crate::grpc) fn verify(request: pb::VerifyCodeRequest) -> Result<VerifyRequest, Violations> {
     let code = Zeroizing::new(request.code);
     let mut faults = Violations::new();
     let id = faults.check("challenge_id", field::id(&request.challenge_id));
     let typed = faults.check("code", field::typed_code(&code));
-    match (id, typed) {
-        (Some(id), Some(())) => Ok((id, code)),
+    let user = match request.expected_user.as_str() {
+        "" => None,
+        name => faults.check("expected_user", UserName::parse(name)),
+    };
+    let purpose = match request.expected_purpose {
+        0 => None,
+        number => faults.check("expected_purpose", purpose(number)),
+    };
+    let event = request.expected_event;
+    faults.check(
+        "expected_event",
+        field::event(event.as_deref().unwrap_or_default()),
+    );
+    let request_id = faults.check("request_id", field::request_id(&request.request_id));
+    match (id, typed, request_id) {
+        (Some(id), Some(()), Some(request_id)) if faults.is_empty() => Ok(VerifyRequest {
+            id,
+            code,
+            expected: Expected { user, purpose, event },
+            request_id,
+        }),
         _ => Err(faults),
     }
 }
@@ -117,11 +135,20 @@ pub(in crate::grpc) fn challenge(view: ChallengeView) -> pb::Challenge {
     }
 }
 
-/// A verdict, and what the challenge still bears.
-pub(in crate::grpc) fn verdict(verdict: Verdict, challenge: &Challenge) -> pb::VerifyCodeResponse {
+/// A verdict, what the challenge still bears, and what it is for.
+pub(in crate::grpc) fn verdict(judgement: Judgement) -> pb::VerifyCodeResponse {
     use pb::VerifyResult as Result;
+    let Judgement {
+        verdict,
+        challenge,
+        user,
+    } = judgement;
+    let (repository, subject) = user.map_or_else(Default::default, |user| (user.repository, user.id));
     let mut response = pb::VerifyCodeResponse {
         attempts_left: count(challenge.attempts_left()),
+        purpose: purpose_of(challenge.purpose).into(),
+        repository,
+        subject,
         ..pb::VerifyCodeResponse::default()
     };
     let result = match verdict {
@@ -146,9 +173,25 @@ pub(in crate::grpc) fn verdict(verdict: Verdict, challenge: &Challenge) -> pb::V
             response.locked_until = until.map(moment);
             Result::UserLocked
         }
+        Verdict::Mismatch(mismatch) => {
+            response.mismatched_fields = mismatched(mismatch);
+            Result::Mismatch
+        }
     };
     response.set_result(result);
+    response.event = challenge.event;
     response
+}
+
+/// The fields of the request that the challenge is not as.
+fn mismatched(mismatch: Mismatch) -> Vec<String> {
+    let fields = [
+        ("expected_user", mismatch.user),
+        ("expected_purpose", mismatch.purpose),
+        ("expected_event", mismatch.event),
+    ];
+    let failed = fields.into_iter().filter(|(_, failed)| *failed);
+    failed.map(|(field, _)| field.to_owned()).collect()
 }
 
 pub(super) fn purpose(number: i32) -> Result<Purpose, field::Fault> {

@@ -49,11 +49,7 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
         StartError::SendingDisabled => sending_disabled(),
         StartError::NoAccount => no_account(),
         StartError::WaitNotAllowed => wait_not_allowed(),
-        StartError::RequestReused => refuse(
-            Code::AlreadyExists,
-            "REQUEST_ID_REUSED",
-            "the request id was used for another request",
-        ),
+        StartError::RequestReused => request_reused(),
         StartError::UserLocked(lock) => user_locked(*lock, now),
         StartError::OverBudget(until) => over_budget(*until, now),
         StartError::Keyring(cause) => fault(cause),
@@ -94,7 +90,9 @@ pub(in crate::grpc) fn verify(error: &VerifyError) -> Status {
     match error {
         VerifyError::Unknown => challenge_unknown(),
         VerifyError::NotACode(cause) => invalid_field("code", cause),
+        VerifyError::RequestReused => request_reused(),
         VerifyError::Keyring(cause) => fault(cause),
+        VerifyError::Form(cause) => fault(cause),
         VerifyError::Store(cause) => store(cause),
     }
 }
@@ -133,6 +131,14 @@ fn no_account() -> Status {
         Code::FailedPrecondition,
         "NO_ACCOUNT",
         "no mail account is enabled, so no mail can go out",
+    )
+}
+
+fn request_reused() -> Status {
+    refuse(
+        Code::AlreadyExists,
+        "REQUEST_ID_REUSED",
+        "the request id was used for another request",
     )
 }
 

@@ -29,12 +29,7 @@ pub(super) async fn opened(store: &impl Store, user: u8, now: Timestamp) -> Chal
 }
 
 pub(super) async fn verdict(store: &impl Store, id: ChallengeId, number: u32, now: Timestamp) -> Verdict {
-    store
-        .guess(guess(id, number, now))
-        .await
-        .unwrap()
-        .unwrap()
-        .verdict
+    judged(store.guess(guess(id, number, now)).await.unwrap()).verdict
 }
 
 pub(super) fn resend(challenge: &Challenge, number: u32, now: Timestamp) -> Resend {
@@ -178,7 +173,7 @@ pub(crate) async fn a_right_code_verifies_once(place: &impl Place) {
     let (store, clock) = open(place).await;
     let challenge = opened(&store, 1, clock.now()).await;
     let at = clock.now().plus(SECOND);
-    let guessed = store.guess(guess(challenge.id, 1, at)).await.unwrap().unwrap();
+    let guessed = judged(store.guess(guess(challenge.id, 1, at)).await.unwrap());
     assert_eq!(guessed.verdict, Verdict::Verified { at });
     assert_eq!(guessed.challenge.state, State::Verified);
     assert_eq!(guessed.challenge.verified_at, Some(at));
@@ -369,7 +364,7 @@ async fn fail(store: &impl Store, user: u8, count: u32, now: Timestamp) {
         if index % 5 == 0 {
             current = opened(store, user, now).await;
         }
-        let Guessed { verdict, .. } = store.guess(guess(current.id, 0, now)).await.unwrap().unwrap();
+        let verdict = judged(store.guess(guess(current.id, 0, now)).await.unwrap()).verdict;
         assert!(matches!(verdict, Verdict::Wrong { .. }), "{index}: {verdict:?}");
     }
 }
@@ -419,7 +414,7 @@ pub(crate) async fn events_with_other_limits_add_to_one_count(place: &impl Place
             limits: if wrong < 8 { GUESSES } else { strict },
             ..guess(current.id, 0, now)
         };
-        let guessed = store.guess(guess).await.unwrap().unwrap();
+        let guessed = judged(store.guess(guess).await.unwrap());
         let locked = matches!(guessed.verdict, Verdict::UserLocked { .. });
         // The eighth, the first one that the stricter limits judge, locks.
         assert_eq!(locked, wrong > 8, "{wrong}: {:?}", guessed.verdict);
@@ -638,4 +633,75 @@ pub(crate) async fn a_right_code_withdraws_what_was_not_sent(place: &impl Place)
     for (challenge, state) in [(right, DeliveryState::Withdrawn), (wrong, DeliveryState::Queued)] {
         assert_eq!(store.newest(challenge.id).await.unwrap().unwrap().state, state);
     }
+}
+
+/// A guess that may be repeated.
+pub(super) fn repeatable(challenge: &Challenge, number: u32, request: RequestKey, now: Timestamp) -> Guess {
+    Guess {
+        request: Some(request),
+        ..guess(challenge.id, number, now)
+    }
+}
+
+pub(crate) async fn a_repeated_guess_is_counted_once_and_judged_as_before(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let challenge = opened(&store, 1, now).await;
+    let (wrong, right) = (request(50, 51), request(52, 53));
+    let again = |number, request| store.guess(repeatable(&challenge, number, request, now));
+    for repeated in [false, true, true] {
+        let judged = judged(again(0, wrong).await.unwrap());
+        assert_eq!(judged.verdict, Verdict::Wrong { attempts_left: 4 });
+        assert_eq!((judged.repeated, judged.challenge.attempts), (repeated, 1));
+        assert_eq!(judged.context, Some(Sealed::from_bytes(vec![1, 2, 3])));
+    }
+    assert_eq!(store.guesses(challenge.user, now).await.unwrap(), (1, None));
+    // With other contents it is refused, be it the right code or not, and counts nothing.
+    for number in [0, 1] {
+        let other = RequestKey {
+            contents: subject(54),
+            ..wrong
+        };
+        let refused = again(number, other).await.unwrap();
+        assert!(matches!(refused, Some(Guessed::RequestReused)), "{refused:?}");
+    }
+    assert_eq!(store.guesses(challenge.user, now).await.unwrap(), (1, None));
+    assert_eq!(
+        judged(again(0, request(55, 51)).await.unwrap())
+            .challenge
+            .attempts,
+        2
+    );
+    // By another instance, and after the challenge is over, as before.
+    let verified = Verdict::Verified { at: now };
+    assert_eq!(judged(again(1, right).await.unwrap()).verdict, verified);
+    let late = challenge.expires_at.plus(SECOND);
+    let store = place.open(clock).await;
+    let repeat = judged(store.guess(repeatable(&challenge, 1, right, late)).await.unwrap());
+    assert_eq!((repeat.verdict, repeat.repeated), (verified, true));
+    let repeat = judged(store.guess(repeatable(&challenge, 0, wrong, late)).await.unwrap());
+    assert_eq!(
+        (repeat.verdict, repeat.repeated),
+        (Verdict::Wrong { attempts_left: 4 }, true)
+    );
+    // Nobody else gets anything of it.
+    assert_eq!(
+        verdict(&store, challenge.id, 1, late).await,
+        Verdict::Used { at: now }
+    );
+    let other = judged(
+        store
+            .guess(repeatable(&challenge, 1, request(56, 53), late))
+            .await
+            .unwrap(),
+    );
+    assert_eq!(other.verdict, Verdict::Used { at: now });
+    Challenges::purge(&store, late.plus(SECOND), 10).await.unwrap();
+    assert!(
+        store
+            .guess(repeatable(&challenge, 1, right, late))
+            .await
+            .unwrap()
+            .is_none()
+    );
 }

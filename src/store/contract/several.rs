@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::*;
+use super::{
+    challenges::{repeatable, request},
+    *,
+};
 use crate::{
     domain::challenge::Verdict,
     store::{RequestKey, Started},
@@ -23,14 +26,7 @@ async fn all_at_once(stores: &[impl Store; 2], id: ChallengeId, number: u32, now
     let mut calls = JoinSet::new();
     for store in stores.iter().cycle().take(64) {
         let store = store.clone();
-        calls.spawn(async move {
-            store
-                .guess(guess(id, number, now))
-                .await
-                .unwrap()
-                .unwrap()
-                .verdict
-        });
+        calls.spawn(async move { judged(store.guess(guess(id, number, now)).await.unwrap()).verdict });
     }
     calls.join_all().await
 }
@@ -136,4 +132,36 @@ pub(crate) async fn a_mail_is_claimed_by_one_of_two(place: &impl Place) {
     claimed.sort_by_key(|id| *id.as_bytes());
     claimed.dedup();
     assert_eq!(claimed.len(), 40);
+}
+
+pub(crate) async fn of_equal_guesses_on_two_one_counts(place: &impl Place) {
+    let (stores, clock) = two(place).await;
+    let now = clock.now();
+    for number in [0, 1] {
+        let challenge = challenge(1, now);
+        stores[0].start(start(&challenge)).await.unwrap();
+        let mut calls = JoinSet::new();
+        for store in stores.iter().cycle().take(64) {
+            let (store, guess) = (
+                store.clone(),
+                repeatable(
+                    &challenge,
+                    number,
+                    request(50 + u8::try_from(number).unwrap(), 60),
+                    now,
+                ),
+            );
+            calls.spawn(async move { judged(store.guess(guess).await.unwrap()) });
+        }
+        let answers = calls.join_all().await;
+        assert_eq!(answers.iter().filter(|judged| !judged.repeated).count(), 1);
+        let one = answers[0].verdict;
+        assert!(matches!(
+            one,
+            Verdict::Wrong { attempts_left: 4 } | Verdict::Verified { .. }
+        ));
+        assert!(answers.iter().all(|judged| judged.verdict == one), "{answers:?}");
+        let kept = Challenges::find(&stores[1], challenge.id).await.unwrap().unwrap();
+        assert_eq!(kept.attempts, u32::from(number == 0));
+    }
 }

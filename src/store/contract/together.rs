@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{budget::Lock, challenge::Verdict, delivery::DeliveryState},
-    store::{Guessed, LEASE, Leave, Outcome, RequestKey, Resent, Settlement, Started},
+    store::{LEASE, Leave, Outcome, RequestKey, Resent, Settlement, Started},
 };
 
 /// Polled together, they share commits where the store does that: each is answered as if it had been alone after those
@@ -67,7 +67,7 @@ pub(crate) async fn those_who_come_together_are_decided_one_by_one(place: &impl 
 
     let verdicts: Vec<Verdict> = verdicts
         .into_iter()
-        .map(|guessed| guessed.unwrap().unwrap().verdict)
+        .map(|guessed| judged(guessed.unwrap()).verdict)
         .collect();
     let (verified, wrong) = (Verdict::Verified { at: now }, |attempts_left| Verdict::Wrong {
         attempts_left,
@@ -96,12 +96,12 @@ pub(crate) async fn an_old_copy_of_a_challenge_decides_nothing(place: &impl Plac
         ..guess(first_seen.id, number, now)
     };
     for attempts_left in (0..5).rev() {
-        let guessed = store.guess(with_copy(0)).await.unwrap().unwrap();
+        let guessed = judged(store.guess(with_copy(0)).await.unwrap());
         assert_eq!(guessed.verdict, Verdict::Wrong { attempts_left });
         let kept = Challenges::find(&store, first_seen.id).await.unwrap();
         assert_eq!(kept, Some(guessed.challenge));
     }
-    let guessed = store.guess(with_copy(1)).await.unwrap().unwrap();
+    let guessed = judged(store.guess(with_copy(1)).await.unwrap());
     assert_eq!(guessed.verdict, Verdict::Locked);
     let unknown = Guess {
         id: ChallengeId::from_bytes(unique()),
@@ -136,9 +136,9 @@ pub(crate) async fn right_codes_are_judged_by_the_store_not_by_the_copies(place:
         })
     });
     let answers = join_all(asked).await;
-    let answers: Vec<Guessed> = answers
+    let answers: Vec<Judged> = answers
         .into_iter()
-        .map(|answer| answer.unwrap().unwrap())
+        .map(|answer| judged(answer.unwrap()))
         .collect();
     let verified = Verdict::Verified { at: now };
     let verdicts: Vec<Verdict> = answers.iter().map(|answer| answer.verdict).collect();
@@ -155,7 +155,7 @@ pub(crate) async fn right_codes_are_judged_by_the_store_not_by_the_copies(place:
             Verdict::Used { at: now },
         ]
     );
-    for Guessed { challenge, .. } in answers {
+    for Judged { challenge, .. } in answers {
         let kept = Challenges::find(&store, challenge.id).await.unwrap();
         assert_eq!(kept, Some(challenge));
     }
@@ -248,9 +248,9 @@ pub(crate) async fn codes_are_judged_while_their_mails_are_settled(place: &impl 
         .iter()
         .rev()
         .map(|(_, entry, lease)| store.settle(sent(*entry, *lease, now)));
-    let (judged, settled) = tokio::join!(join_all(judging), join_all(settling));
-    for guessed in judged {
-        assert_eq!(guessed.unwrap().unwrap().verdict, Verdict::Verified { at: now });
+    let (verdicts, settled) = tokio::join!(join_all(judging), join_all(settling));
+    for guessed in verdicts {
+        assert_eq!(judged(guessed.unwrap()).verdict, Verdict::Verified { at: now });
     }
     assert!(settled.into_iter().all(Result::unwrap));
     for (challenge, ..) in mails {

@@ -33,8 +33,7 @@ pub(super) async fn context(connection: &mut Connection, id: ChallengeId) -> Res
         .bind(id.as_bytes().as_slice())
         .fetch_optional(connection)
         .await?;
-    let context = |row: &Row| Ok(Sealed::from_bytes(Columns::new(TABLE, row).blob("context")?));
-    row.as_ref().map(context).transpose()
+    row.as_ref().map(context_of).transpose()
 }
 
 /// The same as [`find`], inside a transaction that is about to change it.
@@ -158,8 +157,8 @@ pub(super) async fn purge(
     Ok(purged)
 }
 
-/// The columns of what changes in the life of a challenge, and its name.
-pub(super) const MOVING: &str = "id, state, code_number, attempts, resend_at, verified_at";
+/// The columns of what changes in the life of a challenge, its name, and what its further codes are mailed with.
+pub(super) const MOVING: &str = "id, state, code_number, attempts, resend_at, verified_at, context";
 
 /// What never changes of a challenge as it is known, the rest as the row of [`MOVING`] has it.
 pub(super) fn moved(row: &Row, known: &Challenge) -> Result<Challenge, Failure> {
@@ -172,6 +171,11 @@ pub(super) fn moved(row: &Row, known: &Challenge) -> Result<Challenge, Failure> 
         verified_at: columns.time_if_any("verified_at")?,
         ..known.clone()
     })
+}
+
+/// What further codes of a row's challenge are mailed with.
+pub(super) fn context_of(row: &Row) -> Result<Sealed, Failure> {
+    Ok(Sealed::from_bytes(Columns::new(TABLE, row).blob("context")?))
 }
 
 /// The name of a challenge of a row.

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Failure, SqlStore, budgets, challenge_rows as rows, confirmations, outbox,
+    Failure, SqlStore, budgets, challenge_rows as rows, confirmations, guess_requests, outbox,
     shared::{Done, Job},
     unreadable,
 };
@@ -38,7 +38,7 @@ impl Challenges for SqlStore {
     async fn guess(&self, guess: Guess) -> StoreResult<Option<Guessed>> {
         self.operation("challenges.guess", async {
             match self.share(Job::Guess(Box::new(guess))).await? {
-                Done::Guessed(guessed) => Ok(guessed.map(|guessed| *guessed)),
+                Done::Guessed(guessed) => Ok(guessed),
                 Done::Started(_) | Done::Left(_) | Done::Settled(_) => Err(unreadable("challenges")),
             }
         })
@@ -76,6 +76,7 @@ impl Challenges for SqlStore {
         self.operation("challenges.purge", async {
             let mut write = self.write().await?;
             let purged = rows::purge(&mut write, expired_before, limit).await?;
+            guess_requests::purge(&mut write, expired_before, limit).await?;
             budgets::forget_refilled(&mut write, expired_before, limit).await?;
             confirmations::purge(&mut write, expired_before, limit).await?;
             write.commit().await?;

@@ -104,6 +104,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "failures_since_lock",
         script: include_str!("schema/0026_failures_since_lock.sql"),
     },
+    Migration {
+        version: 30,
+        name: "guess_requests",
+        script: include_str!("schema/0030_guess_requests.sql"),
+    },
 ];
 
 /// Begins the script of a step that older versions, which do not know it, can work beside.

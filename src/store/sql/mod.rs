@@ -32,6 +32,7 @@ mod confirmations;
 mod dialect;
 mod dkim;
 mod gathering;
+mod guess_requests;
 mod inbox_rows;
 mod inboxes;
 mod migrations;

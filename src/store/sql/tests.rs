@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::keyring::Subject,
     store::{
-        Budgets as _, Challenges, Outbox as _, Probe as _, Started,
+        Budgets as _, Challenges, Guessed, Outbox as _, Probe as _, Started,
         contract::{self, ManualClock, Place},
     },
 };
@@ -380,7 +380,7 @@ async fn one_callers_unreadable_row_is_nobody_elses_failure() {
     let answers = futures_util::future::join_all(guesses).await;
     for (place, answer) in answers.iter().enumerate() {
         match answer {
-            Ok(Some(right)) => assert_eq!(right.verdict.name(), "verified"),
+            Ok(Some(Guessed::Judged(right))) => assert_eq!(right.verdict.name(), "verified"),
             Err(StoreError::Corrupt(_)) => assert_eq!(place, 7),
             other => panic!("{place}: {other:?}"),
         }

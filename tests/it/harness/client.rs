@@ -128,7 +128,13 @@ impl Client {
         let request = pb::VerifyCodeRequest {
             challenge_id: challenge_id.to_owned(),
             code: code.to_owned(),
+            ..pb::VerifyCodeRequest::default()
         };
+        self.judge(request).await
+    }
+
+    /// Submits a code as this request says.
+    pub async fn judge(&self, request: pb::VerifyCodeRequest) -> Result<pb::VerifyCodeResponse, Status> {
         Ok(self.challenges.clone().verify_code(request).await?.into_inner())
     }
 

@@ -3,17 +3,20 @@
 //! One statement writes all of them, and nothing is read before it. It passes over those of which the copy is out of date or
 //! whose user has wrong codes to be forgiven: they are judged by their rows, as all others are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::super::{Failure, bulk, challenge_rows as rows, query::Write};
 use crate::{
-    domain::{budget::GuessBudget, challenge::Verdict, clock::Timestamp, id::ChallengeId, judgement},
-    store::{Guess, Guessed},
+    domain::{
+        budget::GuessBudget, challenge::Verdict, clock::Timestamp, id::ChallengeId, judgement,
+        keyring::Sealed,
+    },
+    store::{Guess, Judged},
 };
 
 /// Some guesses with their places: those that were written, and those that are left to be judged.
 pub(super) struct Parted<'g> {
-    pub(super) done: Vec<(usize, Guessed)>,
+    pub(super) done: Vec<(usize, Judged)>,
     pub(super) left: Vec<(usize, &'g Guess)>,
 }
 
@@ -37,10 +40,11 @@ pub(super) async fn confirm<'g>(
             _ => left.extend(together),
         }
     }
-    let written = save(write, &expected).await?;
+    let mut written = save(write, &expected).await?;
     let mut done = Vec::with_capacity(expected.len());
-    for (place, guess, success) in expected {
-        if written.contains(&guess.id) {
+    for (place, guess, mut success) in expected {
+        if let Some(context) = written.remove(&guess.id) {
+            success.context = Some(context);
             done.push((place, success));
         } else {
             left.push((place, guess));
@@ -52,10 +56,10 @@ pub(super) async fn confirm<'g>(
 }
 
 /// What the guess comes to if the copy is right, where that is a success.
-fn verified(guess: &Guess) -> Option<Guessed> {
+fn verified(guess: &Guess) -> Option<Judged> {
     let known = guess.known.as_deref()?;
-    // What it confirms is written with it.
-    if known.confirms.is_some() || !known.accepts(guess.numbers) {
+    // What it confirms is written with it, and what a request id came to before is looked for.
+    if known.confirms.is_some() || guess.request.is_some() || !known.accepts(guess.numbers) {
         return None;
     }
     let mut challenge = known.clone();
@@ -66,19 +70,24 @@ fn verified(guess: &Guess) -> Option<Guessed> {
         &guess.limits,
         guess.now,
     );
-    matches!(verdict, Verdict::Verified { .. }).then_some(Guessed { verdict, challenge })
+    matches!(verdict, Verdict::Verified { .. }).then_some(Judged {
+        verdict,
+        challenge,
+        context: None,
+        repeated: false,
+    })
 }
 
-/// Those whose rows were as expected.
+/// Those whose rows were as expected, with what their further codes would have been mailed with.
 async fn save(
     write: &mut Write,
-    expected: &[(usize, &Guess, Guessed)],
-) -> Result<HashSet<ChallengeId>, Failure> {
+    expected: &[(usize, &Guess, Judged)],
+) -> Result<HashMap<ChallengeId, Sealed>, Failure> {
     let written = bulk::put_and_fetch(
         write,
         "UPDATE challenges SET state = v.column2, verified_at = v.column3 FROM (VALUES ",
         expected,
-        |(_, guess, Guessed { challenge, .. })| {
+        |(_, guess, Judged { challenge, .. })| {
             [
                 guess.id.as_bytes().as_slice().into(),
                 challenge.state.tag().into(),
@@ -90,8 +99,9 @@ async fn save(
         ") AS v WHERE challenges.id = v.column1 AND challenges.state = 1 AND challenges.attempts = v.column4 \
          AND challenges.code_number = v.column5 \
          AND NOT EXISTS (SELECT 1 FROM guess_budgets WHERE guess_budgets.user_hash = challenges.user_hash) \
-         RETURNING challenges.id",
+         RETURNING challenges.id, challenges.context",
     )
     .await?;
-    written.iter().map(rows::id).collect()
+    let line = |row| Ok((rows::id(row)?, rows::context_of(row)?));
+    written.iter().map(line).collect()
 }

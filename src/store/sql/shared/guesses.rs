@@ -1,6 +1,6 @@
 //! Guesses that share a commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     super::{
@@ -10,6 +10,7 @@ use super::{
     },
     expected::{self, Parted},
     page::Page,
+    requests::{Requests, Seen},
     sent::Sent,
 };
 use crate::{
@@ -19,15 +20,15 @@ use crate::{
         clock::Timestamp,
         id::{ChallengeId, EntryId},
         judgement,
-        keyring::Subject,
+        keyring::{Sealed, Subject},
     },
-    store::{Guess, Guessed},
+    store::{Guess, Guessed, Judged},
 };
 
 /// What guesses came to.
-pub(super) struct Judged {
+pub(super) struct Answers {
     /// For each the answer.
-    pub(super) answers: Vec<(usize, Option<Box<Guessed>>)>,
+    pub(super) answers: Vec<(usize, Option<Guessed>)>,
     /// The challenges that are over, and of which a mail may be open.
     pub(super) open: Vec<ChallengeId>,
 }
@@ -37,27 +38,31 @@ pub(super) async fn judge(
     write: &mut Write,
     guesses: &[(usize, &Guess)],
     sent: &Sent,
-) -> Result<Judged, Failure> {
+) -> Result<Answers, Failure> {
     let Parted { done, left } = expected::confirm(write, guesses).await?;
-    let answers = done
-        .into_iter()
-        .map(|(place, guessed)| (place, Some(Box::new(guessed))));
-    let mut answers: Vec<(usize, Option<Box<Guessed>>)> = answers.collect();
+    let judged = |judged| Some(Guessed::Judged(Box::new(judged)));
+    let answers = done.into_iter().map(|(place, success)| (place, judged(success)));
+    let mut answers: Vec<(usize, Option<Guessed>)> = answers.collect();
     if !left.is_empty() {
         answers.extend(by_their_rows(write, &left).await?);
     }
-    let all = answers.iter().filter_map(|(_, answer)| answer.as_deref());
-    let over = all.filter(|answer| matches!(answer.verdict, Verdict::Verified { .. }));
-    let open = sent.perhaps_open(over.map(|answer| &answer.challenge));
-    Ok(Judged { answers, open })
+    let all = answers.iter().filter_map(|(_, answer)| match answer {
+        Some(Guessed::Judged(judged)) if !judged.repeated => Some(judged),
+        _ => None,
+    });
+    let over = all.filter(|judged| matches!(judged.verdict, Verdict::Verified { .. }));
+    let open = sent.perhaps_open(over.map(|judged| &judged.challenge));
+    Ok(Answers { answers, open })
 }
 
 /// Judges them one after the other, by what the store has of them.
 async fn by_their_rows(
     write: &mut Write,
     guesses: &[(usize, &Guess)],
-) -> Result<Vec<(usize, Option<Box<Guessed>>)>, Failure> {
-    let mut challenges = challenges(write, guesses).await?;
+) -> Result<Vec<(usize, Option<Guessed>)>, Failure> {
+    let (mut challenges, contexts) = challenges(write, guesses).await?;
+    // Once the challenges are held: of several with one request id, wherever they came, one was there first.
+    let mut requests = Requests::read(write, guesses).await?;
     let found = guesses.iter().filter_map(|(_, guess)| challenges.get(&guess.id));
     let mut users: Vec<Subject> = found.map(|challenge| challenge.user).collect();
     users.sort_unstable();
@@ -70,6 +75,27 @@ async fn by_their_rows(
             answers.push((*place, None));
             continue;
         };
+        let judged = |verdict, challenge: Challenge, repeated| {
+            let context = contexts.get(&challenge.id).cloned();
+            let judged = Judged {
+                verdict,
+                challenge,
+                context,
+                repeated,
+            };
+            Some(Guessed::Judged(Box::new(judged)))
+        };
+        match requests.seen(guess) {
+            None => {}
+            Some(Seen::Same(verdict)) => {
+                answers.push((*place, judged(verdict, challenge, true)));
+                continue;
+            }
+            Some(Seen::Other) => {
+                answers.push((*place, Some(Guessed::RequestReused)));
+                continue;
+            }
+        }
         let mut budget = budgets.get(&challenge.user).copied().unwrap_or_default();
         let verdict = judgement::judge(
             &mut challenge,
@@ -86,9 +112,11 @@ async fn by_their_rows(
             Some(budget).filter(|budget| *budget != GuessBudget::default()),
         );
         challenges.set(challenge.id, Some(challenge.clone()));
-        answers.push((*place, Some(Box::new(Guessed { verdict, challenge }))));
+        requests.note(guess, verdict, challenge.expires_at);
+        answers.push((*place, judged(verdict, challenge, false)));
     }
     save(write, &challenges).await?;
+    requests.save(write).await?;
     save_budgets(write, &budgets).await?;
     for (user, address, at) in confirmed {
         confirmations::remember(write, user, address, at).await?;
@@ -96,11 +124,14 @@ async fn by_their_rows(
     Ok(answers)
 }
 
+/// What further codes of challenges are mailed with.
+type Contexts = HashMap<ChallengeId, Sealed>;
+
 /// The challenges that are guessed at: of those that are known already only what changes is read.
 async fn challenges(
     write: &mut Write,
     guesses: &[(usize, &Guess)],
-) -> Result<Page<ChallengeId, Challenge>, Failure> {
+) -> Result<(Page<ChallengeId, Challenge>, Contexts), Failure> {
     let mut known: BTreeMap<ChallengeId, Option<&Challenge>> = BTreeMap::new();
     for (_, guess) in guesses {
         let challenge = known.entry(guess.id).or_default();
@@ -109,10 +140,12 @@ async fn challenges(
     let all: Vec<&[u8]> = known.keys().map(|id| id.as_bytes().as_slice()).collect();
     let locked = [") ORDER BY id", write.engine().for_update()].concat();
     let mut read = Vec::with_capacity(known.len());
+    let mut contexts = HashMap::with_capacity(known.len());
     if known.values().all(Option::is_some) {
         let before = ["SELECT ", rows::MOVING, " FROM challenges WHERE id IN ("].concat();
         for row in &bulk::fetch(write, before, &all, &locked).await? {
             let id = rows::id(row)?;
+            contexts.insert(id, rows::context_of(row)?);
             if let Some(Some(known)) = known.get(&id) {
                 read.push((id, rows::moved(row, known)?));
             }
@@ -120,10 +153,11 @@ async fn challenges(
     } else {
         for row in &bulk::fetch(write, "SELECT * FROM challenges WHERE id IN (", &all, &locked).await? {
             let challenge = rows::challenge(row)?;
+            contexts.insert(challenge.id, rows::context_of(row)?);
             read.push((challenge.id, challenge));
         }
     }
-    Ok(Page::read(read))
+    Ok((Page::read(read), contexts))
 }
 
 /// Each row is changed only if it is still what was judged.

@@ -14,6 +14,7 @@ mod expected;
 mod guesses;
 mod leaves;
 mod page;
+mod requests;
 mod sends;
 mod sent;
 mod settlements;
@@ -52,7 +53,7 @@ pub(super) enum Job {
 /// What it was answered with.
 pub(super) enum Done {
     Started(Started),
-    Guessed(Option<Box<Guessed>>),
+    Guessed(Option<Guessed>),
     Left(Leave),
     Settled(bool),
 }
