@@ -47,6 +47,7 @@ pub(super) fn word(name: &str, prefix: &str) -> String {
 pub(super) fn challenge_pairs(challenge: &pb::Challenge) -> Vec<(&'static str, String)> {
     vec![
         ("challenge", challenge.challenge_id.clone()),
+        ("reference", challenge.reference.clone()),
         ("state", word(challenge.state().as_str_name(), "CHALLENGE_STATE_")),
         ("purpose", word(challenge.purpose().as_str_name(), "PURPOSE_")),
         ("sent to", challenge.masked_recipient.clone()),
@@ -74,6 +75,7 @@ pub(super) fn challenge_pairs(challenge: &pb::Challenge) -> Vec<(&'static str, S
 pub(super) fn challenge(challenge: &pb::Challenge) -> Value {
     json!({
         "challenge_id": challenge.challenge_id,
+        "reference": challenge.reference,
         "purpose": challenge.purpose().as_str_name(),
         "state": challenge.state().as_str_name(),
         "masked_recipient": challenge.masked_recipient,

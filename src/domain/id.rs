@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     clock::Timestamp,
@@ -120,3 +121,49 @@ random_id!(
     /// Names an inbox.
     InboxId
 );
+
+/// Digits and capital letters without vowels and look-alikes: 27 of them.
+const REFERENCE: &[u8; 27] = b"23456789BCDFGHJKMNPQRSTVWXZ";
+
+impl ChallengeId {
+    /// What people tell several challenges apart by, on a screen and in a mail: four characters, such as `K7Q2`. It follows
+    /// from the id, which does not follow from it, and opens nothing.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"mailfactor reference 1");
+        hash.update(self.0);
+        let mut number = hash
+            .finalize()
+            .iter()
+            .take(8)
+            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let mut reference = String::with_capacity(4);
+        for _ in 0..4 {
+            let place = usize::try_from(number % 27).unwrap_or_default();
+            number /= 27;
+            reference.push(REFERENCE.get(place).copied().map_or('2', char::from));
+        }
+        reference
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_four_plain_characters_and_spread() {
+        let all: std::collections::BTreeSet<String> = (0..=255_u8)
+            .map(|byte| ChallengeId::from_bytes([byte; 16]).reference())
+            .collect();
+        assert!(all.len() > 250, "{}", all.len());
+        for reference in &all {
+            assert_eq!(reference.len(), 4);
+            assert!(
+                reference.bytes().all(|byte| REFERENCE.contains(&byte)),
+                "{reference}"
+            );
+        }
+    }
+}

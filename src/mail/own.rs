@@ -259,6 +259,7 @@ fn sample(all: bool, code: &str) -> Value {
         client_ip => text("192.0.2.1"),
         otp => code,
         number => if all { 2 } else { 1 },
+        reference => "K7Q2",
         lifetime => if all { 5 } else { 1 },
         unit => if all { "minute" } else { "hour" },
     }

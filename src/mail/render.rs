@@ -137,6 +137,7 @@ impl Renderer {
             client_ip => &words.client_ip,
             otp => code.reveal(),
             number => mail.number,
+            reference => mail.challenge.reference(),
             lifetime => lifetime,
             unit => unit,
         };

@@ -3,13 +3,14 @@
 //! cost is in proportion to its length, and nothing switches escaping off.
 
 /// The variables.
-pub(super) const VARIABLES: [&str; 8] = [
+pub(super) const VARIABLES: [&str; 9] = [
     "user",
     "event",
     "endpoint",
     "client_ip",
     "otp",
     "number",
+    "reference",
     "lifetime",
     "unit",
 ];

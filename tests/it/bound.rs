@@ -1,6 +1,6 @@
 //! A verdict says what it is for, is refused where the caller expects something else, and may be asked for again.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
 use tonic::Code;
@@ -10,7 +10,7 @@ use super::harness::{
     ground::Ground,
     letter,
     postgres::Postgres,
-    scene::{Scene, refused, start},
+    scene::{Scene, html, refused, start, text},
     service::Home,
 };
 
@@ -237,4 +237,31 @@ async fn a_lost_verdict_is_given_again_on_postgres() {
     };
     let home = Home::on_server(&server.url(&server.database()));
     repeats(Ground::set(home).await).await;
+}
+
+/// Whoever has several mails, or several screens, tells by the reference which belong together.
+#[tokio::test]
+async fn mail_and_answer_carry_the_same_reference() {
+    let scene = Scene::set().await;
+    let laptop = scene.caller("laptop", Role::Endpoint).await;
+    let mut references = BTreeSet::new();
+    for (number, locale) in ["en", "de", "fr", "es", "zh"].into_iter().enumerate() {
+        let request = pb::StartChallengeRequest {
+            locale: locale.to_owned(),
+            ..asked(["ann", "bo", "cy"][number % 3], pb::Purpose::Login, "")
+        };
+        let open = start(&scene.idp, request).await.unwrap();
+        let mail = scene.mails(number + 1).await.pop().unwrap();
+        assert_eq!(open.reference.len(), 4, "{open:?}");
+        assert!(text(&mail).contains(&open.reference), "{}", text(&mail));
+        assert!(html(&mail).contains(&format!(">{}<", open.reference)));
+        let kept = scene.idp.get(&open.challenge_id).await.unwrap();
+        assert_eq!(kept.reference, open.reference);
+        references.insert(open.reference);
+        scene.clock.advance(Duration::from_mins(60));
+    }
+    // Of nobody there is one as well.
+    assert_eq!(laptop.start("nobody").await.unwrap().reference.len(), 4);
+    assert!(references.len() > 1, "{references:?}");
+    scene.end().await;
 }

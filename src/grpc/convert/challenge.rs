@@ -118,6 +118,7 @@ pub(in crate::grpc) fn challenge(view: ChallengeView) -> pb::Challenge {
         .map_or(pb::DeliveryState::Withheld, super::delivery::state);
     pb::Challenge {
         challenge_id: challenge.id.to_string(),
+        reference: challenge.id.reference(),
         purpose: purpose_of(challenge.purpose).into(),
         state: standing(view.standing).into(),
         code_number: count(challenge.code_number),
