@@ -52,6 +52,8 @@ fn shape(challenge: &pb::Challenge) -> pb::Challenge {
     };
     pb::Challenge {
         challenge_id: challenge.challenge_id.len().to_string(),
+        // It follows from the random id alone.
+        reference: challenge.reference.len().to_string(),
         created_at: None,
         expires_at: distance(challenge.expires_at),
         resend_at: distance(challenge.resend_at),
