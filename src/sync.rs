@@ -2,8 +2,12 @@
 //!
 //! In a build with the feature `interleavings` they are shuttle's, and such a build serves nothing but those tests:
 //! `cargo test --features interleavings --lib interleavings::`.
+//!
+//! `fair` are bounded places that nobody takes from everybody else.
 
 use tokio_util::task::TaskTracker;
+
+pub(crate) mod fair;
 
 #[cfg(feature = "interleavings")]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};

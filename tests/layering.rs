@@ -23,10 +23,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("config", &["domain", "secret_files"]),
     ("system", &["domain"]),
     ("mail", &["domain", "store", "sync", "secret_files"]),
-    ("factor", &["domain", "store", "repository"]),
-    ("policy", &["domain", "store", "mail", "secret_files"]),
+    ("factor", &["domain", "store", "repository", "sync"]),
+    ("policy", &["domain", "store", "mail", "sync", "secret_files"]),
     ("pb", &[]),
-    ("grpc", &["domain", "factor", "policy", "pb"]),
+    ("grpc", &["domain", "factor", "policy", "pb", "sync"]),
     ("lifecycle", &[]),
     ("telemetry", &["config"]),
     (

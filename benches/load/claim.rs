@@ -9,6 +9,7 @@ use mailfactor::{
         entropy::random_bytes,
         id::{EntryId, LeaseId},
         keyring::{KeyId, Keyring, SubjectKind},
+        mail_queue::MailQueue,
         message::message_id,
     },
     store::{
@@ -140,6 +141,7 @@ fn due(keyring: &Keyring, clock: &SteadyClock) -> NewEntry {
         recipient: keyring.subject(SubjectKind::Address, &["j@example.com"]),
         message_id: message_id(&id, "example.com"),
         mail: keyring.seal(&NewEntry::place(&id), &[b'x'; 250], &SystemEntropy),
+        queue: MailQueue::default(),
         lease: None,
     }
 }

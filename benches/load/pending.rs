@@ -12,6 +12,7 @@ use mailfactor::{
         entropy::{Entropy, random_bytes},
         id::{ChallengeId, EntryId},
         keyring::{KeyId, Keyring, Sealed, SubjectKind},
+        mail_queue::MailQueue,
         message::message_id,
     },
     store::{
@@ -92,6 +93,7 @@ fn start(number: u64, caller: CallerId, keyring: &Keyring, entropy: &dyn Entropy
         recipient: challenge.address,
         message_id: message_id(&entry, "example.com"),
         mail: keyring.seal("mail", b"", entropy),
+        queue: MailQueue::default(),
         lease: None,
     };
     Start {
@@ -129,6 +131,10 @@ impl Challenges for Nowhere {
     }
 
     async fn context(&self, _: ChallengeId) -> StoreResult<Option<Sealed>> {
+        Err(nothing())
+    }
+
+    async fn purge_decoys(&self, _: Timestamp, _: u32) -> StoreResult<u64> {
         Err(nothing())
     }
 

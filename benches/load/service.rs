@@ -74,7 +74,7 @@ impl Home {
         format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"{url}\"\n\
              [keys]\nfile = \"{}\"\n[delivery]\nhello_name = \"service.example.org\"\n\
-             [policy.sends.user]\n{plenty}[policy.sends.address]\n{plenty}\
+             [policy.sends.user]\n{plenty}[policy.sends.address]\n{plenty}[policy.sends.caller]\nburst = 0\n\
              [[repository]]\nname = \"staff\"\nkind = \"file\"\npath = \"{}\"\n",
             keys.display(),
             users.display()

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Retention,
-    domain::clock::Clock,
+    domain::{challenge::Challenge, clock::Clock},
     store::{Audit, Challenges, Outbox, StoreError},
 };
 
@@ -42,6 +42,9 @@ impl Housekeeping {
     #[tracing::instrument(name = "app.purge", skip_all)]
     async fn purge(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
+        let decoys = now.minus(Challenge::REMEMBERED);
+        while self.outbox.purge_decoys(decoys, BATCH).await? >= u64::from(BATCH) {}
+        while self.challenges.purge_decoys(decoys, BATCH).await? >= u64::from(BATCH) {}
         let mails = now.minus(self.retention.outbox);
         while self.outbox.purge(mails, BATCH).await? >= u64::from(BATCH) {}
         let challenges = now.minus(self.retention.challenges);

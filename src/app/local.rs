@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{BuildError, Machine, archive, directory::directory};
 use crate::{
-    config::Config,
+    config::{Config, RepositoryKind, Users},
     domain::{
         address::{EmailAddress, LocalPart},
         audit::{Action, Actor, Note},
@@ -15,17 +15,18 @@ use crate::{
         keyring::{Keyring, Subject, SubjectKind},
         mask::Mask,
     },
-    repository::{Directory, Found, Pace, RepositoryError, Scope, UserName},
+    repository::{Found, Pace, RepositoryError, Scope, UserName},
     store::{Budgets, CallerWrite, Callers, Confirmations, StoreError, sql::SqlStore},
     system::local_user,
 };
 
-/// The database, opened on the machine itself.
+/// The database, opened on the machine itself. Nothing else is: whoever locks a caller out, or lets a user in again, does not
+/// depend on directories and mail servers being well.
 pub struct Local {
     store: SqlStore,
     keyring: Arc<Keyring>,
     machine: Machine,
-    directory: Directory,
+    users: Users,
     mask: Mask,
 }
 
@@ -54,8 +55,14 @@ pub enum LocalError {
     #[error("several users have that name; name the repository with --repository")]
     UserAmbiguous,
     /// A repository gave no answer.
-    #[error(transparent)]
+    #[error("{0}; `--repository NAME --id ID` needs none of them: `mailfactor user show` tells a user's id")]
     Repository(#[from] RepositoryError),
+    /// A repository cannot be opened.
+    #[error("{0}; `--repository NAME` needs that one only, and with `--id ID` not even that")]
+    Directory(Box<BuildError>),
+    /// No repository of that name.
+    #[error("no repository of that name is configured")]
+    RepositoryUnknown,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,12 +81,33 @@ pub struct NewCaller {
     pub certificate: Option<CertificateDigest>,
 }
 
+/// Which user is meant.
+#[derive(Clone, Copy, Debug)]
+pub enum UserKey<'a> {
+    /// The one that goes by this name, in this repository or in any.
+    Name(Option<&'a str>, &'a str),
+    /// The one that this repository knows by this identifier: it is not asked.
+    Id(&'a str, &'a str),
+}
+
+impl<'a> UserKey<'a> {
+    /// What it was called by.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        match self {
+            Self::Name(_, text) | Self::Id(_, text) => text,
+        }
+    }
+}
+
 /// A user as the budgets know it.
 #[derive(Clone, Debug)]
 pub struct UserState {
+    /// The identifier that the repository knows it by.
+    pub id: String,
     /// The repository it was found in.
     pub repository: String,
-    /// The address, masked.
+    /// The address, masked; empty where nobody was asked for it.
     pub masked_address: String,
     /// Wrong codes in a row.
     pub failures: u32,
@@ -107,7 +135,7 @@ impl Local {
             store,
             keyring: Arc::new(keyring),
             machine: machine.clone(),
-            directory: directory(&config.users)?,
+            users: config.users.clone(),
             mask: config.policies.default.mask.clone(),
         })
     }
@@ -182,8 +210,8 @@ impl Local {
     }
 
     /// A user's failures and lock.
-    pub async fn user(&self, repository: Option<&str>, name: &str) -> Result<UserState, LocalError> {
-        let (subjects, mut state) = self.find(repository, name).await?;
+    pub async fn user(&self, user: UserKey<'_>) -> Result<UserState, LocalError> {
+        let (subjects, mut state) = self.find(user).await?;
         let (subject, now) = (subjects.user, self.machine.clock.now());
         (state.failures, state.lock) = self.store.guesses(subject, now).await?;
         (state.wrong_passwords, state.password_lock) = self.store.guesses(subjects.password, now).await?;
@@ -192,9 +220,9 @@ impl Local {
     }
 
     /// Lifts a user's lock and forgets the failures. `false`: there were none.
-    pub async fn unlock_user(&self, repository: Option<&str>, name: &str) -> Result<bool, LocalError> {
-        let (subjects, state) = self.find(repository, name).await?;
-        let shown = self.shown(&state, name);
+    pub async fn unlock_user(&self, user: UserKey<'_>) -> Result<bool, LocalError> {
+        let (subjects, state) = self.find(user).await?;
+        let shown = self.shown(&state, user.as_str());
         let note = || self.note(Action::UserUnlock);
         let codes = self.store.unlock(subjects.user, &shown, &note()).await?;
         let passwords = self.store.unlock(subjects.password, &shown, &note()).await?;
@@ -202,10 +230,10 @@ impl Local {
     }
 
     /// Locks a user until unlocked.
-    pub async fn lock_user(&self, repository: Option<&str>, name: &str) -> Result<(), LocalError> {
-        let (subjects, state) = self.find(repository, name).await?;
+    pub async fn lock_user(&self, user: UserKey<'_>) -> Result<(), LocalError> {
+        let (subjects, state) = self.find(user).await?;
         let note = self.note(Action::UserLock);
-        let shown = self.shown(&state, name);
+        let shown = self.shown(&state, user.as_str());
         Ok(self.store.lock(subjects.user, &shown, &note).await?)
     }
 
@@ -225,42 +253,78 @@ impl Local {
     }
 
     /// Forgets the other addresses that a user has confirmed; says how many.
-    pub async fn forget_confirmed(&self, repository: Option<&str>, name: &str) -> Result<u64, LocalError> {
-        let (subjects, state) = self.find(repository, name).await?;
+    pub async fn forget_confirmed(&self, user: UserKey<'_>) -> Result<u64, LocalError> {
+        let (subjects, state) = self.find(user).await?;
         let note = self.note(Action::UserForgetAddresses);
-        let shown = self.shown(&state, name);
+        let shown = self.shown(&state, user.as_str());
         Ok(self.store.forget_confirmed(subjects.user, &shown, &note).await?)
     }
 
-    /// The user's budget, found as a start finds it: through the directory.
-    async fn find(&self, repository: Option<&str>, name: &str) -> Result<(Subjects, UserState), LocalError> {
+    /// The user's budget, found as a start finds it: through the directory, or by what the directory would say.
+    async fn find(&self, user: UserKey<'_>) -> Result<(Subjects, UserState), LocalError> {
+        let (repository, name) = match user {
+            UserKey::Id(repository, id) => {
+                self.users_of(Some(repository))?;
+                return Ok(self.known(repository, id, String::new()));
+            }
+            UserKey::Name(repository, name) => (repository, name),
+        };
         let name = UserName::parse(name).map_err(LocalError::UserName)?;
-        match self
-            .directory
-            .find(&name, repository.map_or(Scope::All, Scope::In), Pace::Quick)
-            .await?
-        {
+        let users = self.users_of(repository)?;
+        let scope = repository.map_or(Scope::All, Scope::In);
+        let found = match directory(&users) {
+            Ok(directory) => directory.find(&name, scope, Pace::Quick).await,
+            // Only a file knows its users by their names: there the name alone says enough.
+            Err(error) => {
+                return match users.repositories.as_slice() {
+                    [only] if matches!(only.kind, RepositoryKind::File { .. }) => {
+                        tracing::warn!(%error, "the users file cannot be read: the user is taken to be named so in it");
+                        Ok(self.known(&only.name, &name.folded(), String::new()))
+                    }
+                    _ => Err(LocalError::Directory(Box::new(error))),
+                };
+            }
+        };
+        match found? {
             Found::User(user) => {
-                let parts: [&str; 2] = [&user.repository, &user.id];
-                let subjects = Subjects {
-                    user: self.keyring.subject(SubjectKind::User, &parts),
-                    password: self.keyring.subject(SubjectKind::Password, &parts),
-                };
-                let state = UserState {
-                    masked_address: self.mask.apply(&user.address),
-                    repository: user.repository,
-                    failures: 0,
-                    wrong_passwords: 0,
-                    password_lock: None,
-                    lock: None,
-                    confirmed: 0,
-                };
-                Ok((subjects, state))
+                let masked_address = self.mask.apply(&user.address);
+                Ok(self.known(&user.repository, &user.id, masked_address))
             }
             Found::Unknown => Err(LocalError::UserUnknown),
             Found::NoAddress => Err(LocalError::UserHasNoAddress),
             Found::Ambiguous => Err(LocalError::UserAmbiguous),
         }
+    }
+
+    /// The repositories, or the one that is named: the others are not opened.
+    fn users_of(&self, repository: Option<&str>) -> Result<Users, LocalError> {
+        let mut users = self.users.clone();
+        if let Some(name) = repository {
+            users.repositories.retain(|known| known.name == name);
+            if users.repositories.is_empty() {
+                return Err(LocalError::RepositoryUnknown);
+            }
+        }
+        Ok(users)
+    }
+
+    fn known(&self, repository: &str, id: &str, masked_address: String) -> (Subjects, UserState) {
+        let parts = [repository, id];
+        let subjects = Subjects {
+            user: self.keyring.subject(SubjectKind::User, &parts),
+            password: self.keyring.subject(SubjectKind::Password, &parts),
+        };
+        let state = UserState {
+            id: id.to_owned(),
+            masked_address,
+            repository: repository.to_owned(),
+            failures: 0,
+            wrong_passwords: 0,
+            password_lock: None,
+            lock: None,
+            confirmed: 0,
+        };
+        (subjects, state)
     }
 }
 

@@ -6,10 +6,10 @@ use super::{BuildError, Machine, directory::directory};
 use crate::{
     config::{Config, StorePlace, Users},
     domain::{account::Secret, address::ascii_domain, clock::Clock, keyring::Keyring},
-    factor::{Desk, DeskSettings},
+    factor::{Desk, DeskSettings, PasswordChecks},
     grpc::{Door, DoorSettings, TlsFiles},
     mail::{Collector, Library, MailSettings, Renderer, Rounds, Signer, Transports, Worker, WorkerSettings},
-    policy::{Gate, InboxOffice, Office, OfficeSettings, Vitals},
+    policy::{Gate, InboxOffice, Office, OfficeSettings, ReportLane, Vitals},
     repository::Directory,
     store::{
         Accounts, Inboxes,
@@ -29,8 +29,8 @@ const TRAY: usize = 1_024;
 /// Pending challenges kept in memory, at well under a kilobyte each.
 const CACHED_CHALLENGES: u64 = 100_000;
 
-/// How long a caller that was removed may still call.
-const CALLER_TTL: Duration = Duration::from_secs(5);
+/// How long a caller that was removed may still call. With the second after which open streams are looked at: less than 5 s.
+const CALLER_TTL: Duration = Duration::from_secs(3);
 
 /// How often a watched challenge is looked at without news.
 const WATCH_POLL: Duration = Duration::from_secs(2);
@@ -100,6 +100,7 @@ pub(super) fn assemble(
         keyring: keyring.clone(),
         challenges: challenges(config, &shared, &clock),
         budgets: shared.clone(),
+        password_checks: PasswordChecks::default(),
         outbox: shared.clone(),
         confirmations: shared.clone(),
         directory: directory.clone(),
@@ -116,6 +117,7 @@ pub(super) fn assemble(
         accounts: mail_accounts,
         outbox: shared.clone(),
         audit: shared.clone(),
+        reports: ReportLane::default(),
         set_policies: shared.clone(),
         policies: policies.clone(),
         transports: transports.clone(),

@@ -7,14 +7,14 @@ use super::{Here, Outcome, out, show};
 use crate::{
     app::{
         Machine,
-        local::{Local, UserState},
+        local::{Local, UserKey, UserState},
     },
     domain::budget::Lock,
 };
 
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Examples:\n  mailfactor user show ann\n  mailfactor user unlock ann --repository staff"
+    after_help = "Examples:\n  mailfactor user show ann\n  mailfactor user unlock ann --repository staff\n  mailfactor user unlock --repository corp --id 6f9619ff-8b86-d011-b42d-00c04fc964ff"
 )]
 pub(super) enum Command {
     /// Shows a user's wrong codes and passwords, and locks.
@@ -37,10 +37,24 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct User {
     /// The name, as the repository knows it.
+    #[arg(required_unless_present = "id", default_value = "", hide_default_value = true)]
     name: String,
     /// The repository to look in; without it, all of them in order.
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
+    /// The user's identifier in the repository, as `user show` tells it, instead of the name. No repository is asked.
+    #[arg(long, requires = "repository", conflicts_with = "name")]
+    id: Option<String>,
+}
+
+impl User {
+    fn key(&self) -> UserKey<'_> {
+        let repository = self.repository.as_deref();
+        match (repository, &self.id) {
+            (Some(repository), Some(id)) => UserKey::Id(repository, id),
+            _ => UserKey::Name(repository, &self.name),
+        }
+    }
 }
 
 impl Command {
@@ -56,27 +70,27 @@ impl Command {
     async fn act(self, local: &Local) -> Outcome {
         match self {
             Self::Show { user, json } => {
-                let state = local.user(user.repository.as_deref(), &user.name).await?;
-                print(&user.name, &state, json);
+                let state = local.user(user.key()).await?;
+                print(user.key().as_str(), &state, json);
             }
             Self::Unlock(user) => {
-                let name = &user.name;
-                if local.unlock_user(user.repository.as_deref(), name).await? {
+                let name = user.key().as_str();
+                if local.unlock_user(user.key()).await? {
                     out::say(format_args!("{name} is unlocked and starts afresh"));
                 } else {
                     out::say(format_args!("{name} was not locked and had no wrong codes"));
                 }
             }
             Self::Lock(user) => {
-                local.lock_user(user.repository.as_deref(), &user.name).await?;
-                out::say(format_args!("{} is locked until unlocked", user.name));
+                local.lock_user(user.key()).await?;
+                out::say(format_args!("{} is locked until unlocked", user.key().as_str()));
             }
             Self::ForgetAddresses(user) => {
-                let forgotten = local.forget_confirmed(user.repository.as_deref(), &user.name);
+                let forgotten = local.forget_confirmed(user.key());
                 let forgotten = forgotten.await?;
                 out::say(format_args!(
                     "{forgotten} confirmed address(es) of {} forgotten",
-                    user.name
+                    user.key().as_str()
                 ));
             }
         }
@@ -94,6 +108,7 @@ fn print(name: &str, state: &UserState, json: bool) {
     if json {
         out::json(&json!({
             "user": name,
+            "id": state.id,
             "repository": state.repository,
             "masked_address": state.masked_address,
             "failures": state.failures,
@@ -107,6 +122,7 @@ fn print(name: &str, state: &UserState, json: bool) {
     }
     out::pairs(&[
         ("user", name.to_owned()),
+        ("id", state.id.clone()),
         ("repository", state.repository.clone()),
         ("address", state.masked_address.clone()),
         ("wrong codes", state.failures.to_string()),

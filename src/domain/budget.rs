@@ -16,6 +16,33 @@ pub struct SendLimits {
     pub per_day: u32,
 }
 
+impl SendLimits {
+    /// So many times as much.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        Self {
+            burst: self.burst.saturating_mul(factor),
+            refill: self.refill / factor.max(1),
+            per_day: self.per_day.saturating_mul(factor),
+        }
+    }
+
+    /// What others than those who go first may draw on: a quarter of what may go at once, and a tenth of a day's mails, stay
+    /// in reserve. Where one may go at a time there is nothing to keep back of it.
+    #[must_use]
+    pub const fn without_reserve(self) -> Self {
+        let burst = match self.burst {
+            0 | 1 => self.burst,
+            many => many - many.div_ceil(4),
+        };
+        Self {
+            burst,
+            per_day: self.per_day - self.per_day / 10,
+            ..self
+        }
+    }
+}
+
 /// What a subject has used of its mails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendBudget {

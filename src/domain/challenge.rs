@@ -156,6 +156,9 @@ pub struct Challenge {
 }
 
 impl Challenge {
+    /// How long after its end one is remembered for callers that may not see users, and decoys at all.
+    pub const REMEMBERED: Duration = Duration::from_mins(10);
+
     /// Where it stands at `now`. What has happened stays; only a pending challenge expires.
     #[must_use]
     pub fn standing(&self, now: Timestamp) -> Standing {

@@ -27,6 +27,7 @@ pub mod id;
 pub mod inbox;
 pub mod judgement;
 pub mod keyring;
+pub mod mail_queue;
 pub mod mask;
 pub mod message;
 pub mod oauth;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     budget::{GuessLimits, SendLimits},
+    caller::Role,
     challenge::Purpose,
     code::{CodeNumbers, CodeSpec},
     mask::Mask,
@@ -43,7 +44,7 @@ pub struct OtpPolicy {
     pub user_sends: SendLimits,
     /// Mails to one address.
     pub address_sends: SendLimits,
-    /// Mails for one caller; `None`: not counted.
+    /// Mails for one endpoint, and twenty times as many for one caller that vouches for its users; `None`: not counted.
     pub caller_sends: Option<SendLimits>,
     /// The repositories that are searched, in this order; empty: all, in configured order.
     pub repositories: Vec<String>,
@@ -82,7 +83,11 @@ impl Default for OtpPolicy {
             },
             user_sends: sends,
             address_sends: sends,
-            caller_sends: None,
+            caller_sends: Some(SendLimits {
+                burst: 30,
+                refill: Duration::from_secs(2),
+                per_day: 10_000,
+            }),
             repositories: Vec::new(),
             account: None,
             see_users: false,
@@ -93,6 +98,16 @@ impl Default for OtpPolicy {
 }
 
 impl OtpPolicy {
+    /// How many mails one caller of this role may have sent; `None`: they are not counted.
+    #[must_use]
+    pub fn sends_of(&self, role: Role) -> Option<SendLimits> {
+        let limits = self.caller_sends?;
+        Some(match role {
+            Role::Endpoint | Role::Auditor => limits,
+            Role::Authenticator | Role::Admin => limits.times(20),
+        })
+    }
+
     /// How a code for this purpose looks: for a recovery it is a temporary password.
     #[must_use]
     pub fn spec(&self, purpose: Purpose) -> &CodeSpec {

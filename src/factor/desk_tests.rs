@@ -94,6 +94,7 @@ impl House {
             keyring: Arc::new(Keyring::new([(KeyId::parse("k").unwrap(), [7; 32])]).unwrap()),
             challenges: Arc::clone(&store) as Arc<dyn Challenges>,
             budgets: Arc::clone(&store) as Arc<dyn Budgets>,
+            password_checks: PasswordChecks::default(),
             outbox: Arc::clone(&store) as Arc<dyn Outbox>,
             confirmations: Arc::clone(&store) as Arc<dyn Confirmations>,
             directory: Arc::new(Directory::new(

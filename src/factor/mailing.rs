@@ -11,6 +11,7 @@ use crate::{
         delivery::DeliveryState,
         id::EntryId,
         keyring::SubjectKind,
+        mail_queue::MailQueue,
         message::{CodeMail, Mail, MailContext, message_id},
         otp_policy::OtpPolicy,
     },
@@ -21,6 +22,7 @@ impl Desk {
     /// The outbox entry for code number `number` of a challenge.
     pub(super) fn entry(
         &self,
+        caller: &Caller,
         challenge: &Challenge,
         number: u32,
         context: MailContext,
@@ -55,6 +57,7 @@ impl Desk {
             mail: self
                 .keyring
                 .seal(&NewEntry::place(&id), &mail.to_bytes(), &*self.entropy),
+            queue: MailQueue::of(caller),
             lease: None,
         }
     }
@@ -66,7 +69,7 @@ impl Desk {
             charge(challenge.user, policy.user_sends),
             charge(challenge.address, policy.address_sends),
         ];
-        if let Some(limits) = policy.caller_sends {
+        if let Some(limits) = policy.sends_of(caller.role) {
             let id = caller.id.to_string();
             charges.push(charge(self.keyring.subject(SubjectKind::Caller, &[&id]), limits));
         }

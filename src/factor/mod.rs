@@ -38,6 +38,7 @@ mod watch;
 pub use crate::repository::{Password, PasswordError, RepositoryError, UserName};
 pub use cancel::CancelError;
 pub use lookup::{Finding, Known, LookUpError, LookUpRequest, RepositoryView};
+pub use password::PasswordChecks;
 pub use resend::{ResendError, ResendRequest};
 pub use start::{StartError, StartRequest};
 pub use verify::{Expected, Judgement, VerifyError, VerifyRequest};
@@ -54,6 +55,8 @@ pub struct Desk {
     pub challenges: Arc<dyn Challenges>,
     /// How many passwords were tried.
     pub budgets: Arc<dyn Budgets>,
+    /// Passwords that are being checked.
+    pub password_checks: PasswordChecks,
     /// Mails owed.
     pub outbox: Arc<dyn Outbox>,
     /// Which other addresses users have confirmed.
@@ -114,7 +117,7 @@ impl Desk {
     async fn present(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, GetError> {
         let found = self.challenges.present(id).await?;
         found
-            .filter(|challenge| may_see(caller, challenge))
+            .filter(|challenge| self.may_see(caller, challenge))
             .ok_or(GetError::Unknown)
     }
 
@@ -122,8 +125,17 @@ impl Desk {
     async fn challenge_of(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, GetError> {
         let found = self.challenges.find(id).await?;
         found
-            .filter(|challenge| may_see(caller, challenge))
+            .filter(|challenge| self.may_see(caller, challenge))
             .ok_or(GetError::Unknown)
+    }
+
+    /// Whether a challenge is this caller's to see. To one that may not see users, a challenge that expired a while ago is
+    /// gone, whether or not it was a decoy: those are forgotten by then.
+    fn may_see(&self, caller: &Caller, challenge: &Challenge) -> bool {
+        let theirs = caller.role == Role::Admin || challenge.caller == caller.id;
+        let gone = || self.clock.now() >= challenge.expires_at.plus(Challenge::REMEMBERED);
+        let policies = self.policies.current();
+        theirs && (sees_users(caller, policies.of(&challenge.event)) || !gone())
     }
 
     /// The challenge as the caller sees it.
@@ -157,10 +169,6 @@ fn count(outcome: &'static str) {
 /// Whether a caller is told the truth about users: by its own right, or because the event's policy has it so.
 fn sees_users(caller: &Caller, policy: &OtpPolicy) -> bool {
     caller.see_users || policy.see_users
-}
-
-fn may_see(caller: &Caller, challenge: &Challenge) -> bool {
-    caller.role == Role::Admin || challenge.caller == caller.id
 }
 
 #[cfg(test)]

@@ -4,17 +4,50 @@
 //! wrong is answered alike. An attempt is counted before it is judged, so that many at once find no more than one after
 //! another. Wrong passwords are counted apart from wrong codes, under the same limits.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Desk, StartError, StartRequest};
 use crate::{
     domain::{
+        caller::{Caller, CallerId, Role},
         clock::Timestamp,
         keyring::{Keyring, Subject, SubjectKind},
         otp_policy::OtpPolicy,
     },
     repository::{RepositoryError, Scope, User, UserName},
+    sync::fair::{FairPlace, FairPlaces, Share},
 };
+
+/// Passwords that are checked at once: each costs a repository a round trip, or a core its time.
+const PLACES: usize = 16;
+
+/// How long a check waits for its turn.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// The checks under way, shared fairly: a caller that sends many waits for itself.
+pub struct PasswordChecks(FairPlaces<CallerId>);
+
+impl Default for PasswordChecks {
+    fn default() -> Self {
+        Self(FairPlaces::new(PLACES, PLACES / 4))
+    }
+}
+
+impl PasswordChecks {
+    /// Waits for a turn. `None`: so many of the caller's wait already, or it took too long.
+    async fn turn(&self, caller: &Caller) -> Option<FairPlace<CallerId>> {
+        let preferred = matches!(caller.role, Role::Authenticator | Role::Admin);
+        let places = if preferred { PLACES / 2 } else { PLACES / 4 };
+        let share = Share {
+            preferred,
+            places,
+            waiting: places * 4,
+        };
+        self.0.enter(caller.id, share, PATIENCE).await.ok()
+    }
+}
 
 impl Desk {
     /// Refuses, before anybody is looked up, what no user could change: a password that is missing, or that nobody checks.
@@ -39,8 +72,13 @@ impl Desk {
     }
 
     /// Lets pass whose password is right, or who sent none.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who asks, what for, whom was found and when: each is needed"
+    )]
     pub(super) async fn prove(
         &self,
+        caller: &Caller,
         request: &StartRequest,
         policy: &OtpPolicy,
         scope: Scope<'_>,
@@ -51,6 +89,11 @@ impl Desk {
         let Some(password) = &request.password else {
             return Ok(());
         };
+        // Before the attempt is counted: what is not checked costs none. And for whoever the user is: the same queue.
+        let (asked, turn) = (Instant::now(), self.password_checks.turn(caller).await);
+        let _turn = turn.ok_or(StartError::Overloaded)?;
+        // The time in the queue is not the repository's.
+        let began = began + asked.elapsed();
         let subject = attempts_of(&self.keyring, &request.user, user);
         if let Some(lock) = self.budgets.attempt(subject, &policy.guesses, now).await? {
             return Err(StartError::UserLocked(lock));

@@ -107,8 +107,8 @@ impl Desk {
         let context = MailContext::from_bytes(&context)?;
         let number = challenge.code_number + 1;
 
-        let mut entry = self.entry(&challenge, number, context, policy, now);
-        let slot = self.handoff.slot(&*self.entropy, &*self.clock);
+        let mut entry = self.entry(caller, &challenge, number, context, policy, now);
+        let slot = self.handoff.slot(entry.queue, &*self.entropy, &*self.clock);
         entry.lease = slot.lease();
         let listener = request.wait.then(|| self.changes.listen(challenge.id));
         let resend = Resend {

@@ -99,8 +99,8 @@ impl Desk {
         let place = context_place(challenge.id);
         let sealed = self.keyring.seal(&place, &context.to_bytes(), &*self.entropy);
 
-        let mut entry = self.entry(&challenge, challenge.code_number, context, policy, now);
-        let slot = self.handoff.slot(&*self.entropy, &*self.clock);
+        let mut entry = self.entry(caller, &challenge, challenge.code_number, context, policy, now);
+        let slot = self.handoff.slot(entry.queue, &*self.entropy, &*self.clock);
         entry.lease = slot.lease();
         // Before the write: the worker may be faster than this task.
         let listener = wait.then(|| self.changes.listen(challenge.id));
@@ -162,7 +162,7 @@ impl Desk {
         let found = self.directory.find(&request.user, scope, pace).await;
         let truth = match found {
             Ok(Found::User(user)) => {
-                self.prove(request, policy, scope, Some(&user), began, now)
+                self.prove(caller, request, policy, scope, Some(&user), began, now)
                     .await?;
                 return Ok(self.real(*user));
             }
@@ -176,7 +176,8 @@ impl Desk {
         if sees_users && (request.password.is_none() || !matches!(truth, StartError::UserUnknown)) {
             return Err(truth);
         }
-        self.prove(request, policy, scope, None, began, now).await?;
+        self.prove(caller, request, policy, scope, None, began, now)
+            .await?;
         tracing::debug!(reason = truth.outcome(), "a decoy stands in");
         Ok(self.decoy(&request.user))
     }

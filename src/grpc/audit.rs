@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{convert, status};
+use super::{caller, convert, status};
 use crate::{pb::v1 as pb, policy::Office};
 
 /// The service over the office.
@@ -18,8 +18,11 @@ impl pb::mail_audit_server::MailAudit for Audit {
         &self,
         request: Request<pb::ListAuditEventsRequest>,
     ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
+        let caller = caller::of(&request)?;
         let listing =
             convert::list_audit_events(request.get_ref()).map_err(|faults| status::invalid(&faults))?;
+        let turn = self.office.reports.turn(&caller).await;
+        let _turn = turn.ok_or_else(status::reports_overloaded)?;
         let page = self
             .office
             .list_audit_events(&listing.filter, listing.after, listing.size)

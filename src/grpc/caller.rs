@@ -18,7 +18,7 @@ use crate::{
         caller::{ApiKey, Caller},
         visitor::Visitor,
     },
-    policy::Gate,
+    policy::{Gate, Proof},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,14 +29,14 @@ pub(super) async fn admit(
     headers: &HeaderMap,
     peer: &Peer,
     method: &Method,
-) -> Result<Option<Arc<Caller>>, Status> {
+) -> Result<Option<(Arc<Caller>, Proof)>, Status> {
     let Access::Roles(roles) = method.access else {
         return Ok(None);
     };
-    let caller = recognise(gate, headers, peer).await?;
+    let (caller, proof) = recognise(gate, headers, peer).await?;
     tracing::Span::current().record("caller.name", caller.name.as_str());
     if roles.contains(&caller.role) {
-        Ok(Some(caller))
+        Ok(Some((caller, proof)))
     } else {
         Err(status::refuse(
             Code::PermissionDenied,
@@ -69,16 +69,15 @@ fn request_id(headers: &HeaderMap) -> String {
     text.filter(fits).unwrap_or_default().to_owned()
 }
 
-async fn recognise(gate: &Gate, headers: &HeaderMap, peer: &Peer) -> Result<Arc<Caller>, Status> {
-    let found = match (headers.contains_key(AUTHORIZATION), peer.certificate) {
-        (true, _) => match bearer(headers) {
-            Some(key) => gate.by_key(&key).await,
-            None => Ok(None),
-        },
-        (false, Some(certificate)) => gate.by_certificate(certificate).await,
-        (false, None) => Ok(None),
+async fn recognise(gate: &Gate, headers: &HeaderMap, peer: &Peer) -> Result<(Arc<Caller>, Proof), Status> {
+    let proof = match (headers.contains_key(AUTHORIZATION), peer.certificate) {
+        (true, _) => bearer(headers).map(|key| Proof::Key(key.caller, key.digest())),
+        (false, certificate) => certificate.map(Proof::Certificate),
     };
-    found.map_err(|error| status::store(&error))?.ok_or_else(unknown)
+    let proof = proof.ok_or_else(unknown)?;
+    let found = gate.admit(&proof).await;
+    let caller = found.map_err(|error| status::store(&error))?;
+    Ok((caller.ok_or_else(unknown)?, proof))
 }
 
 /// The key of the one `authorization: Bearer mf_...` header (RFC 6750, 2.1; the scheme in any case: RFC 9110, 11.1).

@@ -2,8 +2,8 @@
 //! into messages and errors into statuses. It decides nothing else.
 //!
 //! A connection passes `accept` (TLS, the whole preface, in time) and is served by `connection` until it ends or the
-//! process does. A request passes `porch`, step by step: its headers (`request`), its method (`methods`), room for it
-//! (`load`), its caller (`caller`), its one message. Then tonic decodes it, and one of the services (`authenticator`,
+//! process does. A request passes `porch`, step by step: its headers (`request`), its method (`methods`), its caller
+//! (`caller`), its one message, room for it (`load`). Then tonic decodes it, and one of the services (`authenticator`,
 //! `policy`, `outbox`, `audit`, `inbox`, `repository`) parses (`convert`), calls, and maps (`status`). `observe` sees it begin and end.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -39,6 +39,7 @@ mod porch;
 mod reflection;
 mod repository;
 mod request;
+mod revocation;
 mod status;
 mod tls;
 
@@ -81,7 +82,8 @@ pub struct DoorSettings {
     pub message_timeout: Duration,
     /// Connections at once; more are closed as they come.
     pub most_connections: usize,
-    /// Calls in flight at once, and watched streams at once; more are refused with `RESOURCE_EXHAUSTED`.
+    /// Calls in work at once, and watched streams at once, of which no caller has more than its share (see `load`); more
+    /// are refused with `RESOURCE_EXHAUSTED`.
     pub most_requests: usize,
     /// Streams of one connection at once.
     pub most_streams: u32,

@@ -25,8 +25,11 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
         &self,
         request: Request<pb::ListEntriesRequest>,
     ) -> Result<Response<pb::ListEntriesResponse>, Status> {
+        let caller = caller::of(&request)?;
         let listing =
             convert::list_entries(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
+        let turn = self.office.reports.turn(&caller).await;
+        let _turn = turn.ok_or_else(status::reports_overloaded)?;
         let page = self
             .office
             .list_entries(&listing.search, listing.after, listing.size)
@@ -78,9 +81,10 @@ impl pb::mail_outbox_server::MailOutbox for Outbox {
         &self,
         request: Request<pb::ExportEntriesRequest>,
     ) -> Result<Response<Self::ExportEntriesStream>, Status> {
+        let caller = Arc::clone(&caller::of(&request)?.caller);
         let search =
             convert::export_entries(request.into_inner()).map_err(|faults| status::invalid(&faults))?;
-        let pages = self.office.export_entries(search).map(|page| match page {
+        let pages = self.office.export_entries(caller, search).map(|page| match page {
             Ok(page) => Ok(convert::csv(&page.entries)),
             Err(error) => Err(status::outbox(&error)),
         });

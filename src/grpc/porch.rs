@@ -16,10 +16,11 @@ use tracing::Instrument as _;
 use super::{
     accept::Peer,
     caller,
-    load::Load,
+    load::{Load, Place},
     methods::{self, Kind, Method},
     observe::Call,
     request::{self, Ending, Refusal},
+    revocation::Revocable,
     status,
 };
 use crate::policy::Gate;
@@ -72,18 +73,18 @@ impl Porch {
     {
         request::check(&request)?;
         let method = method.ok_or_else(status::method_unknown)?;
-        let place = self.load.enter(method)?;
         let patience = request::timeout(request.headers());
         // Boxed: it is moved several times before it is first polled.
         let work = Box::pin(self.pass_on(request, method, peer));
-        let response = match patience {
+        let passed = match patience {
             Some(patience) => timeout(patience, work)
                 .await
                 .map_err(|_| status::deadline_passed())?,
             None => work.await,
         };
+        let (response, place) = passed?;
         // The answer of a call is whole by now: a peer that is slow to take it holds nobody else up.
-        Ok((response?, place.filter(|_| method.kind != Kind::Call)))
+        Ok((response, place.filter(|_| method.kind != Kind::Call)))
     }
 
     async fn pass_on<B>(
@@ -91,38 +92,51 @@ impl Porch {
         request: Request<B>,
         method: &Method,
         peer: &Peer,
-    ) -> Result<Response<Body>, Status>
+    ) -> Result<(Response<Body>, Option<Place>), Status>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let caller = caller::admit(&self.gate, request.headers(), peer, method).await?;
+        let admitted = caller::admit(&self.gate, request.headers(), peer, method).await?;
+        let claim = self
+            .load
+            .claim(admitted.as_ref().map(|(caller, _)| &**caller), peer);
         let (mut parts, body) = request.into_parts();
         // The key has done its work; nobody behind the door has a use for it.
         parts.headers.remove(header::AUTHORIZATION);
-        if let Some(caller) = caller {
-            let visitor = caller::visitor(caller, &parts.headers, peer);
+        if let Some((caller, _)) = &admitted {
+            let visitor = caller::visitor(Arc::clone(caller), &parts.headers, peer);
             parts.extensions.insert(visitor);
         }
         let body = if method.kind == Kind::Dialogue {
             Body::new(Ending::new(body, self.soft.clone()))
         } else {
+            // A place of calls is for work: who is slow to say what it wants has none yet.
+            let arriving = self.load.arrive(claim)?;
             let message = timeout(self.message_timeout, request::message(body, self.message_limit)).await;
+            drop(arriving);
             Body::new(Full::new(message.map_err(|_| status::deadline_passed())??))
         };
-        match self
+        let place = self.load.enter(method, claim).await?;
+        let answered = self
             .routes
             .clone()
             .oneshot(Request::from_parts(parts, body))
-            .await
-        {
-            Ok(response) => Ok(response),
+            .await;
+        let response = match answered {
+            Ok(response) => response,
             Err(never) => match never {},
-        }
+        };
+        let response = match admitted {
+            Some((caller, proof)) if method.kind == Kind::Watch => {
+                let gate = Arc::clone(&self.gate);
+                response.map(|body| Body::new(Revocable::new(body, gate, caller, proof)))
+            }
+            _ => response,
+        };
+        Ok((response, place))
     }
 }
-
-type Place = tokio::sync::OwnedSemaphorePermit;
 
 /// An answer to what is no gRPC call.
 fn plain(status: StatusCode) -> Response<Body> {

@@ -34,6 +34,7 @@ mod inbox;
 mod insist;
 mod journal;
 mod library;
+mod limit_turns;
 mod login;
 mod oauth;
 mod offers;
@@ -53,6 +54,7 @@ mod step;
 mod tls;
 mod transport;
 mod turns;
+mod waiting;
 mod worker;
 
 pub use answer::{Answer, Answers, BadAnswer};

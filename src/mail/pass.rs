@@ -52,6 +52,7 @@ pub struct Pass {
     breakers: Arc<Breakers>,
     account: AccountId,
     version: i64,
+    preferred: bool,
     others: bool,
     told: bool,
     /// Whether the breaker is open by now; `None` for the probe of an open one.
@@ -80,7 +81,7 @@ impl Pass {
 
     /// Tells the breaker how the attempt went, and says what that makes of the server.
     pub(super) fn tell(mut self, result: &Result<Accepted, Unsent>) -> News {
-        let others = self.others;
+        let (others, preferred) = (self.others, self.preferred);
         self.told = true;
         let now = self.breakers.clock.now();
         let mut news = News::Nothing;
@@ -96,7 +97,7 @@ impl Pass {
                 // Nobody asked the server.
                 Err(Unsent::Withheld(Withheld::Refused(Leave::Spent(until)))) => {
                     known.succeeded();
-                    known.spent_until = Some(*until);
+                    known.spent_until[usize::from(preferred)] = Some(*until);
                 }
                 _ => {
                     known.succeeded();
@@ -123,7 +124,8 @@ struct Known {
     name: String,
     breaker: Breaker,
     open: watch::Sender<bool>,
-    spent_until: Option<Timestamp>,
+    /// Until when its limits allow no more mails, except those of callers that go first; and until when not even those.
+    spent_until: [Option<Timestamp>; 2],
     last_failure: Option<SendFailure>,
 }
 
@@ -134,7 +136,7 @@ impl Known {
             name: account.settings.name.clone(),
             breaker: Breaker::default(),
             open: watch::Sender::new(false),
-            spent_until: None,
+            spent_until: [None; 2],
             last_failure: None,
         }
     }
@@ -144,8 +146,9 @@ impl Known {
         self.last_failure = None;
     }
 
-    fn spent(&self, now: Timestamp) -> Option<Obstacle> {
-        self.spent_until.filter(|until| now < *until).map(Obstacle::Spent)
+    fn spent(&self, preferred: bool, now: Timestamp) -> Option<Obstacle> {
+        let until = self.spent_until[usize::from(preferred)];
+        until.filter(|until| now < *until).map(Obstacle::Spent)
     }
 }
 
@@ -165,11 +168,11 @@ impl Breakers {
         })
     }
 
-    /// Asks for an attempt.
-    pub(super) fn enter(self: &Arc<Self>, account: &Account) -> Result<Pass, Obstacle> {
+    /// Asks for an attempt for a mail that goes first, or does not.
+    pub(super) fn enter(self: &Arc<Self>, account: &Account, preferred: bool) -> Result<Pass, Obstacle> {
         let now = self.clock.now();
         self.with(account, |known| {
-            if let Some(spent) = known.spent(now) {
+            if let Some(spent) = known.spent(preferred, now) {
                 return Err(spent);
             }
             let probe = known.breaker.is_open();
@@ -178,6 +181,7 @@ impl Breakers {
                     breakers: Arc::clone(self),
                     account: account.id,
                     version: account.version,
+                    preferred,
                     others: false,
                     told: false,
                     open: (!probe).then(|| known.open.subscribe()),
@@ -199,7 +203,8 @@ impl Breakers {
                 .breaker
                 .rests_until(now)
                 .map(Obstacle::Resting)
-                .or_else(|| known.spent(now)),
+                .or_else(|| known.spent(true, now))
+                .or_else(|| known.spent(false, now)),
             last_failure: known.last_failure.clone(),
         })
     }

@@ -157,6 +157,8 @@ impl<'a> Step<'a> {
     }
 
     async fn accepted(mut self, account: &Account, began: Timestamp, accepted: &Accepted) -> Settled {
+        let turns = self.worker.transports.limit_turns();
+        turns.sent(account.id, self.claimed.queue);
         let at = self.now();
         let waited = at.since(self.claimed.submitted_at);
         metrics::histogram!("mailfactor_mail_accept_seconds").record(waited.as_secs_f64());
@@ -196,11 +198,21 @@ impl<'a> Step<'a> {
             Obstacle::Spent(_) => format!("the account {name} has sent all that its limits allow: held back"),
         };
         let failure = failure(Stage::Connect, FailureKind::Temporary, text);
-        // Spread over a second, so that not everybody comes back at once.
-        let [spread] = crate::domain::entropy::random_bytes(self.worker.entropy.as_ref());
-        let at = obstacle
-            .until()
-            .plus(Duration::from_millis(u64::from(spread) * 4));
+        let later = match obstacle {
+            // Spread over a second, so that not everybody comes back at once.
+            Obstacle::Resting(_) => {
+                let [spread] = crate::domain::entropy::random_bytes(self.worker.entropy.as_ref());
+                Duration::from_millis(u64::from(spread) * 4)
+            }
+            Obstacle::Spent(_) => self.turn(account).await,
+        };
+        // Those before it may be withdrawn: it is not given up for the length of its queue alone.
+        let last = self.claimed.expires_at.minus(MARGIN).max(obstacle.until());
+        let at = obstacle.until().plus(later).min(last);
+        if matches!(obstacle, Obstacle::Spent(_)) && later.is_zero() {
+            let turns = self.worker.transports.limit_turns();
+            turns.held(account.id, self.claimed.queue, at);
+        }
         let outcome = if at < self.claimed.expires_at {
             Outcome::Retry { at, failure }
         } else {
@@ -209,6 +221,19 @@ impl<'a> Step<'a> {
             }
         };
         self.settle(outcome).await
+    }
+
+    /// How much later than the first of its queue a mail comes back to an account that may send again: those before it take
+    /// one mail's time each. So what is at the head of each queue tries for the next mail, however long any of them is.
+    async fn turn(&self, account: &Account) -> Duration {
+        let Claimed {
+            queue, submitted_at, ..
+        } = self.claimed;
+        // A store that cannot say is no reason to lose the mail: it tries with the first.
+        let ahead = self.worker.outbox.ahead(queue, submitted_at).await.unwrap_or(0);
+        let settings = &account.settings;
+        let limits = settings.volume.or_of(settings.preset).limits();
+        limits.map_or(Duration::ZERO, |limits| limits.refill.saturating_mul(ahead))
     }
 
     /// Asks the store again while it is away, as long as the lease lasts.

@@ -17,6 +17,7 @@ use super::{
     dial::Dialer,
     envelope::Envelope,
     journal::Journal,
+    limit_turns::LimitTurns,
     oauth::{Grants, Tokens},
     pass::Breakers,
     permission::Permission,
@@ -33,6 +34,7 @@ use crate::{
         entropy::Entropy,
         id::AccountId,
         keyring::Keyring,
+        mail_queue::MailQueue,
     },
     store::RefreshTokens,
 };
@@ -45,6 +47,7 @@ pub struct Transports {
     tokens: Tokens,
     pool: Pool,
     breakers: Arc<Breakers>,
+    limit_turns: LimitTurns,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
 }
@@ -72,6 +75,7 @@ impl Transports {
             tokens,
             pool: Pool::new(settings.pool_size, settings.pool_idle),
             breakers: Breakers::new(Arc::clone(&clock)),
+            limit_turns: LimitTurns::default(),
             settings,
             keyring,
             clock,
@@ -115,7 +119,7 @@ impl Transports {
 
     /// Finds out, if it is time to, whether an account whose breaker is open works again: connects and logs in, no more.
     pub async fn try_out(&self, account: &Account) {
-        let Ok(pass) = self.breakers.enter(account) else {
+        let Ok(pass) = self.breakers.enter(account, true) else {
             return;
         };
         let turns = self.pool.turns(account);
@@ -135,7 +139,17 @@ impl Transports {
 
     /// Asks the account's breaker for an attempt. `Err`: what is in the way, and until when.
     pub fn enter(&self, account: &Account) -> Result<Pass, Obstacle> {
-        self.breakers.enter(account)
+        self.breakers.enter(account, true)
+    }
+
+    /// Whose turn it is where an account's limits are spent.
+    pub(super) fn limit_turns(&self) -> &LimitTurns {
+        &self.limit_turns
+    }
+
+    /// The same for a mail of this queue: what the account's limits keep in reserve may be all that is left.
+    pub fn enter_for(&self, account: &Account, queue: MailQueue) -> Result<Pass, Obstacle> {
+        self.breakers.enter(account, queue.is_preferred())
     }
 
     /// Sends a message: one attempt, never after `until`. `clearance` is awaited at most once, before anything was said that

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Library, Renderer, Signer, Transports,
     places::{Place, Places},
+    waiting::Waiting,
 };
 use crate::{
     domain::{
@@ -109,6 +110,8 @@ struct Loop {
     steps: usize,
     /// Those of them whose mail is on its way out.
     places: Places,
+    /// Mails that are leased and wait for their turn.
+    waiting: Waiting,
     /// Mails that a claim under way may bring; 0: none is.
     claiming: usize,
     keeping: bool,
@@ -131,12 +134,12 @@ impl Worker {
         let mut open = true;
         let mut surveyed: Option<Instant> = None;
         loop {
-            let room = work.room();
             tokio::select! {
                 () = soft.cancelled() => break,
                 Some(done) = work.tasks.join_next() => work.done(done),
-                fresh = tray.receiver.recv(), if open && room > 0 => match fresh {
-                    Some(claimed) => work.begin(claimed),
+                // Taken out as it comes, so that it takes turns: the tray's places bound how many wait.
+                fresh = tray.receiver.recv(), if open => match fresh {
+                    Some(claimed) => work.waiting.push(claimed),
                     None => open = false,
                 },
                 () = work.places.freed() => {}
@@ -151,10 +154,12 @@ impl Worker {
                     work.keep(survey);
                 }
             }
+            work.begin_waiting();
             work.claim();
         }
         tray.receiver.close();
-        let mut unbegun = Vec::new();
+        let waiting = work.waiting.drain();
+        let mut unbegun: Vec<_> = waiting.map(|mail| (mail.id, mail.lease)).collect();
         // Places that were taken before are still filled, or given back, by calls that end now.
         while let Ok(Some(claimed)) = timeout(LAST_MAILS, tray.receiver.recv()).await {
             unbegun.push((claimed.id, claimed.lease));
@@ -162,7 +167,7 @@ impl Worker {
         work.finish(unbegun).await;
     }
 
-    async fn claim_due(&self, limit: usize) -> Option<Vec<Claimed>> {
+    async fn claim_due(&self, only_preferred: bool, limit: usize) -> Option<Vec<Claimed>> {
         if !self.policies.current().sending {
             return Some(Vec::new());
         }
@@ -173,7 +178,7 @@ impl Worker {
         failpoint!("claim.before");
         match self
             .outbox
-            .claim(u32::try_from(limit).unwrap_or(u32::MAX), leases)
+            .claim_of(only_preferred, u32::try_from(limit).unwrap_or(u32::MAX), leases)
             .await
         {
             Ok(mut claimed) => {
@@ -211,6 +216,7 @@ impl Loop {
             tasks: JoinSet::new(),
             steps: 0,
             places,
+            waiting: Waiting::default(),
             claiming: 0,
             keeping: false,
             trying_out: false,
@@ -222,12 +228,35 @@ impl Loop {
 
     /// How many more mails may begin.
     fn room(&self) -> usize {
-        let most = self.worker.settings.concurrency.max(1) * SETTLING;
-        let free = self.places.free().min(most.saturating_sub(self.steps));
-        free.saturating_sub(self.claiming)
+        self.free().saturating_sub(self.claiming)
     }
 
-    fn begin(&mut self, claimed: Claimed) {
+    fn free(&self) -> usize {
+        let most = self.worker.settings.concurrency.max(1) * SETTLING;
+        self.places.free().min(most.saturating_sub(self.steps))
+    }
+
+    /// So many places are for mails of callers that go first.
+    fn reserve(&self) -> usize {
+        self.worker.settings.concurrency / 4
+    }
+
+    /// Begins with the mails that wait, as far as there is room: the last quarter of it is for callers that go first.
+    fn begin_waiting(&mut self) {
+        loop {
+            let free = self.free();
+            if free == 0 {
+                return;
+            }
+            match self.waiting.pop(free <= self.reserve()) {
+                Some(mail) => self.begin(mail),
+                None => return,
+            }
+        }
+    }
+
+    fn begin(&mut self, mut claimed: Claimed) {
+        claimed.place = None;
         let worker = Arc::clone(&self.worker);
         let place = self.places.take();
         self.steps += 1;
@@ -245,9 +274,11 @@ impl Loop {
         }
         self.hungry = false;
         self.claiming = room;
+        // What the others have here already would wait beside what is claimed.
+        let only_preferred = room <= self.reserve() || !self.waiting.is_empty();
         let worker = Arc::clone(&self.worker);
         self.tasks
-            .spawn(async move { Done::Claim(worker.claim_due(room).await) });
+            .spawn(async move { Done::Claim(worker.claim_due(only_preferred, room).await) });
     }
 
     /// Tries out accounts that fail, if there are any and nobody is at it.
@@ -281,8 +312,9 @@ impl Loop {
             Ok(Done::Claim(claimed)) => {
                 let asked = std::mem::take(&mut self.claiming);
                 for mail in self.claimed(asked, claimed) {
-                    self.begin(mail);
+                    self.waiting.push(mail);
                 }
+                self.begin_waiting();
             }
             Ok(Done::Kept) => self.keeping = false,
             Ok(Done::TriedOut) => self.trying_out = false,

@@ -26,6 +26,7 @@ mod oauth;
 mod otp_policy;
 mod outbox;
 mod prove;
+mod reports;
 mod requeue;
 mod secrets;
 mod templates;
@@ -40,7 +41,7 @@ pub use crate::{
 pub use accounts::{AccountError, AccountInput, AccountRef};
 pub use audit::{Action, ActorKind, AuditEvent, AuditFilter, AuditKey, AuditPage};
 pub use dkim::{DkimDraft, DkimError, DkimSource};
-pub use gate::Gate;
+pub use gate::{Gate, Proof};
 pub use inbox_merge::UPDATABLE_INBOX;
 pub use inboxes::{InboxError, InboxInput, InboxOffice, InboxRef, InboxTarget};
 pub use merge::UPDATABLE;
@@ -50,6 +51,7 @@ pub use outbox::{
     StoreError,
 };
 pub use prove::SavedAccount;
+pub use reports::{ReportLane, ReportTurn};
 pub use requeue::RequeueError;
 pub use templates::{Sample, Shown, TemplateError};
 pub use test::{TestError, TestMessage, TestTarget};
@@ -68,6 +70,8 @@ pub struct Office {
     pub accounts: Arc<dyn Accounts>,
     /// Mails owed.
     pub outbox: Arc<dyn Outbox>,
+    /// The reports that are being read.
+    pub reports: ReportLane,
     /// What was done.
     pub audit: Arc<dyn Audit>,
     /// Policies as they are set at run time.

@@ -70,6 +70,7 @@ impl House {
             accounts: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
             audit: Arc::new(store.clone()),
+            reports: ReportLane::default(),
             set_policies: Arc::new(store.clone()),
             policies: Arc::new(PolicyBook::new(Configured::default(), Arc::new(store.clone()))),
             transports: Arc::new(transports),
@@ -431,6 +432,10 @@ async fn a_kept_secret_is_tested_only_against_its_own_server() {
     assert_eq!(faults.as_slice()[0].field, "settings.secret");
 }
 
+fn proof(key: &ApiKey) -> Proof {
+    Proof::Key(key.caller, key.digest())
+}
+
 #[tokio::test]
 async fn the_gate_knows_keys_and_forgets_callers_in_time() {
     let house = House::new().await;
@@ -445,18 +450,18 @@ async fn the_gate_knows_keys_and_forgets_callers_in_time() {
         .unwrap();
     let gate = Gate::new(store, Duration::from_hours(1));
     assert_eq!(
-        gate.by_key(&key).await.unwrap().map(|caller| caller.id),
+        gate.admit(&proof(&key)).await.unwrap().map(|caller| caller.id),
         Some(known.id)
     );
     assert!(
-        gate.by_key(&ApiKey::random(known.id, &SystemEntropy))
+        gate.admit(&proof(&ApiKey::random(known.id, &SystemEntropy)))
             .await
             .unwrap()
             .is_none()
     );
     let stranger = caller(8);
     let early = ApiKey::random(stranger.id, &SystemEntropy);
-    assert!(gate.by_key(&early).await.unwrap().is_none());
+    assert!(gate.admit(&proof(&early)).await.unwrap().is_none());
     // What was asked is kept: the removal and the addition are seen once that is over.
     house
         .store
@@ -474,9 +479,9 @@ async fn the_gate_knows_keys_and_forgets_callers_in_time() {
         )
         .await
         .unwrap();
-    assert!(gate.by_key(&key).await.unwrap().is_some());
-    assert!(gate.by_key(&early).await.unwrap().is_none());
+    assert!(gate.admit(&proof(&key)).await.unwrap().is_some());
+    assert!(gate.admit(&proof(&early)).await.unwrap().is_none());
     let fresh = Gate::new(Arc::new(house.store.clone()), Duration::from_hours(1));
-    assert!(fresh.by_key(&key).await.unwrap().is_none());
-    assert!(fresh.by_key(&early).await.unwrap().is_some());
+    assert!(fresh.admit(&proof(&key)).await.unwrap().is_none());
+    assert!(fresh.admit(&proof(&early)).await.unwrap().is_some());
 }

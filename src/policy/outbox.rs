@@ -51,6 +51,9 @@ pub enum OutboxError {
     /// No such entry.
     #[error("no such outbox entry")]
     Unknown,
+    /// Too many reports are being read.
+    #[error("too many reports are being read")]
+    Overloaded,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -11,6 +11,7 @@ use crate::{
         address::EmailAddress,
         delivery::{ConnectionReport, DeliveryState},
         id::{AccountId, EntryId},
+        mail_queue::MailQueue,
         message::{Mail, TestMail, message_id},
         preset::Preset,
         text::{check_line, check_lines},
@@ -127,7 +128,9 @@ impl Office {
         let masked_recipient = self.policies.current().default.mask.apply(&mail.recipient);
         let recipient = self.recipient_hash(&mail.recipient);
         let mail = Mail::Test(mail).to_bytes();
-        let slot = self.handoff.slot(&*self.entropy, &*self.clock);
+        let slot = self
+            .handoff
+            .slot(MailQueue::default(), &*self.entropy, &*self.clock);
         let entry = NewEntry {
             id,
             kind: MailKind::Test,
@@ -139,6 +142,7 @@ impl Office {
             recipient,
             message_id: message_id(&id, &self.settings.message_id_domain),
             mail: self.keyring.seal(&NewEntry::place(&id), &mail, &*self.entropy),
+            queue: MailQueue::default(),
             lease: slot.lease(),
         };
         let (outbox, row) = (Arc::clone(&self.outbox), entry.clone());

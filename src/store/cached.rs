@@ -197,6 +197,11 @@ impl Challenges for CachedChallenges {
         self.inner.context(id).await
     }
 
+    async fn purge_decoys(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
+        // Copies are kept until shortly after their challenges expired, which is before that.
+        self.inner.purge_decoys(expired_before, limit).await
+    }
+
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
         let purged = self.inner.purge(expired_before, limit).await?;
         if purged > 0 {

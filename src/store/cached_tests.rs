@@ -52,6 +52,10 @@ impl Challenges for Counted {
         self.call().context(id).await
     }
 
+    async fn purge_decoys(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
+        Challenges::purge_decoys(self.call(), expired_before, limit).await
+    }
+
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
         Challenges::purge(self.call(), expired_before, limit).await
     }

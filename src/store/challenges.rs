@@ -165,6 +165,10 @@ pub trait Challenges: Send + Sync {
     /// What further codes of a challenge are mailed with. `None`: no such challenge.
     async fn context(&self, id: ChallengeId) -> StoreResult<Option<Sealed>>;
 
+    /// Forgets decoys that expired before this moment, at most `limit`; says how many. One with a request id stays as long
+    /// as a user's: a repetition is known by it.
+    async fn purge_decoys(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64>;
+
     /// Forgets challenges and request ids that expired before this moment, at most `limit`; says how many.
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64>;
 }

@@ -23,6 +23,7 @@ use crate::domain::{
     code::{CodeKey, CodeNumbers, CodeSpec},
     id::{AuditId, ChallengeId, EntryId, LeaseId},
     keyring::{KeyId, Sealed, Subject},
+    mail_queue::MailQueue,
 };
 
 pub(crate) mod audit;
@@ -267,6 +268,7 @@ pub(crate) fn entry(challenge: Option<ChallengeId>, now: Timestamp) -> NewEntry 
         recipient: subject(101),
         message_id: format!("<{id}@example.com>"),
         mail: Sealed::from_bytes(vec![4, 5, 6]),
+        queue: MailQueue::default(),
         lease: None,
     }
 }

@@ -18,7 +18,9 @@ use crate::domain::{
     clock::{Clock, Timestamp},
     entropy::Entropy,
     id::LeaseId,
+    mail_queue::MailQueue,
 };
+use crate::sync::fair::{FairPlace, FairPlaces, Share};
 
 /// How long the answer to a call goes ahead of its mail. Rendering beside the answer would make it later, and only for users
 /// who exist: its time would tell them from those who do not.
@@ -28,9 +30,14 @@ const HEAD_START: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub struct Handoff {
     sender: mpsc::Sender<Claimed>,
+    places: FairPlaces<MailQueue>,
+    room: usize,
     wake: Arc<Notify>,
     writes: TaskTracker,
 }
+
+/// A place in the tray: its mail holds it until the worker begins with it.
+pub type TrayPlace = FairPlace<MailQueue>;
 
 /// The worker's end.
 #[derive(Debug)]
@@ -44,7 +51,7 @@ pub struct Tray {
 /// A place in the tray, taken before the row is written.
 #[derive(Debug)]
 pub struct Slot {
-    place: Option<(mpsc::OwnedPermit<Claimed>, LeaseId)>,
+    place: Option<(mpsc::OwnedPermit<Claimed>, TrayPlace, LeaseId)>,
     taken_at: Timestamp,
     wake: Arc<Notify>,
     writes: TaskTracker,
@@ -58,6 +65,8 @@ pub fn handoff(room: usize) -> (Handoff, Tray) {
     (
         Handoff {
             sender,
+            places: FairPlaces::new(room, room / 8),
+            room,
             wake: Arc::clone(&wake),
             writes: TaskTracker::new(),
         },
@@ -71,11 +80,25 @@ impl Handoff {
         self.wake.notify_one();
     }
 
-    /// Takes a place, if there is one.
+    /// Takes a place for a mail of this queue, if there is one. What of the queue finds none is written free, and takes
+    /// turns with the others' in the outbox: nobody fills the tray with mails of one caller.
     #[must_use]
-    pub fn slot(&self, entropy: &dyn Entropy, clock: &dyn Clock) -> Slot {
-        let permit = self.sender.clone().try_reserve_owned().ok();
-        let place = permit.map(|permit| (permit, LeaseId::random(entropy)));
+    pub fn slot(&self, queue: MailQueue, entropy: &dyn Entropy, clock: &dyn Clock) -> Slot {
+        let preferred = queue.is_preferred();
+        let share = Share {
+            preferred,
+            places: if preferred {
+                self.room - self.room / 4
+            } else {
+                self.room.div_ceil(16)
+            },
+            waiting: 0,
+        };
+        let place = self.places.try_enter(queue, share).ok();
+        let place = place.and_then(|place| {
+            let permit = self.sender.clone().try_reserve_owned().ok()?;
+            Some((permit, place, LeaseId::random(entropy)))
+        });
         Slot {
             place,
             taken_at: clock.now(),
@@ -89,7 +112,7 @@ impl Slot {
     /// The lease to write the row with.
     #[must_use]
     pub fn lease(&self) -> Option<LeaseId> {
-        self.place.as_ref().map(|(_, lease)| *lease)
+        self.place.as_ref().map(|(_, _, lease)| *lease)
     }
 
     /// Writes a mail's row and, where `written` finds it in the answer, hands the mail over. Goes on to its end even
@@ -123,7 +146,7 @@ impl Slot {
             return;
         }
         match self.place {
-            Some((permit, lease)) => {
+            Some((permit, place, lease)) => {
                 permit.send(Claimed {
                     id: entry.id,
                     lease,
@@ -136,6 +159,8 @@ impl Slot {
                     attempts: 0,
                     unsure: 1,
                     charged: true,
+                    queue: entry.queue,
+                    place: Some(Arc::new(place)),
                     mail: entry.mail.clone(),
                 });
             }
@@ -169,6 +194,7 @@ mod tests {
             recipient: Subject::from_bytes([2; 32]),
             message_id: "1@example.com".into(),
             mail: Sealed::from_bytes(Vec::new()),
+            queue: MailQueue::default(),
             lease: None,
         }
     }
@@ -177,7 +203,7 @@ mod tests {
     async fn a_mail_whose_caller_has_gone_is_handed_over_all_the_same() {
         let (handoff, mut tray) = handoff(1);
         let clock = SteadyClock::new();
-        let slot = handoff.slot(&SystemEntropy, &clock);
+        let slot = handoff.slot(MailQueue::default(), &SystemEntropy, &clock);
         let (committed, commit) = oneshot::channel();
         let write = async move { Ok(commit.await.is_ok()) };
         let mut call = Box::pin(slot.owe(entry(), write, |written| *written));
@@ -192,14 +218,14 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_written_is_not_handed_over() {
         let (handoff, mut tray) = handoff(1);
-        let slot = handoff.slot(&SystemEntropy, &SteadyClock::new());
+        let slot = handoff.slot(MailQueue::default(), &SystemEntropy, &SteadyClock::new());
         let write = async { Ok(false) };
         assert!(!slot.owe(entry(), write, |written| *written).await.unwrap());
         assert!(tray.receiver.try_recv().is_err());
         // Its place is free again.
         assert!(
             handoff
-                .slot(&SystemEntropy, &SteadyClock::new())
+                .slot(MailQueue::default(), &SystemEntropy, &SteadyClock::new())
                 .lease()
                 .is_some()
         );

@@ -1,16 +1,17 @@
 //! The contract of the outbox: mails owed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{ChangeKey, Changed, Charge, StoreResult};
+use super::{ChangeKey, Changed, Charge, StoreResult, handoff::TrayPlace};
 use crate::domain::{
     audit::Note,
     clock::Timestamp,
     delivery::{DeliveryState, SendFailure, Stage},
     id::{ChallengeId, EntryId, LeaseId},
     keyring::{Sealed, Subject},
+    mail_queue::MailQueue,
 };
 
 /// A mail to be written to the outbox.
@@ -36,6 +37,8 @@ pub struct NewEntry {
     pub message_id: String,
     /// The [`crate::domain::message::Mail`], sealed for [`NewEntry::place`].
     pub mail: Sealed,
+    /// Whose turn it waits for.
+    pub queue: MailQueue,
     /// The lease this instance takes at once, where its worker has room.
     pub lease: Option<LeaseId>,
 }
@@ -137,6 +140,10 @@ pub struct Claimed {
     pub unsure: u32,
     /// Whether this lease already counts as a copy of unknown fate: true for a fresh mail, whose row was written so.
     pub charged: bool,
+    /// Whose turn it waits for.
+    pub queue: MailQueue,
+    /// The place in the tray that it holds until it is begun, where it came that way.
+    pub place: Option<Arc<TrayPlace>>,
     /// The mail, sealed.
     pub mail: Sealed,
 }
@@ -287,13 +294,27 @@ pub trait Outbox: Send + Sync {
     /// Writes a mail that belongs to no challenge.
     async fn enqueue(&self, entry: NewEntry) -> StoreResult<()>;
 
-    /// Leases up to `limit` mails that are due and that nobody holds, oldest first. Expired ones are not claimed.
+    /// Leases up to `limit` mails that are due and that nobody holds: those of callers that go first before the others,
+    /// and among equals one of each caller in turn, the longest due first. Expired ones are not claimed.
     /// A lease holds for [`LEASE`] on the store's clock.
-    async fn claim(&self, limit: u32, leases: Vec<LeaseId>) -> StoreResult<Vec<Claimed>>;
+    async fn claim(&self, limit: u32, leases: Vec<LeaseId>) -> StoreResult<Vec<Claimed>> {
+        self.claim_of(false, limit, leases).await
+    }
+
+    /// The same; `only_preferred`: none but mails of callers that go first.
+    async fn claim_of(
+        &self,
+        only_preferred: bool,
+        limit: u32,
+        leases: Vec<LeaseId>,
+    ) -> StoreResult<Vec<Claimed>>;
 
     /// Asks for leave to transmit one more copy, which counts once for each lease; where it is granted, the mail is charged
     /// to the limits of the account.
     async fn leave(&self, id: EntryId, lease: LeaseId, toll: Option<Charge>) -> StoreResult<Leave>;
+
+    /// How many unsent mails of the same queue were submitted before; no more than a thousand are counted.
+    async fn ahead(&self, queue: MailQueue, submitted_at: Timestamp) -> StoreResult<u32>;
 
     /// Records the attempts and the outcome. `false`: the lease is lost, and nothing was changed.
     async fn settle(&self, settlement: Settlement) -> StoreResult<bool>;
@@ -338,6 +359,9 @@ pub trait Outbox: Send + Sync {
 
     /// What is waiting.
     async fn depth(&self) -> StoreResult<QueueDepth>;
+
+    /// Forgets decoys that expired before this moment, at most `limit`; says how many.
+    async fn purge_decoys(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64>;
 
     /// Forgets closed entries and their attempts submitted before this moment, at most `limit`; says how many.
     async fn purge(&self, submitted_before: Timestamp, limit: u32) -> StoreResult<u64>;

@@ -626,6 +626,35 @@ async fn users_are_shown_locked_and_unlocked_while_the_server_runs() {
 }
 
 #[tokio::test]
+async fn callers_and_locks_are_seen_to_while_the_users_file_is_broken() {
+    let scene = Scene::set().await;
+    let shown = scene.local("user show ann --json").await.json();
+    assert_eq!(shown["id"], "ann");
+    scene.local("user lock ann").await.done();
+    scene.home.users_text("this is no TOML [");
+    let key = scene.local("caller add spare").await.done();
+    assert!(key.starts_with("mf_"), "{key}");
+    scene.local("caller rotate spare").await.done();
+    assert!(scene.local("caller list").await.done().contains("spare"));
+    scene.local("caller remove spare").await.done();
+    // By the identifier that the repository knows, and in a file of users by the name.
+    let shown = scene
+        .local("user show --repository staff --id ann --json")
+        .await
+        .json();
+    assert_eq!(shown["locked"], true);
+    let said = scene.local("user unlock ann --repository staff").await.done();
+    assert!(said.contains("unlocked"), "{said}");
+    let shown = scene
+        .local("user show --repository staff --id ann --json")
+        .await
+        .json();
+    assert_eq!(shown["locked"], false);
+    let err = scene.local("user unlock --id ann").await.failed(2);
+    assert!(err.contains("--repository"), "{err}");
+}
+
+#[tokio::test]
 async fn health_answers_with_its_code() {
     let scene = Scene::set().await;
     let all = scene.run("", "health", "").await;

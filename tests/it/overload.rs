@@ -33,9 +33,9 @@ async fn calls_beyond_the_room_are_refused_at_once_and_told_when_to_come_back() 
         let (idp, id, code) = (idp.clone(), open.challenge_id.clone(), code.clone());
         calls.spawn(async move { idp.verify(&id, &code).await.unwrap_err() });
     }
-    // The promise is 50 ms, while the four that found room wait a second and more for the store.
+    // The promise is 50 ms, while the two of a caller's share that found room wait a second and more for the store.
     let mut answers = Vec::new();
-    for _ in 0..36 {
+    for _ in 0..38 {
         let answer = timeout(Duration::from_millis(900), calls.join_next()).await;
         answers.push(answer.expect("a refusal waits for the store").unwrap().unwrap());
     }

@@ -13,6 +13,7 @@ use mailfactor::{
         delivery::{DeliveryState, Stage},
         id::{AccountId, ChallengeId, EntryId, LeaseId},
         keyring::{KeyId, Sealed, SubjectKind},
+        mail_queue::MailQueue,
         message::{CodeMail, Mail, MailContext},
         otp_policy::Configured,
         preset::Preset,
@@ -173,6 +174,7 @@ impl PostRoom {
                 .worker
                 .keyring
                 .seal(&place, &mail.to_bytes(), self.entropy.as_ref()),
+            queue: MailQueue::default(),
             lease,
         }
     }
@@ -201,7 +203,7 @@ impl PostRoom {
 
     /// Hands a fresh mail over as a use case does.
     async fn hand_over(&self, handoff: &Handoff, recipient: &str) -> EntryId {
-        let slot = handoff.slot(self.entropy.as_ref(), self.clock.as_ref());
+        let slot = handoff.slot(MailQueue::default(), self.entropy.as_ref(), self.clock.as_ref());
         let entry = self.entry(recipient, slot.lease());
         let id = entry.id;
         self.store.enqueue(entry.clone()).await.unwrap();

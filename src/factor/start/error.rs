@@ -25,6 +25,9 @@ pub enum StartError {
     /// There is a password, and nobody who could check it.
     #[error("no repository that takes this name checks passwords")]
     PasswordNotChecked,
+    /// Too many passwords of this caller are being checked.
+    #[error("too many passwords of this caller are being checked")]
+    Overloaded,
     /// The password is wrong, or there is no such user.
     #[error("the name or the password is wrong")]
     WrongPassword,
@@ -72,6 +75,7 @@ impl StartError {
             Self::UserAmbiguous => "user_ambiguous",
             Self::PasswordMissing => "password_missing",
             Self::PasswordNotChecked => "password_not_checked",
+            Self::Overloaded => "overloaded",
             Self::WrongPassword => "wrong_password",
             Self::SendingDisabled => "sending_disabled",
             Self::NoAccount => "no_account",

@@ -1,8 +1,10 @@
 //! The desk's errors.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 
-use super::{exhausted_until, fault, invalid_field, log, refuse, sending_disabled, store};
+use super::{exhausted, exhausted_until, fault, invalid_field, log, refuse, sending_disabled, store};
 use crate::{
     domain::{budget::Lock, clock::Timestamp, override_address::OverrideRefusal},
     factor::{CancelError, GetError, LookUpError, ResendError, StartError, VerifyError},
@@ -27,6 +29,11 @@ pub(in crate::grpc) fn start(error: &StartError, now: Timestamp) -> Status {
             Code::FailedPrecondition,
             "PASSWORD_NOT_CHECKED",
             "no repository that takes this name checks passwords",
+        ),
+        StartError::Overloaded => exhausted(
+            "OVERLOADED",
+            "too many passwords of this caller are being checked; try again",
+            Duration::from_secs(1),
         ),
         StartError::WrongPassword => refuse(
             Code::PermissionDenied,

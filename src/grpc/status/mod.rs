@@ -19,7 +19,7 @@ mod policy;
 
 pub(super) use self::inbox::inbox;
 pub(super) use factor::{cancel, get, look_up, resend, start, verify};
-pub(super) use policy::{account, dkim, otp_policy, outbox, requeue, template, test};
+pub(super) use policy::{account, dkim, otp_policy, outbox, reports_overloaded, requeue, template, test};
 
 /// The domain of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "mailfactor";

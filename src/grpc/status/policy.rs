@@ -1,11 +1,11 @@
 //! The office's errors.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{super::convert::NOT_CONNECTED, DOMAIN, invalid, refuse, sending_disabled, store};
+use super::{super::convert::NOT_CONNECTED, DOMAIN, exhausted, invalid, refuse, sending_disabled, store};
 use crate::domain::delivery::ConnectionReport;
 use crate::policy::{
     AccountError, DkimError, OutboxError, PolicyError, RequeueError, TemplateError, TestError,
@@ -99,8 +99,18 @@ pub(in crate::grpc) fn otp_policy(error: &PolicyError) -> Status {
 pub(in crate::grpc) fn outbox(error: &OutboxError) -> Status {
     match error {
         OutboxError::Unknown => refuse(Code::NotFound, "ENTRY_UNKNOWN", "no such outbox entry"),
+        OutboxError::Overloaded => reports_overloaded(),
         OutboxError::Store(cause) => store(cause),
     }
+}
+
+/// Too many reports are being read.
+pub(in crate::grpc) fn reports_overloaded() -> Status {
+    exhausted(
+        "OVERLOADED",
+        "too many reports are being read; try again",
+        Duration::from_secs(1),
+    )
 }
 
 /// Why an entry is not tried again.

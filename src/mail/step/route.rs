@@ -42,7 +42,22 @@ impl Step<'_> {
             if failed.is_some() && began >= self.until() {
                 break;
             }
-            let pass = match self.worker.transports.enter(account) {
+            let queue = self.claimed.queue;
+            if let Some(toll) = self.toll(account)
+                && !self
+                    .worker
+                    .transports
+                    .limit_turns()
+                    .may_try(account.id, queue, began)
+            {
+                hold(
+                    &mut held,
+                    account,
+                    Obstacle::Spent(began.plus(toll.limits.refill)),
+                );
+                continue;
+            }
+            let pass = match self.worker.transports.enter_for(account, self.claimed.queue) {
                 Ok(pass) => pass.with_others(accounts.len() > 1),
                 Err(obstacle) => {
                     hold(&mut held, account, obstacle);
@@ -162,6 +177,11 @@ impl Step<'_> {
     fn toll(&self, account: &Account) -> Option<Charge> {
         let settings = &account.settings;
         let limits = settings.volume.or_of(settings.preset).limits()?;
+        let limits = if self.claimed.queue.is_preferred() {
+            limits
+        } else {
+            limits.without_reserve()
+        };
         let id = account.id.to_string();
         let subject = self.worker.keyring.subject(SubjectKind::Account, &[&id]);
         Some(Charge { subject, limits })

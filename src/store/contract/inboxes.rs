@@ -309,6 +309,7 @@ pub(crate) async fn a_mail_that_comes_back_is_bounced(place: &impl Place) {
     let (store, clock) = open(place).await;
     let now = clock.now();
     let mail = |first: bool| NewEntry {
+        queue: MailQueue::default(),
         lease: Some(lease()),
         challenge: first.then(|| ChallengeId::from_bytes(unique())),
         ..entry(None, now)

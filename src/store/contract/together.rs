@@ -223,6 +223,7 @@ pub(crate) async fn leaves_that_come_together_are_answered_each(place: &impl Pla
 async fn leased(store: &impl Store, now: Timestamp) -> (EntryId, LeaseId) {
     let lease = lease();
     let entry = NewEntry {
+        queue: MailQueue::default(),
         lease: Some(lease),
         ..entry(Some(ChallengeId::from_bytes(unique())), now)
     };

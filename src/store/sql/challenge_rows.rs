@@ -141,6 +141,22 @@ pub(super) async fn close(
     row.as_ref().map(challenge).transpose()
 }
 
+pub(super) async fn purge_decoys(
+    connection: &mut Connection,
+    expired_before: Timestamp,
+    limit: u32,
+) -> Result<u64, Failure> {
+    let purged = query(
+        "DELETE FROM challenges WHERE id IN (SELECT id FROM challenges \
+         WHERE decoy = 1 AND request_id IS NULL AND expires_at < $1 ORDER BY expires_at LIMIT $2)",
+    )
+    .bind(expired_before.as_micros())
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(purged)
+}
+
 pub(super) async fn purge(
     connection: &mut Connection,
     expired_before: Timestamp,

@@ -72,6 +72,16 @@ impl Challenges for SqlStore {
         .await
     }
 
+    async fn purge_decoys(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
+        self.operation("challenges.purge_decoys", async {
+            let mut write = self.write().await?;
+            let purged = rows::purge_decoys(&mut write, expired_before, limit).await?;
+            write.commit().await?;
+            Ok(purged)
+        })
+        .await
+    }
+
     async fn purge(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
         self.operation("challenges.purge", async {
             let mut write = self.write().await?;

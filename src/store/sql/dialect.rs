@@ -82,10 +82,10 @@ impl Engine {
     }
 
     /// Ends a SELECT of rows to be claimed: those that somebody else is claiming are passed over.
-    pub(super) const fn skip_locked(self) -> &'static str {
+    pub(super) fn skip_locked(self, table: &str) -> String {
         match self {
-            Self::Sqlite => "",
-            Self::Postgres => " FOR UPDATE SKIP LOCKED",
+            Self::Sqlite => String::new(),
+            Self::Postgres => format!(" FOR UPDATE OF {table} SKIP LOCKED"),
         }
     }
 

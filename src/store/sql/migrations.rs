@@ -100,6 +100,16 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0015_versions.sql"),
     },
     Migration {
+        version: 16,
+        name: "mail_queues",
+        script: include_str!("schema/0016_mail_queues.sql"),
+    },
+    Migration {
+        version: 17,
+        name: "decoys",
+        script: include_str!("schema/0017_decoys.sql"),
+    },
+    Migration {
         version: 26,
         name: "failures_since_lock",
         script: include_str!("schema/0026_failures_since_lock.sql"),

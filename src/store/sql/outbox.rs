@@ -16,6 +16,7 @@ use crate::{
         clock::Timestamp,
         delivery::DeliveryState,
         id::{ChallengeId, EntryId, LeaseId},
+        mail_queue::MailQueue,
     },
     store::{
         AttemptRecord, ChangeKey, Changed, Charge, Claimed, Entry, EntryFilter, LEASE, Leave, NewEntry,
@@ -35,7 +36,12 @@ impl Outbox for SqlStore {
         .await
     }
 
-    async fn claim(&self, limit: u32, leases: Vec<LeaseId>) -> StoreResult<Vec<Claimed>> {
+    async fn claim_of(
+        &self,
+        only_preferred: bool,
+        limit: u32,
+        leases: Vec<LeaseId>,
+    ) -> StoreResult<Vec<Claimed>> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(leases.len());
         if limit == 0 {
             return Ok(Vec::new());
@@ -44,13 +50,13 @@ impl Outbox for SqlStore {
             // An idle worker asks often: it does not take the writer to learn that nothing is due.
             let mut reader = self.reader().await?;
             let now = self.now(&mut reader).await?;
-            if work::due(&mut reader, now, 1).await?.is_empty() {
+            if work::due(&mut reader, now, only_preferred, 1).await?.is_empty() {
                 return Ok(Vec::new());
             }
             drop(reader);
             let mut write = self.write().await?;
             let now = self.now(&mut write).await?;
-            let due = work::due(&mut write, now, limit).await?;
+            let due = work::due(&mut write, now, only_preferred, limit).await?;
             let due: Vec<(EntryId, LeaseId)> = due.into_iter().zip(leases).collect();
             let claimed = work::lease(&mut write, &due, now).await?;
             write.commit().await?;
@@ -79,6 +85,13 @@ impl Outbox for SqlStore {
             }
             write.commit().await?;
             Ok(answer)
+        })
+        .await
+    }
+
+    async fn ahead(&self, queue: MailQueue, submitted_at: Timestamp) -> StoreResult<u32> {
+        self.operation("outbox.ahead", async {
+            work::ahead(&mut *self.reader().await?, queue, submitted_at).await
         })
         .await
     }
@@ -220,6 +233,16 @@ impl Outbox for SqlStore {
         .await
     }
 
+    async fn purge_decoys(&self, expired_before: Timestamp, limit: u32) -> StoreResult<u64> {
+        self.operation("outbox.purge_decoys", async {
+            let mut write = self.write().await?;
+            let purged = work::purge_decoys(&mut write, expired_before, limit).await?;
+            write.commit().await?;
+            Ok(purged)
+        })
+        .await
+    }
+
     async fn purge(&self, submitted_before: Timestamp, limit: u32) -> StoreResult<u64> {
         self.operation("outbox.purge", async {
             let mut write = self.write().await?;
@@ -234,10 +257,10 @@ impl Outbox for SqlStore {
 /// Writes mails, whose rows of [`values`] follow.
 pub(super) const INSERT: &str = "INSERT INTO outbox (id, kind, challenge, decoy, state, submitted_at, expires_at, \
     next_attempt_at, masked_recipient, subject, account, attempts, last_error, message_id, mail, lease, leased_until, \
-    charged, unsure, recipient_hash, changed_at) VALUES ";
+    charged, unsure, recipient_hash, changed_at, queue) VALUES ";
 
 /// How many values a row has.
-pub(super) const COLUMNS: usize = 21;
+pub(super) const COLUMNS: usize = 22;
 
 /// The row of a new mail. With a lease it counts from the start as a copy of unknown fate: its holder may send it at once,
 /// and whoever takes it over after a crash knows that it may have been sent.
@@ -269,6 +292,7 @@ pub(super) fn values(entry: &NewEntry, now: Timestamp) -> [Value<'_>; COLUMNS] {
         leased.into(),
         entry.recipient.as_bytes().as_slice().into(),
         now.as_micros().into(),
+        entry.queue.number().into(),
     ]
 }
 

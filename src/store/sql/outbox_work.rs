@@ -14,23 +14,44 @@ use crate::{
         clock::Timestamp,
         id::{ChallengeId, EntryId, LeaseId},
         keyring::Sealed,
+        mail_queue::MailQueue,
     },
     store::{Claimed, LEASE},
 };
 
 const TABLE: &str = "outbox";
 
-/// The mails that may be claimed, the one that is due longest first.
+/// The mails that may be claimed: those of callers that go first before the others, and among equals one of each caller in
+/// turn, the one that is due longest first. Of a long backlog its beginning is looked at.
 pub(super) async fn due(
     connection: &mut Connection,
     now: Timestamp,
+    only_preferred: bool,
     limit: usize,
 ) -> Result<Vec<EntryId>, Failure> {
-    const STATEMENT: &str = " WHERE state IN (1, 3) AND decoy = 0 \
-        AND next_attempt_at <= $1 AND leased_until <= $1 AND expires_at > $1 ORDER BY next_attempt_at LIMIT $2";
     let engine = connection.engine();
     let index = engine.by_index("outbox_due");
-    let rows = query(["SELECT id FROM outbox", &index, STATEMENT, engine.skip_locked()].concat())
+    let backlog = |queues: &str| {
+        format!(
+            "SELECT * FROM (SELECT id, queue, next_attempt_at FROM outbox{index} WHERE state IN (1, 3) AND decoy = 0 \
+             AND next_attempt_at <= $1 AND leased_until <= $1 AND expires_at > $1 AND {queues} \
+             ORDER BY next_attempt_at LIMIT 1000) AS backlog"
+        )
+    };
+    let others = if only_preferred {
+        String::new()
+    } else {
+        format!(" UNION ALL {}", backlog("queue > 0"))
+    };
+    let statement = format!(
+        "SELECT outbox.id FROM outbox JOIN (SELECT id, queue, next_attempt_at, \
+         ROW_NUMBER() OVER (PARTITION BY queue ORDER BY next_attempt_at) AS turn FROM ({}{others}) AS due) AS due \
+         ON outbox.id = due.id ORDER BY CASE WHEN due.queue > 0 THEN 1 ELSE 0 END, due.turn, due.next_attempt_at \
+         LIMIT $2{}",
+        backlog("queue <= 0"),
+        engine.skip_locked("outbox"),
+    );
+    let rows = query(statement)
         .bind(now.as_micros())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
@@ -59,7 +80,7 @@ pub(super) async fn lease(
             ]
         },
         ") AS v WHERE outbox.id = v.column1 AND outbox.state IN (1, 3) AND outbox.leased_until <= v.column4 \
-         RETURNING id, lease, challenge, submitted_at, expires_at, message_id, attempts, unsure, mail",
+         RETURNING id, lease, challenge, submitted_at, expires_at, message_id, attempts, unsure, queue, mail",
     )
     .await?;
     let mut leased = HashMap::with_capacity(rows.len());
@@ -82,8 +103,28 @@ fn claimed(columns: &Columns<'_>, leased_until: Timestamp) -> Result<Claimed, Fa
         attempts: columns.count("attempts")?,
         unsure: columns.count("unsure")?,
         charged: false,
+        queue: MailQueue::from_number(columns.number("queue")?),
+        place: None,
         mail: Sealed::from_bytes(columns.blob("mail")?),
     })
+}
+
+/// How many unsent mails of a queue were submitted before this moment, as far as a thousand.
+pub(super) async fn ahead(
+    connection: &mut Connection,
+    queue: MailQueue,
+    submitted_at: Timestamp,
+) -> Result<u32, Failure> {
+    const BEFORE: &str = "SELECT COUNT(*) AS ahead FROM (SELECT 1 FROM outbox";
+    const CONDITION: &str =
+        " WHERE state IN (1, 3) AND decoy = 0 AND queue = $1 AND submitted_at < $2 LIMIT 1000) AS mails";
+    let index = connection.engine().by_index("outbox_due");
+    let row = query([BEFORE, &index, CONDITION].concat())
+        .bind(queue.number())
+        .bind(submitted_at.as_micros())
+        .fetch_one(connection)
+        .await?;
+    Ok(Columns::new(TABLE, &row).count("ahead")?)
 }
 
 /// Whether a mail is still owed, and under this lease.
@@ -179,6 +220,23 @@ pub(super) async fn any_open(connection: &mut Connection, challenge: ChallengeId
         .fetch_optional(connection)
         .await?;
     Ok(any.is_some())
+}
+
+/// Forgets decoys whose time is over: nobody can ask what became of them.
+pub(super) async fn purge_decoys(
+    connection: &mut Connection,
+    expired_before: Timestamp,
+    limit: u32,
+) -> Result<u64, Failure> {
+    let purged = query(
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox \
+         WHERE decoy = 1 AND expires_at < $1 ORDER BY expires_at LIMIT $2)",
+    )
+    .bind(expired_before.as_micros())
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(purged)
 }
 
 /// The oldest rows that may go.

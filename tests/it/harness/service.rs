@@ -64,6 +64,8 @@ impl Home {
             // Tests change directories and look at once.
             .with("users.cache", "0s")
             .with("delivery.hello_name", "service.example.org")
+            // Tests start many at once; those of the budget of callers set it.
+            .with("policy.sends.caller.burst", 0)
             // Tests count connections, and make accounts that do not work.
             .with("delivery.tested_accounts_only", false)
     }
