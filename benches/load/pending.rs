@@ -65,6 +65,7 @@ fn start(number: u64, caller: CallerId, keyring: &Keyring, entropy: &dyn Entropy
         spec: CodeSpec::default(),
         key: keyring.newest(),
         user: subject(SubjectKind::User),
+        name: None,
         address: subject(SubjectKind::Address),
         decoy: false,
         state: State::Pending,

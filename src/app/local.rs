@@ -15,6 +15,7 @@ use crate::{
         keyring::{Keyring, Subject, SubjectKind},
         mask::Mask,
     },
+    factor::names_of_callers,
     repository::{Found, Pace, RepositoryError, Scope, UserName},
     store::{Budgets, CallerWrite, Callers, Confirmations, StoreError, sql::SqlStore},
     system::local_user,
@@ -125,6 +126,8 @@ pub struct UserState {
 struct Subjects {
     user: Subject,
     password: Subject,
+    /// Those that callers who may not see users are answered by.
+    names: Vec<Subject>,
 }
 
 impl Local {
@@ -226,7 +229,13 @@ impl Local {
         let note = || self.note(Action::UserUnlock);
         let codes = self.store.unlock(subjects.user, &shown, &note()).await?;
         let passwords = self.store.unlock(subjects.password, &shown, &note()).await?;
-        Ok(codes || passwords)
+        // Callers that may not see users are answered by the name: unlocked as it is written here.
+        let mut names = false;
+        for name in &subjects.names {
+            names |= self.store.guesses(*name, self.machine.clock.now()).await?.0 > 0;
+        }
+        self.store.succeed(&subjects.names).await?;
+        Ok(codes || passwords || names)
     }
 
     /// Locks a user until unlocked.
@@ -272,8 +281,14 @@ impl Local {
         let name = UserName::parse(name).map_err(LocalError::UserName)?;
         let users = self.users_of(repository)?;
         let scope = repository.map_or(Scope::All, Scope::In);
+        let callers = self.callers().await?;
+        let mut names = Vec::new();
         let found = match directory(&users) {
-            Ok(directory) => directory.find(&name, scope, Pace::Quick).await,
+            Ok(directory) => {
+                let form = directory.form(&name, scope)?;
+                names = names_of_callers(&self.keyring, &callers, &form);
+                directory.find(&name, scope, Pace::Quick).await
+            }
             // Only a file knows its users by their names: there the name alone says enough.
             Err(error) => {
                 return match users.repositories.as_slice() {
@@ -288,7 +303,9 @@ impl Local {
         match found? {
             Found::User(user) => {
                 let masked_address = self.mask.apply(&user.address);
-                Ok(self.known(&user.repository, &user.id, masked_address))
+                let (mut subjects, state) = self.known(&user.repository, &user.id, masked_address);
+                subjects.names = names;
+                Ok((subjects, state))
             }
             Found::Unknown => Err(LocalError::UserUnknown),
             Found::NoAddress => Err(LocalError::UserHasNoAddress),
@@ -313,6 +330,7 @@ impl Local {
         let subjects = Subjects {
             user: self.keyring.subject(SubjectKind::User, &parts),
             password: self.keyring.subject(SubjectKind::Password, &parts),
+            names: Vec::new(),
         };
         let state = UserState {
             id: id.to_owned(),

@@ -41,6 +41,16 @@ impl SendLimits {
             ..self
         }
     }
+
+    /// Limits that hold back whatever either of two does.
+    #[must_use]
+    pub fn tighter(self, other: Self) -> Self {
+        Self {
+            burst: self.burst.min(other.burst),
+            refill: self.refill.max(other.refill),
+            per_day: self.per_day.min(other.per_day),
+        }
+    }
 }
 
 /// What a subject has used of its mails.
@@ -92,6 +102,17 @@ pub struct GuessLimits {
     pub lock_for: Duration,
     /// So many lock until an administrator unlocks (NIST SP 800-63B-4, 3.2.2).
     pub lock_for_good_after: u32,
+}
+
+impl GuessLimits {
+    /// The same for a name, whether or not anybody has it: nobody would ask an administrator to unlock an invented one.
+    #[must_use]
+    pub fn of_name(self) -> Self {
+        Self {
+            lock_for_good_after: u32::MAX,
+            ..self
+        }
+    }
 }
 
 /// A user's wrong codes since the last right one.

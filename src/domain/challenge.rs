@@ -121,6 +121,9 @@ pub struct Challenge {
     pub key: KeyId,
     /// Whose guesses it counts towards: the keyed hash of repository and user.
     pub user: Subject,
+    /// By whose guesses its caller is answered, where that is not the user: the keyed hash of the caller and of the name it
+    /// gave, for callers that may not learn whether anybody has that name. The user's own then count in silence.
+    pub name: Option<Subject>,
     /// Whose mailbox it sends to: the keyed hash of the address.
     pub address: Subject,
     /// Stands in for a user who cannot be mailed; never verifies.
@@ -199,6 +202,18 @@ impl Challenge {
         let verified_at = self.verified_at.filter(|_| self.purpose == Purpose::Recovery)?;
         let lifetime = self.expires_at.since(self.created_at);
         Some(verified_at.plus(lifetime).min(self.created_at.plus(DAY)))
+    }
+
+    /// Whose guesses its caller is answered by.
+    #[must_use]
+    pub fn told(&self) -> Subject {
+        self.name.unwrap_or(self.user)
+    }
+
+    /// Whose guesses count without a word to its caller.
+    #[must_use]
+    pub fn silent(&self) -> Option<Subject> {
+        self.name.map(|_| self.user)
     }
 
     /// How many more wrong codes it bears.
@@ -299,6 +314,7 @@ mod tests {
                 spec: CodeSpec::temporary_password(),
                 key: KeyId::parse("k").unwrap(),
                 user: Subject::from_bytes([0; 32]),
+                name: None,
                 address: Subject::from_bytes([0; 32]),
                 decoy: false,
                 state: State::Pending,

@@ -150,6 +150,10 @@ pub enum SubjectKind {
     Message,
     /// A user of a repository, as wrong passwords are counted.
     Password,
+    /// A name as one caller gives it, whether or not anybody has it.
+    Name,
+    /// The same, as wrong passwords are counted.
+    NamePassword,
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]

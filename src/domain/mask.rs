@@ -15,6 +15,16 @@ pub const DEFAULT_PATTERN: &str = "{local:1}*****@{domain:1}*****.{tld}";
 /// What is shown where a pattern would show the address itself.
 const BLANK: &str = "*****@*****";
 
+/// What is shown of a recipient to whoever may learn nothing of any user: at the most that users have addresses in a domain.
+#[must_use]
+pub fn veiled(domain: Option<&str>) -> String {
+    let shown = domain.and_then(|domain| {
+        let (host, top) = domain.rsplit_once('.')?;
+        Some(format!("*****@{}*****.{top}", host.chars().next()?))
+    });
+    shown.unwrap_or_else(|| BLANK.to_owned())
+}
+
 /// Why a pattern is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MaskError {
@@ -185,6 +195,13 @@ mod tests {
             mask(DEFAULT_PATTERN, "x@mail.corp.example.org"),
             "x*****@m*****.org"
         );
+    }
+
+    #[test]
+    fn a_veil_shows_no_local_part_and_a_domain_only_where_one_is_given() {
+        assert_eq!(veiled(None), "*****@*****");
+        assert_eq!(veiled(Some("corp.example.com")), "*****@c*****.com");
+        assert_eq!(veiled(Some("dotless")), "*****@*****");
     }
 
     #[test]

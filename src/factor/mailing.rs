@@ -30,6 +30,8 @@ impl Desk {
         now: Timestamp,
     ) -> NewEntry {
         let id = EntryId::random(now, &*self.entropy);
+        // Reports are read by those who may see users: not what the challenge's caller is shown.
+        let masked_recipient = policy.mask.apply(&context.recipient);
         let context = MailContext {
             asked: None,
             ..context
@@ -51,7 +53,7 @@ impl Desk {
             decoy: challenge.decoy,
             submitted_at: now,
             expires_at: challenge.expires_at,
-            masked_recipient: challenge.masked_recipient.clone(),
+            masked_recipient,
             recipient: challenge.address,
             message_id: message_id(&id, &self.settings.message_id_domain),
             mail: self
@@ -62,18 +64,28 @@ impl Desk {
         }
     }
 
-    /// What one more mail of a challenge is charged to: its user, its address, and the caller who asks for it.
+    /// What one more mail of a challenge is charged to: its user, its address, and the caller who asks for it. A caller that
+    /// is answered by a name has a budget for that, and is told nothing of the others.
     pub(super) fn charges(&self, caller: &Caller, challenge: &Challenge, policy: &OtpPolicy) -> Vec<Charge> {
-        let charge = |subject, limits| Charge { subject, limits };
-        let mut charges = vec![
-            charge(challenge.user, policy.user_sends),
-            charge(challenge.address, policy.address_sends),
-        ];
-        if let Some(limits) = policy.sends_of(caller.role) {
+        let silent = challenge.name.is_some();
+        let charge = |subject, limits, silent| Charge {
+            subject,
+            limits,
+            silent,
+        };
+        let named = challenge.name.map(|name| {
+            let limits = policy.user_sends.tighter(policy.address_sends);
+            charge(name, limits, false)
+        });
+        let of_caller = policy.sends_of(caller.role).map(|limits| {
             let id = caller.id.to_string();
-            charges.push(charge(self.keyring.subject(SubjectKind::Caller, &[&id]), limits));
-        }
-        charges
+            charge(self.keyring.subject(SubjectKind::Caller, &[&id]), limits, false)
+        });
+        let truth = [
+            charge(challenge.user, policy.user_sends, silent),
+            charge(challenge.address, policy.address_sends, silent),
+        ];
+        named.into_iter().chain(truth).chain(of_caller).collect()
     }
 
     /// The answer to a request that wrote a mail: at once, or with `waiting` when the mail server has spoken. The mail

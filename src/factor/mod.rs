@@ -37,6 +37,7 @@ mod watch;
 
 pub use crate::repository::{Password, PasswordError, RepositoryError, UserName};
 pub use cancel::CancelError;
+pub use decoy::names_of_callers;
 pub use lookup::{Finding, Known, LookUpError, LookUpRequest, RepositoryView};
 pub use password::PasswordChecks;
 pub use resend::{ResendError, ResendRequest};
@@ -82,7 +83,7 @@ pub struct DeskSettings {
     pub default_locale: String,
     /// What stands after the `@` of a Message-ID.
     pub message_id_domain: String,
-    /// Domains that the invented addresses of decoys are drawn from: those of real users. None: those of the senders.
+    /// The domains that callers who may not see users are shown, one for each name. None: they are shown none.
     pub decoy_domains: Vec<String>,
     /// How long a caller that waits for the mail server waits at the most.
     pub wait: Duration,

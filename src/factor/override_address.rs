@@ -36,6 +36,10 @@ impl Desk {
         }
         // A decoy's mails count here too, though none is sent: else the budget would tell who is one.
         addressee.address = self.keyring.subject(SubjectKind::Address, &[&other.folded()]);
+        if let Some(veil) = &mut addressee.veil {
+            // The caller's own words.
+            veil.recipient = policy.mask.apply(other);
+        }
         addressee.recipient = other.clone();
         Ok(addressee)
     }

@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Desk, StartError, StartRequest};
+use super::{Desk, StartError, StartRequest, decoy::name_of_caller, start::Asked};
 use crate::{
     domain::{
         caller::{Caller, CallerId, Role},
-        clock::Timestamp,
         keyring::{Keyring, Subject, SubjectKind},
         otp_policy::OtpPolicy,
     },
-    repository::{RepositoryError, Scope, User, UserName},
+    repository::{NameForm, RepositoryError, Scope, User},
     sync::fair::{FairPlace, FairPlaces, Share},
 };
 
@@ -71,51 +70,54 @@ impl Desk {
         }
     }
 
-    /// Lets pass whose password is right, or who sent none.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "who asks, what for, whom was found and when: each is needed"
-    )]
+    /// Lets pass whose password is right, or who sent none; says whether there was one. To a caller that may not see users
+    /// a right password of a user who is locked is wrong, as any is of nobody.
     pub(super) async fn prove(
         &self,
         caller: &Caller,
-        request: &StartRequest,
-        policy: &OtpPolicy,
-        scope: Scope<'_>,
+        asked: &Asked<'_>,
         user: Option<&User>,
         began: Instant,
-        now: Timestamp,
-    ) -> Result<(), StartError> {
-        let Some(password) = &request.password else {
-            return Ok(());
+    ) -> Result<bool, StartError> {
+        let Some(password) = &asked.request.password else {
+            return Ok(false);
         };
         // Before the attempt is counted: what is not checked costs none. And for whoever the user is: the same queue.
-        let (asked, turn) = (Instant::now(), self.password_checks.turn(caller).await);
+        let (queued, turn) = (Instant::now(), self.password_checks.turn(caller).await);
         let _turn = turn.ok_or(StartError::Overloaded)?;
         // The time in the queue is not the repository's.
-        let began = began + asked.elapsed();
-        let subject = attempts_of(&self.keyring, &request.user, user);
-        if let Some(lock) = self.budgets.attempt(subject, &policy.guesses, now).await? {
-            return Err(StartError::UserLocked(lock));
-        }
+        let began = began + queued.elapsed();
+        let limits = asked.policy.guesses;
+        let attempts = attempts_of(&self.keyring, asked.form, user);
+        let name = name_of_caller(&self.keyring, SubjectKind::NamePassword, caller, asked.form);
+        let counted = if asked.sees_users {
+            vec![(attempts, limits)]
+        } else {
+            vec![(name, limits.of_name()), (attempts, limits)]
+        };
+        let held = match self.budgets.attempt(&counted, asked.now).await? {
+            Some((0, lock)) => return Err(StartError::UserLocked(lock)),
+            held => held.is_some(),
+        };
         let found = user.map(|user| (user.repository.as_str(), &user.proof));
         let proved = self
             .directory
-            .prove(&request.user, scope, found, password, began)
+            .prove(&asked.request.user, asked.scope, found, password, began)
             .await;
-        if proved.map_err(unanswered)? {
-            self.budgets.succeed(subject).await?;
-            return Ok(());
+        if proved.map_err(unanswered)? && !held {
+            let counted: Vec<Subject> = counted.into_iter().map(|(subject, _)| subject).collect();
+            self.budgets.succeed(&counted).await?;
+            return Ok(true);
         }
         Err(StartError::WrongPassword)
     }
 }
 
 /// Whose wrong passwords are counted: the user's, however the name was written, or those of a name that nobody has.
-fn attempts_of(keyring: &Keyring, name: &UserName, user: Option<&User>) -> Subject {
+fn attempts_of(keyring: &Keyring, form: &NameForm, user: Option<&User>) -> Subject {
     match user {
         Some(user) => keyring.subject(SubjectKind::Password, &[&user.repository, &user.id]),
-        None => keyring.subject(SubjectKind::Password, &["", &name.folded()]),
+        None => keyring.subject(SubjectKind::Password, &["", &form.repository, &form.name]),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
         keyring::KeyringError,
         message::{FormError, MailContext},
     },
-    store::{Resend, Resent, StoreError},
+    store::{Resend, Resent, StoreError, handoff::Owed},
 };
 
 /// A checked request for a further code.
@@ -126,9 +126,13 @@ impl Desk {
             failpoint!("resend.after_commit");
             answer
         };
-        let opened = |resent: &Option<Resent>| matches!(resent, Some(Resent::Opened(_)));
-        match slot.owe(entry, write, opened).await? {
-            Some(Resent::Opened(challenge)) => {
+        let owed = |resent: &Option<Resent>| match resent {
+            Some(Resent::Opened(_)) => Owed::Mail,
+            Some(Resent::Muted(_)) => Owed::Decoy,
+            _ => Owed::Nothing,
+        };
+        match slot.owe(entry, write, owed).await? {
+            Some(Resent::Opened(challenge) | Resent::Muted(challenge)) => {
                 self.changes.ring(challenge.id);
                 count("resent");
                 tracing::info!(code.number = number, "resent");

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 pub use error::StartError;
 
-use super::{ChallengeView, Desk, context_place, count, sees_users};
+use super::{ChallengeView, Desk, context_place, count, decoy::Veil, sees_users};
 use crate::{
     domain::{
         account::Replies,
@@ -23,8 +23,8 @@ use crate::{
         otp_policy::OtpPolicy,
         override_address::OverrideRefusal,
     },
-    repository::{Found, Pace, Password, RepositoryError, Scope, User, UserName},
-    store::{RequestKey, Start, Started},
+    repository::{Found, NameForm, Pace, Password, RepositoryError, Scope, User, UserName},
+    store::{RequestKey, Start, Started, handoff::Owed},
 };
 
 /// A checked request to start a challenge.
@@ -118,10 +118,23 @@ impl Desk {
             failpoint!("start.after_commit");
             started
         };
-        let opened = |started: &Started| matches!(started, Started::Opened);
-        match slot.owe(entry, write, opened).await? {
-            Started::Opened => {
-                count(if challenge.decoy { "decoy" } else { "started" });
+        let owed = |started: &Started| match started {
+            Started::Opened => Owed::Mail,
+            Started::Muted => Owed::Decoy,
+            _ => Owed::Nothing,
+        };
+        let started = slot.owe(entry, write, owed).await?;
+        match started {
+            Started::Opened | Started::Muted => {
+                let challenge = Challenge {
+                    decoy: challenge.decoy || matches!(started, Started::Muted),
+                    ..challenge
+                };
+                count(match started {
+                    Started::Muted => "muted",
+                    _ if challenge.decoy => "decoy",
+                    _ => "started",
+                });
                 tracing::debug!(challenge.id = %challenge.id, challenge.decoy = challenge.decoy, "started");
                 Ok(self.answer(caller, challenge, listener.as_ref()).await)
             }
@@ -148,23 +161,36 @@ impl Desk {
         now: Timestamp,
     ) -> Result<Addressee, StartError> {
         let sees_users = sees_users(caller, policy);
-        let pace = if sees_users { Pace::Quick } else { Pace::Even };
         let scope = searched(request, policy)?;
         self.expects_password(request, policy, scope)?;
-        // A password must not be told to be somebody's by how fast it is refused.
-        let pace = if request.password.is_some() {
-            Pace::Even
-        } else {
-            pace
+        let pace = match (sees_users, &request.password) {
+            (false, _) => Pace::Alike,
+            // A password must not be told to be somebody's by how fast it is refused.
+            (true, Some(_)) => Pace::Even,
+            (true, None) => Pace::Quick,
+        };
+        let form = self.directory.form(&request.user, scope);
+        let form = form.map_err(|_| StartError::RepositoryNotConfigured)?;
+        let asked = Asked {
+            request,
+            policy,
+            scope,
+            form: &form,
+            sees_users,
+            now,
         };
         // One deadline for finding the user and for checking the password.
         let began = Instant::now();
         let found = self.directory.find(&request.user, scope, pace).await;
+        let veil = (!sees_users).then(|| self.veil(caller, &request.user, &form));
         let truth = match found {
             Ok(Found::User(user)) => {
-                self.prove(caller, request, policy, scope, Some(&user), began, now)
-                    .await?;
-                return Ok(self.real(*user));
+                let proved = self.prove(caller, &asked, Some(&user), began).await?;
+                return Ok(Addressee {
+                    // Whoever has the user's password knows that there is one.
+                    veil: veil.filter(|_| !proved),
+                    ..self.real(*user)
+                });
             }
             Ok(Found::Unknown) => StartError::UserUnknown,
             Ok(Found::NoAddress) => StartError::NoAddress,
@@ -176,10 +202,12 @@ impl Desk {
         if sees_users && (request.password.is_none() || !matches!(truth, StartError::UserUnknown)) {
             return Err(truth);
         }
-        self.prove(caller, request, policy, scope, None, began, now)
-            .await?;
+        self.prove(caller, &asked, None, began).await?;
         tracing::debug!(reason = truth.outcome(), "a decoy stands in");
-        Ok(self.decoy(&request.user))
+        Ok(Addressee {
+            veil,
+            ..self.decoy(&form)
+        })
     }
 
     fn real(&self, user: User) -> Addressee {
@@ -198,6 +226,7 @@ impl Desk {
             locale: user.locale,
             confirms: None,
             decoy: false,
+            veil: None,
         }
     }
 
@@ -237,6 +266,7 @@ impl Desk {
             spec: policy.spec(request.purpose).clone(),
             key: self.keyring.newest(),
             user: addressee.user,
+            name: addressee.veil.as_ref().map(|veil| veil.name),
             address: addressee.address,
             decoy: addressee.decoy,
             state: State::Pending,
@@ -249,7 +279,10 @@ impl Desk {
             expires_at: now.plus(policy.lifetime(request.purpose)),
             resend_at: now.plus(policy.resend_after),
             verified_at: None,
-            masked_recipient: policy.mask.apply(&addressee.recipient),
+            masked_recipient: match &addressee.veil {
+                Some(veil) => veil.recipient.clone(),
+                None => policy.mask.apply(&addressee.recipient),
+            },
             event: request.event,
             endpoint: request.endpoint,
             confirms: addressee.confirms,
@@ -326,4 +359,18 @@ pub(super) struct Addressee {
     pub(super) confirms: Option<Subject>,
     /// Nobody is there.
     pub(super) decoy: bool,
+    /// What the caller sees instead; `None`: the truth.
+    pub(super) veil: Option<Veil>,
+}
+
+/// What is asked of the repositories.
+pub(super) struct Asked<'a> {
+    pub(super) request: &'a StartRequest,
+    pub(super) policy: &'a OtpPolicy,
+    pub(super) scope: Scope<'a>,
+    /// The name in the form by which it is counted.
+    pub(super) form: &'a NameForm,
+    /// Whether the caller is told the truth about users.
+    pub(super) sees_users: bool,
+    pub(super) now: Timestamp,
 }

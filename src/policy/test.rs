@@ -18,7 +18,7 @@ use crate::{
         violation::Violations,
         visitor::Visitor,
     },
-    store::{Entry, MailKind, NewEntry, StoreError},
+    store::{Entry, MailKind, NewEntry, StoreError, handoff::Owed},
 };
 
 /// The subject of a test message without one.
@@ -147,7 +147,7 @@ impl Office {
         };
         let (outbox, row) = (Arc::clone(&self.outbox), entry.clone());
         let write = async move { outbox.enqueue(row).await };
-        slot.owe(entry, write, |()| true).await?;
+        slot.owe(entry, write, |()| Owed::Mail).await?;
         tracing::info!(account.name = %account, entry.id = %id, "test message queued");
         self.queued(id, wait).await
     }

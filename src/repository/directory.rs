@@ -21,6 +21,9 @@ pub enum Pace {
     Quick,
     /// Once every repository has answered, and none from memory: a user in the first takes as long as one in none.
     Even,
+    /// The same, and not at all where one of them gives no answer: the answer is the same for whoever is in another and for
+    /// whoever is in none.
+    Alike,
 }
 
 /// Where to search.
@@ -32,6 +35,15 @@ pub enum Scope<'a> {
     Among(&'a [String]),
     /// In this one, whatever the name looks like.
     In(&'a str),
+}
+
+/// A name in the one form by which it is counted: a function of how it is written and of the routes alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NameForm {
+    /// The repository that is asked first; empty: none.
+    pub repository: String,
+    /// What it is asked for, folded.
+    pub name: String,
 }
 
 /// One of the directory's repositories.
@@ -114,15 +126,38 @@ impl Directory {
                 }
                 Ok(Found::Unknown)
             }
-            Pace::Even => {
+            Pace::Even | Pace::Alike => {
                 let asking = asked.iter().map(|member| self.ask(member, user, pace, until));
-                let answers = join_all(asking).await;
+                let mut answers = join_all(asking).await;
+                if pace == Pace::Alike
+                    && let Some(silent) = answers.iter().position(Result::is_err)
+                {
+                    return answers.swap_remove(silent);
+                }
                 answers
                     .into_iter()
                     .find_map(decisive)
                     .unwrap_or(Ok(Found::Unknown))
             }
         }
+    }
+
+    /// The one form of a name, by which it is counted whoever has it: the repository that is asked first, and the name it
+    /// is asked for, as far as spellings of one name can be told to be that without asking anybody. `ann`, `CORP\ann` and
+    /// `ann@corp.example.com` are one where one repository takes them and looks all of them up as `ann`.
+    pub fn form(&self, user: &UserName, scope: Scope<'_>) -> Result<NameForm, RepositoryError> {
+        let first = self.asked(user, scope)?.into_iter().next();
+        Ok(match first {
+            Some(member) => NameForm {
+                repository: member.name().to_owned(),
+                name: member.route.name_of(user).counted(),
+            },
+            // Nobody takes it, so nobody has it.
+            None => NameForm {
+                repository: String::new(),
+                name: user.counted(),
+            },
+        })
     }
 
     /// What each repository that is asked for a user knows, with its name: nothing is decided, nothing remembered.
@@ -399,6 +434,20 @@ mod tests {
             assert!(began.elapsed() < Duration::from_secs(3));
             let silent_last = vec![Fixed("a", Some(ann("a"))), Fixed("b", None)];
             assert_eq!(find(silent_last, None, pace).await.unwrap(), ann("a"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn alike_is_answered_for_who_is_found_and_for_who_is_not() {
+        for first in [ann("a"), Found::NoAddress, Found::Ambiguous, Found::Unknown] {
+            let one_silent = vec![Fixed("a", Some(first.clone())), Fixed("b", None)];
+            let answer = find(one_silent, None, Pace::Alike).await;
+            assert!(
+                matches!(answer, Err(RepositoryError::Timeout { ref repository, .. }) if repository == "b"),
+                "{first:?}"
+            );
+            let none = vec![Fixed("a", Some(first.clone())), Fixed("b", Some(Found::Unknown))];
+            assert_eq!(find(none, None, Pace::Alike).await.unwrap(), first);
         }
     }
 }

@@ -20,7 +20,7 @@ mod password;
 mod route;
 pub mod sql;
 
-pub use directory::{Directory, Member, Pace, Scope};
+pub use directory::{Directory, Member, NameForm, Pace, Scope};
 pub use password::{Password, PasswordError, Proof};
 pub use route::Route;
 
@@ -45,6 +45,12 @@ impl UserName {
     #[must_use]
     pub fn folded(&self) -> String {
         self.0.trim().to_lowercase()
+    }
+
+    /// The form in which names are counted, whoever has them: whatever repositories may take for one name is one.
+    #[must_use]
+    pub fn counted(&self) -> String {
+        route::counted(&self.0)
     }
 }
 

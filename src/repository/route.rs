@@ -1,5 +1,7 @@
 //! Which repositories a name belongs to, by how it is written: `DOMAIN\ann`, `ann@domain` or `ann`.
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::UserName;
 
 /// Which names a repository is asked for.
@@ -50,6 +52,31 @@ impl Route {
             }
         }
     }
+}
+
+/// The one form of a name for everybody who may mean the same by it: compatible characters and letters of any case are
+/// one (as directories compare them, RFC 4518), runs of space are one space, and what is not seen is left out.
+pub(super) fn counted(name: &str) -> String {
+    let is_seen = |letter: &char| !is_invisible(*letter);
+    // In upper case first: letters that have no lower case of their own (`ß`, `ſ`) become what they stand for.
+    let cased = name.nfkc().filter(is_seen).collect::<String>().to_uppercase();
+    let folded: String = cased.to_lowercase().nfkc().collect();
+    let mut words = folded.split_whitespace();
+    let mut form = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        form.push(' ');
+        form.push_str(word);
+    }
+    form
+}
+
+/// Whether a character takes no room: soft hyphens, joiners, selectors of variants.
+const fn is_invisible(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// How a name is written.
@@ -116,6 +143,26 @@ mod tests {
         assert_eq!(asked(partners, "ann@partner.example"), "ann");
         assert_eq!(asked(rest, "CORP\\ann"), "CORP\\ann");
         assert_eq!(asked(corp, "CORP\\"), "CORP\\");
+    }
+
+    #[test]
+    fn names_that_may_mean_the_same_have_one_form() {
+        for (one, other) in [
+            ("Ann", " ann "),
+            ("ANN  EXAMPLE", "ann example"),
+            ("\u{ff41}nn", "ann"),
+            ("stra\u{df}e", "STRASSE"),
+            ("e\u{301}va", "\u{c9}VA"),
+            ("an\u{ad}n\u{200d}", "ann"),
+            ("\u{fb01}n", "FIN"),
+        ] {
+            assert_eq!(counted(one), counted(other), "{one} {other}");
+        }
+        assert_ne!(counted("ann"), counted("anne"));
+        for name in crate::repository::hostile_names() {
+            let form = counted(&name);
+            assert_eq!(counted(&form), form, "{name:?}: the form of a form is the form");
+        }
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! What a start asks of the mail accounts, in memory: whether there is one to send through, and the domains they send from.
+//! What a start asks of the mail accounts, in memory: whether there is one to send through.
 //! What is set up here or elsewhere is known a few seconds later; where none is known, the store is asked at once.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,19 +17,10 @@ use super::{Accounts, StoreResult};
 /// How often the store is asked again.
 const READ_AGAIN: Duration = Duration::from_secs(2);
 
-/// What is known of the enabled accounts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Senders {
-    /// Whether there is any.
-    pub any: bool,
-    /// The domains of their senders, each once, in order.
-    pub domains: Vec<String>,
-}
-
 /// The enabled accounts, as last read.
 pub struct AccountBook {
     store: Arc<dyn Accounts>,
-    known: RwLock<Arc<Senders>>,
+    any: AtomicBool,
 }
 
 impl AccountBook {
@@ -35,37 +29,24 @@ impl AccountBook {
     pub fn new(store: Arc<dyn Accounts>) -> Self {
         Self {
             store,
-            known: RwLock::default(),
+            any: AtomicBool::new(false),
         }
-    }
-
-    /// What was last read.
-    #[must_use]
-    pub fn current(&self) -> Arc<Senders> {
-        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether there is an account to send through. Where none was known, somebody may just have added one.
     pub async fn any(&self) -> StoreResult<bool> {
-        if self.current().any {
+        if self.any.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        Ok(self.read().await?.any)
+        self.read().await
     }
 
-    /// Reads the accounts.
-    pub async fn read(&self) -> StoreResult<Arc<Senders>> {
+    /// Reads the accounts: whether any is enabled.
+    pub async fn read(&self) -> StoreResult<bool> {
         let accounts = self.store.list().await?;
-        let enabled = accounts.iter().filter(|account| account.settings.enabled);
-        let mut domains: Vec<String> = enabled
-            .map(|account| account.settings.sender.address.domain().to_owned())
-            .collect();
-        let any = !domains.is_empty();
-        domains.sort_unstable();
-        domains.dedup();
-        let fresh = Arc::new(Senders { any, domains });
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
-        Ok(fresh)
+        let any = accounts.iter().any(|account| account.settings.enabled);
+        self.any.store(any, Ordering::Relaxed);
+        Ok(any)
     }
 
     /// Reads again every few seconds until the token is cancelled. While the store is away, what was last read holds.

@@ -126,6 +126,13 @@ impl Challenges for CachedChallenges {
         match &started {
             // Nobody else knows its name yet.
             Started::Opened => self.copies.insert(challenge.id, Arc::new(Packed::of(&challenge))),
+            Started::Muted => {
+                let muted = Challenge {
+                    decoy: true,
+                    ..challenge
+                };
+                self.copies.insert(muted.id, Arc::new(Packed::of(&muted)));
+            }
             Started::Repeated(known) => self.keep(known),
             Started::RequestReused | Started::UserLocked(_) | Started::OverBudget(_) => {}
         }
@@ -137,7 +144,9 @@ impl Challenges for CachedChallenges {
             return Ok(Some(Resent::Refused(Box::new(closed))));
         }
         let answer = self.inner.resend(resend).await?;
-        if let Some(Resent::Opened(challenge) | Resent::Refused(challenge)) = &answer {
+        if let Some(Resent::Opened(challenge) | Resent::Muted(challenge) | Resent::Refused(challenge)) =
+            &answer
+        {
             self.keep(challenge);
         }
         Ok(answer)

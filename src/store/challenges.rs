@@ -22,6 +22,8 @@ pub struct Charge {
     pub subject: Subject,
     /// Its limits.
     pub limits: SendLimits,
+    /// Whether nobody is told where it is spent: all is written as ever then, but for a mail that is never sent.
+    pub silent: bool,
 }
 
 /// Makes a start safe to repeat.
@@ -53,6 +55,8 @@ pub struct Start {
 pub enum Started {
     /// Everything was written.
     Opened,
+    /// Everything was written, as of a decoy: the user is locked, or a budget is spent, of which the caller is not told.
+    Muted,
     /// The request id was seen before with the same contents: this is what it started. Nothing was written.
     Repeated(Box<Challenge>),
     /// The request id was seen before with other contents. Nothing was written.
@@ -85,6 +89,8 @@ pub struct Resend {
 pub enum Resent {
     /// Everything was written; the challenge as it now stands. Unsent mails with older codes were withdrawn.
     Opened(Box<Challenge>),
+    /// The same with a mail that is never sent: the user is locked, or a budget is spent, of which the caller is not told.
+    Muted(Box<Challenge>),
     /// The challenge moved on meanwhile (closed, expired, cooling down, or somebody else was first). As it stands.
     Refused(Box<Challenge>),
     /// The user is locked.
@@ -183,17 +189,17 @@ pub trait Budgets: Send + Sync {
     /// by `name`: no whole address.
     async fn unlock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<bool>;
 
-    /// Counts one more attempt, before it is judged; the lock that holds where there is one, and nothing is counted then.
-    /// However many are made at once, no more are let pass than one after another.
+    /// Counts one more attempt, before it is judged, among those of each subject; the lock that holds of the first that is
+    /// locked, with its place among them, and nothing is counted then from that one on. However many are made at once, no
+    /// more are let pass than one after another.
     async fn attempt(
         &self,
-        subject: Subject,
-        limits: &GuessLimits,
+        subjects: &[(Subject, GuessLimits)],
         now: Timestamp,
-    ) -> StoreResult<Option<Lock>>;
+    ) -> StoreResult<Option<(usize, Lock)>>;
 
     /// Forgets the attempts: the last one was right.
-    async fn succeed(&self, subject: Subject) -> StoreResult<()>;
+    async fn succeed(&self, subjects: &[Subject]) -> StoreResult<()>;
 
     /// Locks a user until unlocked.
     async fn lock(&self, user: Subject, name: &str, note: &Note) -> StoreResult<()>;

@@ -108,6 +108,7 @@ macro_rules! keeps_every_contract {
             wrong_codes_lock_the_user_over_all_challenges, events_with_other_limits_add_to_one_count,
             a_hundred_wrong_codes_lock_for_good,
             a_right_code_clears_the_failures, of_many_attempts_as_many_pass_as_are_allowed, an_administrator_locks_and_unlocks,
+            what_a_caller_is_not_told_holds_in_silence,
             budgets_survive_and_are_never_refilled, old_challenges_are_forgotten, a_right_code_confirms_an_address,
             a_right_code_withdraws_what_was_not_sent,
             a_repeated_guess_is_counted_once_and_judged_as_before);
@@ -236,6 +237,7 @@ pub(crate) fn challenge(user: u8, now: Timestamp) -> Challenge {
         spec: CodeSpec::default(),
         key: KeyId::parse("k1").unwrap(),
         user: subject(user),
+        name: None,
         address: subject(user + 100),
         decoy: false,
         state: State::Pending,
@@ -290,6 +292,7 @@ pub(crate) fn charge(name: u8) -> Charge {
     Charge {
         subject: subject(name),
         limits: SENDS,
+        silent: false,
     }
 }
 

@@ -57,6 +57,17 @@ pub struct Slot {
     writes: TaskTracker,
 }
 
+/// What came of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// Nothing was written.
+    Nothing,
+    /// A mail is owed.
+    Mail,
+    /// A mail was written that is never sent, whatever it was meant to be.
+    Decoy,
+}
+
 /// A tray for so many mails.
 #[must_use]
 pub fn handoff(room: usize) -> (Handoff, Tray) {
@@ -115,21 +126,21 @@ impl Slot {
         self.place.as_ref().map(|(_, _, lease)| *lease)
     }
 
-    /// Writes a mail's row and, where `written` finds it in the answer, hands the mail over. Goes on to its end even
+    /// Writes a mail's row and, where `owed` finds it in the answer, hands the mail over. Goes on to its end even
     /// where whoever waits for it is gone: what is committed is handed over.
     pub async fn owe<T: Send + 'static>(
         self,
         entry: NewEntry,
         write: impl Future<Output = StoreResult<T>> + Send + 'static,
-        written: fn(&T) -> bool,
+        owed: fn(&T) -> Owed,
     ) -> StoreResult<T> {
         let writes = self.writes.clone();
         let (tell, told) = oneshot::channel();
         writes.spawn(async move {
             let answer = write.await;
-            let owed = answer.as_ref().is_ok_and(written);
+            let owed = answer.as_ref().map_or(Owed::Nothing, owed);
             let _ = tell.send(answer);
-            if owed {
+            if owed == Owed::Mail {
                 failpoint!("handoff.before");
                 sleep(HEAD_START).await;
                 self.deliver(&entry);
@@ -206,7 +217,11 @@ mod tests {
         let slot = handoff.slot(MailQueue::default(), &SystemEntropy, &clock);
         let (committed, commit) = oneshot::channel();
         let write = async move { Ok(commit.await.is_ok()) };
-        let mut call = Box::pin(slot.owe(entry(), write, |written| *written));
+        let mut call = Box::pin(slot.owe(
+            entry(),
+            write,
+            |written| if *written { Owed::Mail } else { Owed::Nothing },
+        ));
         assert!(futures_util::poll!(&mut call).is_pending());
         drop(call);
         committed.send(()).unwrap();
@@ -220,7 +235,16 @@ mod tests {
         let (handoff, mut tray) = handoff(1);
         let slot = handoff.slot(MailQueue::default(), &SystemEntropy, &SteadyClock::new());
         let write = async { Ok(false) };
-        assert!(!slot.owe(entry(), write, |written| *written).await.unwrap());
+        assert!(
+            !slot
+                .owe(entry(), write, |written| if *written {
+                    Owed::Mail
+                } else {
+                    Owed::Nothing
+                })
+                .await
+                .unwrap()
+        );
         assert!(tray.receiver.try_recv().is_err());
         // Its place is free again.
         assert!(

@@ -63,6 +63,8 @@ struct Form {
     verified_at: Option<i64>,
     #[prost(bytes = "vec", optional, tag = "22")]
     confirms: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "23")]
+    name: Option<Vec<u8>>,
 }
 
 /// The part of it that says when the challenge expires: read alone, the rest is passed over.
@@ -107,6 +109,7 @@ pub(super) fn pack(challenge: &Challenge) -> Box<[u8]> {
         event: challenge.event.clone(),
         endpoint: challenge.endpoint.clone(),
         confirms: challenge.confirms.map(|address| address.as_bytes().to_vec()),
+        name: challenge.name.map(|name| name.as_bytes().to_vec()),
     };
     form.encode_to_vec().into_boxed_slice()
 }
@@ -135,6 +138,10 @@ pub(super) fn unpack(id: ChallengeId, bytes: &[u8]) -> Option<Challenge> {
         spec: CodeSpec::kept(alphabet, u8::try_from(form.code_length).ok()?)?,
         key: KeyId::parse(&form.key).ok()?,
         user: subject(form.user)?,
+        name: match form.name {
+            Some(name) => Some(subject(name)?),
+            None => None,
+        },
         address: subject(form.address)?,
         decoy: form.decoy,
         state: State::from_tag(form.state)?,
@@ -176,11 +183,12 @@ mod tests {
             verified_at: Some(now.plus(Duration::from_micros(1))),
             event: String::new(),
             confirms: Some(subject(9)),
+            name: Some(subject(8)),
             ..contract::challenge(2, now)
         };
         for challenge in [plain, full] {
             let bytes = pack(&challenge);
-            assert!(bytes.len() < 256, "{}", bytes.len());
+            assert!(bytes.len() < 288, "{}", bytes.len());
             assert_eq!(expires_at(&bytes), Some(challenge.expires_at));
             assert_eq!(unpack(challenge.id, &bytes), Some(challenge));
         }

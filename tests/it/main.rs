@@ -42,6 +42,7 @@ mod injection;
 mod keys;
 mod ldap;
 mod ldap_faults;
+mod names;
 mod oauth;
 mod oauth_faults;
 mod outbox;

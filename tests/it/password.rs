@@ -23,9 +23,12 @@ use crate::{
 };
 
 /// What libxcrypt and argon2-cffi make of `right horse`.
-const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuuLK4yYxcGJwQr33yKnQTmKjI1WQSUD2K";
+pub(crate) const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuuLK4yYxcGJwQr33yKnQTmKjI1WQSUD2K";
 const ARGON2: &str =
     "$argon2id$v=19$m=1024,t=2,p=1$+NRK1Gg7iNMns2IXV5oPBw$fIHR4tKLanQCgN/23RlSR/Or3b+TrPQnguFQ0I6O/H0";
+
+/// What they are made of.
+pub(crate) const RIGHT: &str = "right horse";
 
 /// A database with hashes, in a home whose one repository it is.
 pub(crate) async fn hashes(users: &[(&str, &str)]) -> Home {

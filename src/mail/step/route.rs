@@ -184,7 +184,11 @@ impl Step<'_> {
         };
         let id = account.id.to_string();
         let subject = self.worker.keyring.subject(SubjectKind::Account, &[&id]);
-        Some(Charge { subject, limits })
+        Some(Charge {
+            subject,
+            limits,
+            silent: false,
+        })
     }
 
     /// When an attempt must be over: before the code expires, and early enough to settle it in the lease.

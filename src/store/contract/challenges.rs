@@ -468,7 +468,8 @@ pub(crate) async fn of_many_attempts_as_many_pass_as_are_allowed(place: &impl Pl
         lock_for_good_after: 100,
     };
     let now = clock.now();
-    let attempts = join_all((0..32).map(|_| store.attempt(subject(1), &limits, now))).await;
+    let one = [(subject(1), limits)];
+    let attempts = join_all((0..32).map(|_| store.attempt(&one, now))).await;
     let passed = attempts
         .iter()
         .filter(|attempt| matches!(attempt, Ok(None)))
@@ -477,10 +478,94 @@ pub(crate) async fn of_many_attempts_as_many_pass_as_are_allowed(place: &impl Pl
     let until = Some(Lock::Until(now.plus(limits.lock_for)));
     assert_eq!(store.guesses(subject(1), now).await.unwrap(), (5, until));
     // Somebody else is none the worse for it, and the right one ends it all.
-    assert_eq!(store.attempt(subject(2), &limits, now).await.unwrap(), None);
-    store.succeed(subject(1)).await.unwrap();
-    assert_eq!(store.attempt(subject(1), &limits, now).await.unwrap(), None);
+    assert_eq!(store.attempt(&[(subject(2), limits)], now).await.unwrap(), None);
+    store.succeed(&[subject(1)]).await.unwrap();
+    assert_eq!(store.attempt(&one, now).await.unwrap(), None);
     assert_eq!(store.guesses(subject(1), now).await.unwrap(), (1, None));
+    // Of two the first that is locked is told with its place; those before it are counted, and no other.
+    let two = [(subject(3), limits), (subject(2), limits)];
+    for _ in 0..4 {
+        assert_eq!(store.attempt(&two, now).await.unwrap(), None);
+    }
+    let until = Lock::Until(now.plus(limits.lock_for));
+    assert_eq!(store.attempt(&two, now).await.unwrap(), Some((1, until)));
+    assert_eq!(store.attempt(&two, now).await.unwrap(), Some((0, until)));
+    assert_eq!(store.guesses(subject(2), now).await.unwrap().0, 5);
+    assert_eq!(store.guesses(subject(3), now).await.unwrap().0, 5);
+}
+
+/// A caller that is answered by a name learns nothing of what the user's own counts say: everything is written, nothing sent.
+pub(crate) async fn what_a_caller_is_not_told_holds_in_silence(place: &impl Place) {
+    let (store, clock) = open(place).await;
+    let now = clock.now();
+    let silent = |name| Charge {
+        silent: true,
+        ..charge(name)
+    };
+    let veiled = |name: u8| {
+        let challenge = Challenge {
+            name: Some(subject(name)),
+            ..challenge(1, now)
+        };
+        let mut start = start(&challenge);
+        start.charges = vec![charge(name), silent(1), silent(2)];
+        (challenge, start)
+    };
+    // Three mails for the user, under two names: the fourth is muted, and what is told counts by name.
+    for (name, muted) in [(11, false), (11, false), (12, false), (12, true), (11, true)] {
+        let (challenge, start) = veiled(name);
+        let started = store.start(start).await.unwrap();
+        assert_eq!(matches!(started, Started::Muted), muted, "{started:?}");
+        let kept = Challenges::find(&store, challenge.id).await.unwrap();
+        assert_eq!(kept.unwrap().decoy, muted);
+    }
+    let (_, fourth) = veiled(11);
+    assert!(matches!(
+        store.start(fourth).await.unwrap(),
+        Started::OverBudget(_)
+    ));
+    // Wrong codes under one name, until that is locked: the user is, too, and the other name is not told.
+    let (challenge, mut open) = veiled(13);
+    open.charges.clear();
+    assert!(matches!(store.start(open).await.unwrap(), Started::Opened));
+    fail(&store, 1, 10, now).await;
+    let wrong = verdict(&store, challenge.id, 1, now).await;
+    assert_eq!(
+        wrong,
+        Verdict::Wrong { attempts_left: 4 },
+        "the code is right, the user locked"
+    );
+    assert_eq!(store.guesses(subject(13), now).await.unwrap(), (1, None));
+    let resent = store
+        .resend(resend(&challenge, 2, challenge.resend_at))
+        .await
+        .unwrap();
+    assert!(matches!(resent, Some(Resent::Muted(_))), "{resent:?}");
+    let newest = store.newest(challenge.id).await.unwrap().unwrap();
+    assert!(
+        Outbox::find(&store, newest.id).await.unwrap().is_none(),
+        "a decoy"
+    );
+    let (challenge, mut later) = veiled(13);
+    later.charges.clear();
+    assert!(matches!(store.start(later).await.unwrap(), Started::Muted));
+    let kept = Challenges::find(&store, challenge.id).await.unwrap();
+    assert!(kept.unwrap().decoy);
+    // Once the lock is over a right code is right, and both are forgiven.
+    clock.pass(GUESSES.lock_for);
+    let now = clock.now();
+    let challenge = Challenge {
+        name: Some(subject(13)),
+        ..crate::store::contract::challenge(1, now)
+    };
+    store.start(start(&challenge)).await.unwrap();
+    assert_eq!(
+        verdict(&store, challenge.id, 1, now).await,
+        Verdict::Verified { at: now }
+    );
+    for counted in [1, 13] {
+        assert_eq!(store.guesses(subject(counted), now).await.unwrap(), (0, None));
+    }
 }
 
 pub(crate) async fn an_administrator_locks_and_unlocks(place: &impl Place) {

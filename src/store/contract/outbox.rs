@@ -183,6 +183,7 @@ pub(crate) async fn an_account_sends_no_more_than_its_limits(place: &impl Place)
             refill: Duration::from_secs(20),
             per_day: 2,
         },
+        silent: false,
     });
     // Leave that was given with the row is charged all the same, and asking twice is one copy.
     let (first, lease) = fresh(&store, clock.now()).await;

@@ -1,5 +1,7 @@
 //! Budgets in SQL: how many mails, how many wrong codes. The numbers are kept here, the decisions are the domain's.
 
+use std::collections::{BTreeMap, HashMap};
+
 use async_trait::async_trait;
 
 use super::{
@@ -50,27 +52,39 @@ impl Budgets for SqlStore {
 
     async fn attempt(
         &self,
-        subject: Subject,
-        limits: &GuessLimits,
+        subjects: &[(Subject, GuessLimits)],
         now: Timestamp,
-    ) -> StoreResult<Option<Lock>> {
+    ) -> StoreResult<Option<(usize, Lock)>> {
         self.operation("budgets.attempt", async {
             let mut write = self.write().await?;
-            let budget = touch(&mut write, subject).await?;
-            if let Some(lock) = budget.lock(now) {
-                return Ok(Some(lock));
+            // Each is touched, in one order, whatever becomes of those before it.
+            let mut order: Vec<(usize, Subject)> =
+                subjects.iter().map(|(subject, _)| *subject).enumerate().collect();
+            order.sort_unstable_by_key(|(_, subject)| *subject);
+            let mut budgets = vec![GuessBudget::default(); subjects.len()];
+            for (place, subject) in order {
+                budgets[place] = touch(&mut write, subject).await?;
             }
-            save(&mut write, subject, budget.fail(limits, now)).await?;
+            let mut locked = None;
+            for (place, ((subject, limits), budget)) in subjects.iter().zip(&budgets).enumerate() {
+                locked = budget.lock(now).map(|lock| (place, lock));
+                if locked.is_some() {
+                    break;
+                }
+                save(&mut write, *subject, budget.fail(limits, now)).await?;
+            }
             write.commit().await?;
-            Ok(None)
+            Ok(locked)
         })
         .await
     }
 
-    async fn succeed(&self, subject: Subject) -> StoreResult<()> {
+    async fn succeed(&self, subjects: &[Subject]) -> StoreResult<()> {
         self.operation("budgets.succeed", async {
             let mut write = self.write().await?;
-            clear(&mut write, subject).await?;
+            for subject in subjects {
+                clear(&mut write, *subject).await?;
+            }
             Ok(write.commit().await?)
         })
         .await
@@ -110,14 +124,17 @@ pub(super) async fn clear(connection: &mut Connection, user: Subject) -> Result<
     Ok(deleted > 0)
 }
 
-/// Charges one mail to each budget in turn; the moment from which it is allowed where one is spent. The transaction is
-/// then to be given up.
+/// Charges one mail to each budget; the moment from which it is allowed where one is spent. The transaction is then to be
+/// given up. `true`: one of which nobody is told is spent, and those of its kind were charged nothing.
 pub(super) async fn charge(
     connection: &mut Connection,
     charges: &[Charge],
     now: Timestamp,
-) -> Result<Result<(), Timestamp>, Failure> {
-    for charge in charges {
+) -> Result<Result<bool, Timestamp>, Failure> {
+    let mut order: Vec<&Charge> = charges.iter().collect();
+    order.sort_unstable_by_key(|charge| charge.subject);
+    let mut budgets = HashMap::with_capacity(order.len());
+    for charge in order {
         // Writes the row before it is read, so that nobody else decides on it meanwhile, on any engine.
         let row = query(
             "INSERT INTO send_budgets (subject, full_at, day_began, today) VALUES ($1, 0, 0, 0) \
@@ -127,19 +144,45 @@ pub(super) async fn charge(
         .bind(charge.subject.as_bytes().as_slice())
         .fetch_one(&mut *connection)
         .await?;
-        let after = match send_budget(&row)?.charge(&charge.limits, now) {
-            Ok(after) => after,
-            Err(allowed_from) => return Ok(Err(allowed_from)),
-        };
+        budgets.insert(charge.subject, send_budget(&row)?);
+    }
+    let (after, muted) = match charged(charges, |subject| budgets.get(subject).copied(), now) {
+        Ok(charged) => charged,
+        Err(allowed_from) => return Ok(Err(allowed_from)),
+    };
+    for (subject, after) in after {
         query("UPDATE send_budgets SET full_at = $2, day_began = $3, today = $4 WHERE subject = $1")
-            .bind(charge.subject.as_bytes().as_slice())
+            .bind(subject.as_bytes().as_slice())
             .bind(after.full_at.as_micros())
             .bind(after.day_began.as_micros())
             .bind(i64::from(after.today))
             .execute(&mut *connection)
             .await?;
     }
-    Ok(Ok(()))
+    Ok(Ok(muted))
+}
+
+/// Budgets after one more mail, and whether one of which nobody is told is spent: then those of that kind stay as they are.
+/// The moment from which it is allowed where another is spent.
+pub(super) fn charged(
+    charges: &[Charge],
+    before: impl Fn(&Subject) -> Option<SendBudget>,
+    now: Timestamp,
+) -> Result<(BTreeMap<Subject, SendBudget>, bool), Timestamp> {
+    let charge_all = |silent: bool| {
+        let mut after = BTreeMap::new();
+        for charge in charges.iter().filter(|charge| charge.silent == silent) {
+            let subject = charge.subject;
+            let budget = after.get(&subject).copied().or_else(|| before(&subject));
+            after.insert(subject, budget.unwrap_or_default().charge(&charge.limits, now)?);
+        }
+        Ok(after)
+    };
+    let mut after = charge_all(false)?;
+    let silent = charge_all(true);
+    let muted = silent.is_err();
+    after.extend(silent.unwrap_or_default());
+    Ok((after, muted))
 }
 
 /// Forgets budgets for sending that are as good as unused before `moment`: refilled, and their day over.

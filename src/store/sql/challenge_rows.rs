@@ -61,10 +61,10 @@ pub(super) fn requested(row: &Row) -> Result<(Subject, (Subject, Challenge)), Fa
 pub(super) const INSERT: &str = "INSERT INTO challenges (id, caller, purpose, alphabet, code_length, code_key, \
     user_hash, address_hash, decoy, state, code_number, most_codes, codes_before, attempts, most_attempts, created_at, \
     expires_at, resend_at, verified_at, masked_recipient, event, endpoint, context, request_id, request_contents, \
-    confirms) VALUES ";
+    confirms, name_hash) VALUES ";
 
 /// The row of a new challenge.
-pub(super) fn values(start: &Start) -> [Value<'_>; 26] {
+pub(super) fn values(start: &Start) -> [Value<'_>; 27] {
     let (challenge, request) = (&start.challenge, start.request.as_ref());
     [
         challenge.id.as_bytes().as_slice().into(),
@@ -98,6 +98,11 @@ pub(super) fn values(start: &Start) -> [Value<'_>; 26] {
             .confirms
             .as_ref()
             .map(|address| address.as_bytes().as_slice())
+            .into(),
+        challenge
+            .name
+            .as_ref()
+            .map(|name| name.as_bytes().as_slice())
             .into(),
     ]
 }
@@ -210,6 +215,7 @@ pub(super) fn challenge(row: &Row) -> Result<Challenge, Failure> {
         spec: columns.known(CodeSpec::kept(&alphabet, columns.count("code_length")?))?,
         key: columns.known(KeyId::parse(&columns.text("code_key")?).ok())?,
         user: columns.subject("user_hash")?,
+        name: columns.bytes_if_any("name_hash")?.map(Subject::from_bytes),
         address: columns.subject("address_hash")?,
         decoy: columns.flag("decoy")?,
         state: columns.known(State::from_tag(columns.number("state")?))?,

@@ -15,7 +15,7 @@ use crate::{
         id::ChallengeId,
         keyring::Sealed,
     },
-    store::{Challenges, Guess, Guessed, Resend, Resent, Start, Started, StoreResult},
+    store::{Challenges, Guess, Guessed, NewEntry, Resend, Resent, Start, Started, StoreResult},
 };
 
 #[async_trait]
@@ -107,19 +107,35 @@ impl SqlStore {
         if !pending || !next || resend.now < challenge.resend_at {
             return Ok(Some(Resent::Refused(Box::new(challenge))));
         }
-        if let Some(lock) = budgets::user_lock(&mut write, challenge.user, resend.now).await? {
+        let told = challenge.told();
+        if let Some(lock) = budgets::user_lock(&mut write, told, resend.now).await? {
             return Ok(Some(Resent::UserLocked(lock)));
         }
-        if let Err(allowed_from) = budgets::charge(&mut write, &resend.charges, resend.now).await? {
-            return Ok(Some(Resent::OverBudget(allowed_from)));
-        }
+        let locked = match challenge.silent() {
+            Some(user) => budgets::user_lock(&mut write, user, resend.now).await?.is_some(),
+            None => false,
+        };
+        let spent = match budgets::charge(&mut write, &resend.charges, resend.now).await? {
+            Ok(spent) => spent,
+            Err(allowed_from) => return Ok(Some(Resent::OverBudget(allowed_from))),
+        };
         let moved_on = rows::next_code(&mut write, resend).await?;
         // The row was held since it was read.
         let challenge = moved_on.ok_or_else(|| unreadable("challenges"))?;
         let leased_from = self.now(&mut write).await?;
         outbox::withdraw(&mut write, resend.id, leased_from).await?;
-        outbox::insert(&mut write, &resend.entry, leased_from).await?;
+        let muted = spent || locked;
+        let entry = NewEntry {
+            decoy: resend.entry.decoy || muted,
+            ..resend.entry.clone()
+        };
+        outbox::insert(&mut write, &entry, leased_from).await?;
         write.commit().await?;
-        Ok(Some(Resent::Opened(Box::new(challenge))))
+        let challenge = Box::new(challenge);
+        Ok(Some(if muted {
+            Resent::Muted(challenge)
+        } else {
+            Resent::Opened(challenge)
+        }))
     }
 }

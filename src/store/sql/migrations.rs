@@ -110,6 +110,11 @@ const MIGRATIONS: &[Migration] = &[
         script: include_str!("schema/0017_decoys.sql"),
     },
     Migration {
+        version: 23,
+        name: "names",
+        script: include_str!("schema/0023_names.sql"),
+    },
+    Migration {
         version: 26,
         name: "failures_since_lock",
         script: include_str!("schema/0026_failures_since_lock.sql"),

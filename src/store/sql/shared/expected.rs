@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use super::super::{Failure, bulk, challenge_rows as rows, query::Write};
 use crate::{
     domain::{
-        budget::GuessBudget, challenge::Verdict, clock::Timestamp, id::ChallengeId, judgement,
+        budget::GuessBudget,
+        challenge::Verdict,
+        clock::Timestamp,
+        id::ChallengeId,
+        judgement::{self, Counted},
         keyring::Sealed,
     },
     store::{Guess, Judged},
@@ -65,7 +69,10 @@ fn verified(guess: &Guess) -> Option<Judged> {
     let mut challenge = known.clone();
     let verdict = judgement::judge(
         &mut challenge,
-        &mut GuessBudget::default(),
+        &mut Counted {
+            told: GuessBudget::default(),
+            silent: known.silent().map(|_| GuessBudget::default()),
+        },
         guess.numbers,
         &guess.limits,
         guess.now,
@@ -99,6 +106,7 @@ async fn save(
         ") AS v WHERE challenges.id = v.column1 AND challenges.state = 1 AND challenges.attempts = v.column4 \
          AND challenges.code_number = v.column5 \
          AND NOT EXISTS (SELECT 1 FROM guess_budgets WHERE guess_budgets.user_hash = challenges.user_hash) \
+         AND NOT EXISTS (SELECT 1 FROM guess_budgets WHERE guess_budgets.user_hash = challenges.name_hash) \
          RETURNING challenges.id, challenges.context",
     )
     .await?;

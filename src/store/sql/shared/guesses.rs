@@ -19,7 +19,7 @@ use crate::{
         challenge::{Challenge, Verdict},
         clock::Timestamp,
         id::{ChallengeId, EntryId},
-        judgement,
+        judgement::{self, Counted},
         keyring::{Sealed, Subject},
     },
     store::{Guess, Guessed, Judged},
@@ -64,7 +64,8 @@ async fn by_their_rows(
     // Once the challenges are held: of several with one request id, wherever they came, one was there first.
     let mut requests = Requests::read(write, guesses).await?;
     let found = guesses.iter().filter_map(|(_, guess)| challenges.get(&guess.id));
-    let mut users: Vec<Subject> = found.map(|challenge| challenge.user).collect();
+    let counted = |challenge: &Challenge| [Some(challenge.user), challenge.name];
+    let mut users: Vec<Subject> = found.flat_map(counted).flatten().collect();
     users.sort_unstable();
     users.dedup();
     let mut budgets = Page::read(budgets::read_all(write, &users).await?);
@@ -96,10 +97,14 @@ async fn by_their_rows(
                 continue;
             }
         }
-        let mut budget = budgets.get(&challenge.user).copied().unwrap_or_default();
+        let budget = |subject: Subject| budgets.get(&subject).copied().unwrap_or_default();
+        let mut counted = Counted {
+            told: budget(challenge.told()),
+            silent: challenge.silent().map(budget),
+        };
         let verdict = judgement::judge(
             &mut challenge,
-            &mut budget,
+            &mut counted,
             guess.numbers,
             &guess.limits,
             guess.now,
@@ -107,10 +112,11 @@ async fn by_their_rows(
         if let (Verdict::Verified { at }, Some(address)) = (verdict, challenge.confirms) {
             confirmed.push((challenge.user, address, at));
         }
-        budgets.set(
-            challenge.user,
-            Some(budget).filter(|budget| *budget != GuessBudget::default()),
-        );
+        let kept = |budget: GuessBudget| Some(budget).filter(|budget| *budget != GuessBudget::default());
+        budgets.set(challenge.told(), kept(counted.told));
+        if let (Some(user), Some(silent)) = (challenge.silent(), counted.silent) {
+            budgets.set(user, kept(silent));
+        }
         challenges.set(challenge.id, Some(challenge.clone()));
         requests.note(guess, verdict, challenge.expires_at);
         answers.push((*place, judged(verdict, challenge, false)));

@@ -1,7 +1,5 @@
 //! Budgets for sending, of those who share a commit.
 
-use std::collections::HashMap;
-
 use super::{
     super::{Failure, budgets, bulk, query::Write},
     page::Page,
@@ -23,19 +21,14 @@ impl Sends {
         Ok(Self(Page::read(budgets::sends(write, &subjects).await?)))
     }
 
-    /// Charges one mail to each in turn: all of them or, where one is spent, none; then the moment from which it is allowed.
-    pub(super) fn charge(&mut self, charges: &[Charge], now: Timestamp) -> Result<(), Timestamp> {
-        let mut after = HashMap::with_capacity(charges.len());
-        for charge in charges {
-            let subject = charge.subject;
-            let before = after.get(&subject).or_else(|| self.0.get(&subject));
-            let budget = before.copied().unwrap_or_default();
-            after.insert(subject, budget.charge(&charge.limits, now)?);
-        }
+    /// Charges one mail to each: all of them or, where one is spent, none; then the moment from which it is allowed. `true`:
+    /// one of which nobody is told is spent.
+    pub(super) fn charge(&mut self, charges: &[Charge], now: Timestamp) -> Result<bool, Timestamp> {
+        let (after, muted) = budgets::charged(charges, |subject| self.0.get(subject).copied(), now)?;
         for (subject, budget) in after {
             self.0.set(subject, Some(budget));
         }
-        Ok(())
+        Ok(muted)
     }
 
     pub(super) async fn save(&self, write: &mut Write) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Starts that share a commit.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use super::{
     super::{Failure, budgets, bulk, challenge_rows as rows, outbox, query::Write},
@@ -25,16 +25,22 @@ pub(super) async fn open(
         return Ok(Vec::new());
     }
     let mut known = known(write, starts).await?;
-    let mut users: Vec<Subject> = starts.iter().map(|(_, start)| start.challenge.user).collect();
+    let counted = |(_, start): &(usize, &Start)| [Some(start.challenge.user), start.challenge.name];
+    let mut users: Vec<Subject> = starts.iter().flat_map(counted).flatten().collect();
     users.sort_unstable();
     users.dedup();
     let guesses: Page<Subject, GuessBudget> = Page::read(budgets::read_all(write, &users).await?);
     let mut sends = Sends::read(write, starts).await?;
     let mut answers = Vec::with_capacity(starts.len());
-    let mut opened: Vec<&Start> = Vec::with_capacity(starts.len());
+    let mut opened: Vec<Cow<'_, Start>> = Vec::with_capacity(starts.len());
     for (place, start) in starts {
         let answer = decide(start, &known, &guesses, &mut sends);
-        if matches!(answer, Started::Opened) {
+        let written = match answer {
+            Started::Opened => Some(Cow::Borrowed(*start)),
+            Started::Muted => Some(Cow::Owned(muted(start))),
+            _ => None,
+        };
+        if let Some(start) = written {
             if let Some(RequestKey { id, contents }) = start.request {
                 known.insert(id, (contents, start.challenge.clone()));
             }
@@ -59,16 +65,24 @@ fn decide(start: &Start, known: &Known, guesses: &Page<Subject, GuessBudget>, se
             Started::RequestReused
         };
     }
-    let lock = guesses
-        .get(&challenge.user)
-        .and_then(|budget| budget.lock(challenge.created_at));
-    if let Some(lock) = lock {
+    let lock = |subject: &Subject| guesses.get(subject)?.lock(challenge.created_at);
+    if let Some(lock) = lock(&challenge.told()) {
         return Started::UserLocked(lock);
     }
+    let locked = challenge.silent().is_some_and(|user| lock(&user).is_some());
     match sends.charge(&start.charges, challenge.created_at) {
-        Ok(()) => Started::Opened,
+        Ok(spent) if spent || locked => Started::Muted,
+        Ok(_) => Started::Opened,
         Err(allowed_from) => Started::OverBudget(allowed_from),
     }
+}
+
+/// As of a decoy: nothing is sent, and no code is right.
+fn muted(start: &Start) -> Start {
+    let mut muted = start.clone();
+    muted.challenge.decoy = true;
+    muted.entry.decoy = true;
+    muted
 }
 
 async fn known(write: &mut Write, starts: &[(usize, &Start)]) -> Result<Known, Failure> {
@@ -81,7 +95,7 @@ async fn known(write: &mut Write, starts: &[(usize, &Start)]) -> Result<Known, F
 }
 
 /// Another instance may have committed one of the request ids meanwhile: then these are done again.
-async fn insert(write: &mut Write, opened: &[&Start], now: Timestamp) -> Result<(), Failure> {
+async fn insert(write: &mut Write, opened: &[Cow<'_, Start>], now: Timestamp) -> Result<(), Failure> {
     let written = bulk::put(
         write,
         rows::INSERT,
