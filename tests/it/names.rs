@@ -180,7 +180,10 @@ async fn the_recipient_that_is_shown_is_a_function_of_the_name_alone() {
         (Vec::new(), "*****@*****"),
         (vec![Value::from("firm.example")], "*****@f*****.example"),
     ] {
-        let home = home().with("enumeration.decoy_domains", domains);
+        let home = home()
+            .with("enumeration.decoy_domains", domains)
+            .with("policy.sends.user.burst", 100)
+            .with("policy.sends.address.burst", 100);
         let scene = Scene::at(home).await;
         let laptop = scene.caller("laptop", Role::Endpoint).await;
         for round in 0..2 {
