@@ -147,7 +147,7 @@ pub(super) async fn charge(
         budgets.insert(charge.subject, send_budget(&row)?);
     }
     let (after, muted) = match charged(charges, |subject| budgets.get(subject).copied(), now) {
-        Ok(charged) => charged,
+        Ok(outcome) => outcome,
         Err(allowed_from) => return Ok(Err(allowed_from)),
     };
     for (subject, after) in after {
