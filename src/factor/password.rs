@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Desk, StartError, StartRequest, decoy::name_of_caller, start::Asked};
+use super::{Desk, StartError, StartRequest, decoy::name_of_caller, start::Search};
 use crate::{
     domain::{
         caller::{Caller, CallerId, Role},
@@ -75,11 +75,11 @@ impl Desk {
     pub(super) async fn prove(
         &self,
         caller: &Caller,
-        asked: &Asked<'_>,
+        search: &Search<'_>,
         user: Option<&User>,
         began: Instant,
     ) -> Result<bool, StartError> {
-        let Some(password) = &asked.request.password else {
+        let Some(password) = &search.request.password else {
             return Ok(false);
         };
         // Before the attempt is counted: what is not checked costs none. And for whoever the user is: the same queue.
@@ -87,22 +87,22 @@ impl Desk {
         let _turn = turn.ok_or(StartError::Overloaded)?;
         // The time in the queue is not the repository's.
         let began = began + queued.elapsed();
-        let limits = asked.policy.guesses;
-        let attempts = attempts_of(&self.keyring, asked.form, user);
-        let name = name_of_caller(&self.keyring, SubjectKind::NamePassword, caller, asked.form);
-        let counted = if asked.sees_users {
+        let limits = search.policy.guesses;
+        let attempts = attempts_of(&self.keyring, search.form, user);
+        let name = name_of_caller(&self.keyring, SubjectKind::NamePassword, caller, search.form);
+        let counted = if search.sees_users {
             vec![(attempts, limits)]
         } else {
             vec![(name, limits.of_name()), (attempts, limits)]
         };
-        let held = match self.budgets.attempt(&counted, asked.now).await? {
+        let held = match self.budgets.attempt(&counted, search.now).await? {
             Some((0, lock)) => return Err(StartError::UserLocked(lock)),
             held => held.is_some(),
         };
         let found = user.map(|user| (user.repository.as_str(), &user.proof));
         let proved = self
             .directory
-            .prove(&asked.request.user, asked.scope, found, password, began)
+            .prove(&search.request.user, search.scope, found, password, began)
             .await;
         if proved.map_err(unanswered)? && !held {
             let counted: Vec<Subject> = counted.into_iter().map(|(subject, _)| subject).collect();

@@ -171,7 +171,7 @@ impl Desk {
         };
         let form = self.directory.form(&request.user, scope);
         let form = form.map_err(|_| StartError::RepositoryNotConfigured)?;
-        let asked = Asked {
+        let search = Search {
             request,
             policy,
             scope,
@@ -185,7 +185,7 @@ impl Desk {
         let veil = (!sees_users).then(|| self.veil(caller, &request.user, &form));
         let truth = match found {
             Ok(Found::User(user)) => {
-                let proved = self.prove(caller, &asked, Some(&user), began).await?;
+                let proved = self.prove(caller, &search, Some(&user), began).await?;
                 return Ok(Addressee {
                     // Whoever has the user's password knows that there is one.
                     veil: veil.filter(|_| !proved),
@@ -202,7 +202,7 @@ impl Desk {
         if sees_users && (request.password.is_none() || !matches!(truth, StartError::UserUnknown)) {
             return Err(truth);
         }
-        self.prove(caller, &asked, None, began).await?;
+        self.prove(caller, &search, None, began).await?;
         tracing::debug!(reason = truth.outcome(), "a decoy stands in");
         Ok(Addressee {
             veil,
@@ -364,7 +364,7 @@ pub(super) struct Addressee {
 }
 
 /// What is asked of the repositories.
-pub(super) struct Asked<'a> {
+pub(super) struct Search<'a> {
     pub(super) request: &'a StartRequest,
     pub(super) policy: &'a OtpPolicy,
     pub(super) scope: Scope<'a>,
