@@ -282,7 +282,7 @@ impl Local {
         let users = self.users_of(repository)?;
         let scope = repository.map_or(Scope::All, Scope::In);
         let callers = self.callers().await?;
-        let mut names = Vec::new();
+        let names;
         let found = match directory(&users) {
             Ok(directory) => {
                 let form = directory.form(&name, scope)?;

@@ -1,7 +1,13 @@
 //! Names (promise R16): however a name is written, whoever has it and whatever others do, a caller that may not see users learns
 //! nothing but what it did itself.
 
-use mailfactor::{app::Machine, app::local::Local, config::Config, domain::caller::Role, pb::v1 as pb};
+use mailfactor::{
+    app::Machine,
+    app::local::{Local, UserKey},
+    config::Config,
+    domain::caller::Role,
+    pb::v1 as pb,
+};
 use toml::{Table, Value};
 use tonic::{Code, Status};
 
@@ -157,8 +163,8 @@ async fn a_lock_is_the_names_whoever_has_it_and_an_administrator_lifts_it() {
     }
     let config = Config::load(Some(&scene.home.path("mailfactor.toml")), []).unwrap();
     let local = Local::open(&config, &Machine::real()).await.unwrap();
-    assert!(local.unlock_user(None, "corp\\Ann").await.unwrap());
-    assert!(!local.unlock_user(None, "ann").await.unwrap());
+    assert!(local.unlock_user(UserKey::Name(None, "corp\\Ann")).await.unwrap());
+    assert!(!local.unlock_user(UserKey::Name(None, "ann")).await.unwrap());
     local.close().await;
     assert_eq!(told(laptop.start("ann").await), "*****@*****");
     assert_eq!(told(laptop.start("nobody").await), "USER_LOCKED");
