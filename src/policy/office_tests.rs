@@ -18,6 +18,7 @@ use crate::{
         visitor::Visitor,
     },
     mail::MailSettings,
+    secret_files::SecretFiles,
     store::{
         Callers as _, NewEntry,
         handoff::{Tray, handoff},
@@ -54,7 +55,10 @@ impl House {
         store.migrate().await.unwrap();
         let keyring = Arc::new(Keyring::new([(KeyId::parse("k").unwrap(), [7; 32])]).unwrap());
         let transports = Transports::new(
-            MailSettings::default(),
+            MailSettings {
+                secret_files: Arc::new(SecretFiles::new(vec!["/run/secrets".into()], Vec::new())),
+                ..MailSettings::default()
+            },
             Arc::clone(&keyring),
             Arc::clone(&clock),
             Arc::new(SystemEntropy),
