@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-use prost::Message as _;
+use protox::Compiler;
 
 const PROTOS: [&str; 6] = [
     "mailfactor/v1/authenticator.proto",
@@ -15,10 +15,14 @@ const PROTOS: [&str; 6] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    let mut compiler = Compiler::new(["proto"])?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(PROTOS)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    // Reflection serves the descriptors as they are, comments and all.
-    fs::write(out.join("mailfactor.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // As the compiler has them, comments and all: `prost_types` knows neither `debug_redact` nor options of others.
+    fs::write(out.join("mailfactor.bin"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

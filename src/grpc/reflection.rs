@@ -12,6 +12,8 @@ pub(super) fn add(routes: Routes, limit: usize) -> Result<Routes, DoorError> {
         Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of statuses: with them a client such as grpcurl shows what is wrong in words.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let fault = |error: Error| DoorError::Reflection(error.to_string());
     let v1 = builder().build_v1().map_err(fault)?;

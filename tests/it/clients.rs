@@ -98,6 +98,28 @@ async fn grpcurl_learns_the_protocol_by_reflection() {
     assert!(started.success, "{started:?}");
     let answer: Value = serde_json::from_str(&started.out).unwrap();
     assert_eq!(answer["challenge"]["state"], "CHALLENGE_STATE_PENDING");
+    // What is wrong comes in words, not as bytes of a type that nobody knows.
+    let nameless = [
+        "-H",
+        &header,
+        "-d",
+        r#"{"purpose": "PURPOSE_LOGIN"}"#,
+        &server,
+        "mailfactor.v1.EmailOtpAuthenticator/StartChallenge",
+    ];
+    let refused = clients::run(&grpcurl, bounded.iter().copied().chain(nameless)).await;
+    for told in [
+        "InvalidArgument",
+        "google.rpc.ErrorInfo",
+        "\"reason\": \"INVALID_FIELD\"",
+        "google.rpc.BadRequest",
+        "\"field\": \"user\"",
+    ] {
+        assert!(
+            !refused.success && refused.err.contains(told),
+            "{told}: {refused:?}"
+        );
+    }
     // Without a key: refused.
     let start = [
         "-d",

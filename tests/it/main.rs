@@ -54,6 +54,7 @@ mod policy;
 mod postfix;
 mod postgres;
 mod products;
+mod protocol;
 mod proven;
 mod render;
 mod repository;
