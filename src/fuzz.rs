@@ -6,6 +6,7 @@ use crate::{
     domain::{
         address::{EmailAddress, LocalPart},
         challenge::Purpose,
+        code::{Alphabet, Code, CodeSpec},
         mask::Mask,
         template::{TemplateKey, TemplateParts},
     },
@@ -19,6 +20,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("request", crate::grpc::fuzzing::request),
     ("address", address),
+    ("code", code),
     ("mask", mask),
     ("template", template),
     ("replies", replies),
@@ -38,6 +40,33 @@ pub fn address(bytes: &[u8]) {
             assert!(!address.as_str().contains(char::is_control));
             assert!(address.as_str().contains('@'));
             let _ = address.folded();
+        }
+    }
+}
+
+/// What is read as a code has its form, and is read as the same again, bare and in quotes.
+///
+/// # Panics
+/// Where it is not so.
+pub fn code(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let letters = CodeSpec::new(Alphabet::letters(), 8);
+    for spec in [CodeSpec::default(), CodeSpec::temporary_password()]
+        .into_iter()
+        .chain(letters)
+    {
+        if let Ok(code) = Code::parse(&text, &spec) {
+            let shown = code.reveal();
+            assert_eq!(shown.len(), usize::from(spec.length()));
+            assert!(
+                shown
+                    .chars()
+                    .all(|typed| spec.alphabet().as_str().contains(typed))
+            );
+            for again in [shown.to_owned(), format!("Code: \u{201c}{shown}\u{201d}.")] {
+                let again = Code::parse(&again, &spec);
+                assert_eq!(again.as_ref().map(Code::reveal), Ok(shown));
+            }
         }
     }
 }

@@ -84,6 +84,13 @@ fn samples(target: &str, dice: &mut Dice) -> Vec<Vec<u8>> {
             "ü@bücher.example",
             "a.b-c_d@x.example",
         ],
+        "code" => &[
+            "Your code is: 123 456.",
+            "\u{201c}１２３-４５６\u{201d}",
+            "\u{661}\u{662}\u{663}\u{200b}\u{664}\u{665}\u{666}",
+            "Passwort: 2bCd3fGh4jKm",
+            "BCDF_GHJK",
+        ],
         "mask" => &[
             "{local:1}*****@{domain:1}*****.{tld}\nann@example.com",
             "***\nü@bücher.example",

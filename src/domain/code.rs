@@ -11,7 +11,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{challenge::Purpose, id::ChallengeId};
+use super::{challenge::Purpose, id::ChallengeId, typed_code};
 
 pub use super::code_spec::{Alphabet, CodeSpec, CodeSpecError};
 
@@ -21,32 +21,26 @@ pub struct Code(Vec<u8>);
 
 /// A text that cannot be a code of this challenge.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be {length} of the characters {alphabet}")]
+#[error(
+    "must be one code of {length} of the characters {alphabet}: type or paste it alone, as the mail shows it"
+)]
 pub struct NotACode {
     length: u8,
     alphabet: String,
 }
 
 impl Code {
-    /// Reads what a user typed: spaces and hyphens are ignored; letters may be of any case, unless the alphabet has both.
+    /// The most bytes of what a user typed.
+    pub const MOST_TYPED: usize = typed_code::MOST_BYTES;
+
+    /// Reads what a user typed or pasted, as [`typed_code`] says; letters may be of any case, unless the alphabet has both.
     pub fn parse(text: &str, spec: &CodeSpec) -> Result<Self, NotACode> {
-        let (length, alphabet) = (spec.length(), spec.alphabet());
-        let refuse = || NotACode {
-            length,
-            alphabet: alphabet.as_str().to_owned(),
-        };
-        if text.len() > 64 {
-            return Err(refuse());
-        }
-        let typed: Vec<u8> = text
-            .chars()
-            .filter(|character| !character.is_whitespace() && !is_hyphen(*character))
-            .map(|character| u8::try_from(alphabet.fold(character)).unwrap_or(0))
-            .collect();
-        let code = Self(typed);
-        let known = |byte| alphabet.as_str().as_bytes().contains(byte);
-        let fits = code.0.len() == usize::from(length) && code.0.iter().all(known);
-        if fits { Ok(code) } else { Err(refuse()) }
+        let read = typed_code::read(text, spec);
+        read.map(|mut code| Self(std::mem::take(&mut *code)))
+            .ok_or_else(|| NotACode {
+                length: spec.length(),
+                alphabet: spec.alphabet().as_str().to_owned(),
+            })
     }
 
     /// The code itself, for the mail and for nothing else.
@@ -77,10 +71,6 @@ impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Code(..)")
     }
-}
-
-fn is_hyphen(character: char) -> bool {
-    matches!(character, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
 }
 
 /// The service key that codes are derived under.

@@ -79,8 +79,32 @@ impl Alphabet {
         &self.0
     }
 
-    /// A typed character as the alphabet has it: where it has letters of one case alone, in that case.
-    pub(super) fn fold(&self, typed: char) -> char {
+    /// Whether it has no letters.
+    pub(super) fn is_digits(&self) -> bool {
+        self.0.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
+    /// A typed character as the alphabet has it: in the case of its letters where that is one alone; and as the only one it
+    /// has of those that look alike (`0` and `O`; `1`, `I` and `l`), unless it has the very character.
+    pub(super) fn read(&self, typed: char) -> Option<u8> {
+        let find = |character: char| {
+            let byte = u8::try_from(self.fold(character)).ok()?;
+            self.0.as_bytes().contains(&byte).then_some(byte)
+        };
+        let alike: &[char] = match typed {
+            '0' | 'O' | 'o' => &['0', 'O', 'o'],
+            '1' | 'I' | 'i' | 'l' => &['1', 'I', 'l'],
+            _ => &[],
+        };
+        find(typed).or_else(|| {
+            let mut known = alike.iter().filter_map(|character| find(*character));
+            let first = known.next()?;
+            known.all(|other| other == first).then_some(first)
+        })
+    }
+
+    /// A typed character in the case of the alphabet's letters, where it has letters of one case alone.
+    fn fold(&self, typed: char) -> char {
         let has = |case: fn(&u8) -> bool| self.0.as_bytes().iter().any(case);
         match (has(u8::is_ascii_uppercase), has(u8::is_ascii_lowercase)) {
             (true, true) => typed,

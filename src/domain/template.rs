@@ -34,25 +34,51 @@ impl TemplateKey {
     }
 
     /// Where a mail's template is looked for, in this order: the event before all events; the language, its shorter
-    /// forms (RFC 4647, 3.4), then any language.
+    /// forms (RFC 4647, 3.4), those without the script too (`zh-Hant-TW`, `zh-Hant`, `zh-TW`, `zh`), then any language.
     #[must_use]
     pub fn candidates(purpose: Purpose, event: &str, language: &str) -> Vec<Self> {
+        let mut languages: Vec<String> = Vec::new();
+        let whole = shorter_and_shorter(language).filter(|tag| tag.contains('-'));
+        for tag in whole.chain(shorter_and_shorter(&without_script(language))) {
+            if !languages.contains(&tag) {
+                languages.push(tag);
+            }
+        }
+        languages.push(String::new());
         let mut found: Vec<Self> = Vec::new();
         for event in [event, ""] {
-            let mut key = Self::new(purpose, event, language);
-            loop {
+            for language in &languages {
+                let key = Self::new(purpose, event, language);
                 if !found.contains(&key) {
-                    found.push(key.clone());
+                    found.push(key);
                 }
-                if key.language.is_empty() {
-                    break;
-                }
-                let shorter = key.language.rfind('-').unwrap_or(0);
-                key.language.truncate(shorter);
             }
         }
         found
     }
+}
+
+/// A language tag in small letters, then without its last subtag, and so on down to its first.
+fn shorter_and_shorter(language: &str) -> impl Iterator<Item = String> {
+    let whole = language.to_ascii_lowercase().replace('_', "-");
+    let mut next = Some(whole).filter(|tag| !tag.is_empty());
+    std::iter::from_fn(move || {
+        let tag = next.take()?;
+        next = tag.rsplit_once('-').map(|(shorter, _)| shorter.to_owned());
+        Some(tag)
+    })
+}
+
+/// A language tag without its script, which is its second part of four letters.
+fn without_script(language: &str) -> String {
+    let is_script = |(index, subtag): &(usize, &str)| {
+        *index == 1 && subtag.len() == 4 && subtag.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    let subtags = language
+        .split(['-', '_'])
+        .enumerate()
+        .filter(|subtag| !is_script(subtag));
+    subtags.map(|(_, subtag)| subtag).collect::<Vec<_>>().join("-")
 }
 
 /// What a template is made of.
@@ -90,7 +116,7 @@ mod tests {
             .iter()
             .map(|key| (key.event.as_str(), key.language.as_str()))
             .collect();
-        let languages = ["zh-hant-tw", "zh-hant", "zh", ""];
+        let languages = ["zh-hant-tw", "zh-hant", "zh-tw", "zh", ""];
         let expected: Vec<(&str, &str)> = ["vpn", ""]
             .into_iter()
             .flat_map(|event| languages.map(|language| (event, language)))

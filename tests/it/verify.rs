@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use mailfactor::{app::Machine, domain::caller::Role, pb::v1 as pb};
 use serde_json::Value;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use super::harness::{
     ManualClock,
@@ -294,9 +295,30 @@ async fn verdicts_are_distinct_and_malformed_codes_cost_nothing() {
 
     let ann = client.start("ann").await.unwrap().challenge_id;
     let right = letter::code(&smtp.wait_for_mails(1).await[0].data);
-    for malformed in ["", "12345", "1234567", "abcdef", "１２３４５６"] {
+    let two = format!("{right} or {}", letter::another(&right));
+    let short = format!("Code: {}", &right[1..]);
+    let (long, hostile) = ("1".repeat(60_000), "\u{fdfa}".repeat(20_000));
+    for malformed in [
+        "",
+        "12345",
+        "1234567",
+        "abcdef",
+        "123456 is it",
+        &two,
+        &short,
+        &long,
+        &hostile,
+    ] {
         let refused = client.verify(&ann, malformed).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{malformed:?} {refused:?}");
+        let details = refused.get_error_details();
+        let fault = &details.bad_request().unwrap().field_violations[0];
+        assert_eq!(fault.field, "code");
+        assert!(
+            malformed.is_empty() || fault.description.contains("paste"),
+            "{}",
+            fault.description
+        );
     }
     // As people type it.
     let typed = format!(" {}-{} ", &right[..3], &right[3..]);
@@ -332,6 +354,44 @@ async fn verdicts_are_distinct_and_malformed_codes_cost_nothing() {
     for unknown in ["AAAAAAAAAAAAAAAAAAAAAA", "nonsense"] {
         let code = client.verify(unknown, "000000").await.unwrap_err().code();
         assert!(matches!(code, Code::NotFound | Code::InvalidArgument), "{code:?}");
+    }
+    service.stop().await;
+}
+
+/// However people paste a code out of a mail, in whatever script they type it: it is the code, and no attempt is lost.
+#[tokio::test]
+async fn codes_verify_as_people_paste_them() {
+    let pastes: [fn(&str) -> String; 9] = [
+        |code| format!("\u{201e}{code}\u{201c}"),
+        |code| format!("Your code is: {} {}.", &code[..3], &code[3..]),
+        |code| format!("验证码：【{code}】。"),
+        |code| {
+            code.chars()
+                .map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap())
+                .collect()
+        },
+        |code| {
+            code.chars()
+                .map(|c| char::from_u32(u32::from(c) + 0x630).unwrap())
+                .collect()
+        },
+        |code| format!("\u{feff}{}\u{200b}{}\u{2060}", &code[..3], &code[3..]),
+        |code| format!("({}_{})", &code[..2], &code[2..]),
+        |code| format!("{} \u{2013} {}\r\n", &code[..3], &code[3..]),
+        |code| code.replace('0', "O").replace('1', "l"),
+    ];
+    let users: Vec<(String, String)> = crowd(pastes.len());
+    let (_home, service, smtp, client) = open(&users).await;
+    let started = start_all(&client, &smtp, &users).await;
+    for ((challenge, code), paste) in started.into_iter().zip(pastes) {
+        let pasted = paste(&code);
+        let verified = client.verify(&challenge, &pasted).await;
+        let verified = verified.unwrap_or_else(|error| panic!("{pasted:?}: {error:?}"));
+        assert_eq!(
+            (verified.result(), verified.attempts_left),
+            (pb::VerifyResult::Verified, 5),
+            "{pasted:?}"
+        );
     }
     service.stop().await;
 }
