@@ -212,7 +212,11 @@ async fn repositories(config: &Config) -> Vec<Finding> {
             (Ok(opened), Ok(nobody)) => {
                 let look_up = tokio::time::timeout(users.lookup_deadline, opened.find(nobody));
                 match look_up.await {
-                    Ok(Ok(_)) => Ok(()),
+                    Ok(Ok(_)) => {
+                        let flaws = opened.flaws().into_iter();
+                        findings.extend(flaws.map(|flaw| finding(subject.clone(), Verdict::Warning, flaw)));
+                        Ok(())
+                    }
                     Ok(Err(error)) => Err(chain(&error)),
                     Err(_) => Err("does not answer in time".to_owned()),
                 }

@@ -75,6 +75,9 @@ impl Command {
                 };
                 let answer = client.repositories.look_up_user(request).await?.into_inner();
                 print_findings(&answer.findings, lookup.json);
+                for finding in &answer.findings {
+                    complain_of_addresses(finding);
+                }
                 if answer.findings.is_empty() {
                     out::complain("no repository takes a name like this; see `domains` and `bare_names`");
                 }
@@ -139,6 +142,8 @@ fn print_findings(findings: &[pb::Finding], json: bool) {
                 "display_name": finding.display_name,
                 "locale": finding.locale,
                 "user_id": finding.user_id,
+                "unusable_addresses": finding.unusable_addresses,
+                "unusable_address_count": finding.unusable_address_count,
             })
         });
         out::json(&findings.collect());
@@ -170,6 +175,19 @@ fn print_findings(findings: &[pb::Finding], json: bool) {
         ],
         &rows,
     );
+}
+
+/// Why addresses cannot be used, each reason with how many addresses have it.
+fn complain_of_addresses(finding: &pb::Finding) {
+    if finding.unusable_address_count == 0 {
+        return;
+    }
+    out::complain(format_args!(
+        "{}: {} address(es) of this user cannot be used: {}",
+        finding.repository,
+        finding.unusable_address_count,
+        finding.unusable_addresses.join("; ")
+    ));
 }
 
 fn word(result: pb::LookUpResult) -> &'static str {

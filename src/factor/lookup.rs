@@ -3,7 +3,10 @@
 
 use super::Desk;
 use crate::{
-    domain::caller::{Caller, Role},
+    domain::{
+        address::AddressError,
+        caller::{Caller, Role},
+    },
     repository::{Found, RepositoryError, Scope, UserName},
 };
 
@@ -27,6 +30,8 @@ pub struct Finding {
     pub known: Result<Known, RepositoryError>,
     /// Whether a start would go by it.
     pub decides: bool,
+    /// Why addresses that it holds for the user cannot be used.
+    pub unusable: Vec<AddressError>,
 }
 
 /// What is known, as far as it is shown.
@@ -98,9 +103,20 @@ impl Desk {
                 repository,
                 known: answer.map(|found| self.shown(found, request.unmasked)),
                 decides,
+                unusable: Vec::new(),
             }
         };
-        Ok(answers.into_iter().map(finding).collect())
+        let mut findings: Vec<Finding> = answers.into_iter().map(finding).collect();
+        for found in &mut findings {
+            if let Ok(Known::User { .. } | Known::NoAddress) = found.known {
+                let unusable = self
+                    .directory
+                    .unusable_addresses(&request.user, &found.repository)
+                    .await;
+                found.unusable = unusable.unwrap_or_default();
+            }
+        }
+        Ok(findings)
     }
 
     /// Forgets whom this instance remembers of a repository, or of all; says how many.

@@ -47,25 +47,38 @@ fn every_fault_of_a_start_is_told_at_once() {
         repository: "x".repeat(65),
         purpose: 99,
         event: "a b".into(),
-        endpoint: "\u{202e}".into(),
-        locale: "_".into(),
-        client_ip: "nowhere".into(),
-        request_id: "a b".into(),
+        request_id: "nowhere to".into(),
         ..Default::default()
     };
     let faults = convert::start(request, LocalPart::Ascii).unwrap_err();
-    let expected = [
-        "user",
-        "repository",
-        "purpose",
-        "event",
-        "endpoint",
-        "locale",
-        "client_ip",
-        "request_id",
-    ];
+    let expected = ["user", "repository", "purpose", "event", "request_id"];
     assert_eq!(fields(&faults), expected);
     assert!(!faults.to_string().contains("nowhere"), "a value was repeated");
+}
+
+#[test]
+fn what_is_there_for_the_looks_is_read_or_left_out() {
+    let request = |endpoint: &str, locale: &str, client_ip: &str| {
+        let request = pb::StartChallengeRequest {
+            user: "ada".into(),
+            endpoint: endpoint.into(),
+            locale: locale.into(),
+            client_ip: client_ip.into(),
+            ..Default::default()
+        };
+        convert::start(request, LocalPart::Ascii).unwrap()
+    };
+    let read = request("a\r\nb", "de_CH.UTF-8", "[2001:db8::1]:80");
+    assert_eq!(
+        (read.endpoint.as_str(), read.locale.as_deref()),
+        ("a b", Some("de-CH"))
+    );
+    assert_eq!(read.client_ip, "2001:db8::1".parse().ok());
+    let left = request("\u{202e}", "_", "nowhere");
+    assert_eq!(
+        (left.endpoint.as_str(), left.locale, left.client_ip),
+        ("", None, None)
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::{
     scan::{faults, place},
 };
 use crate::domain::{
+    challenge::Purpose,
     template::{MOST_HTML, MOST_SUBJECT, MOST_TEXT, TemplateKey, TemplateParts},
     text::{check_line, check_lines},
     violation::Violations,
@@ -24,6 +25,9 @@ pub(super) const MOST_MADE: usize = 256 * 1024;
 /// The codes in samples: what is shown in a preview, and another, so that no template passes which says the first in so
 /// many words, or changes the case of letters.
 const SAMPLE_CODES: [&str; 2] = ["274916", "kQxTwm"];
+
+/// What stands for the code where a subject may not show it. A template that shows it anyway is refused, and breaks.
+pub(super) const HIDDEN: &str = "\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}";
 
 /// A compiled template.
 #[derive(Debug)]
@@ -82,19 +86,23 @@ impl Own {
         }
     }
 
-    /// Renders the parts; an error tells which failed.
-    pub(super) fn render(&self, values: &Value) -> Result<Sample, (&'static str, Error)> {
-        let part = |field: &'static str, name: &str| {
+    /// Renders the parts, the subject from values of its own; an error tells which failed.
+    pub(super) fn render(
+        &self,
+        values: &Value,
+        subject_values: &Value,
+    ) -> Result<Sample, (&'static str, Error)> {
+        let part = |field: &'static str, name: &str, values: &Value| {
             let template = self.environment.get_template(name);
             template
                 .and_then(|template| template.render(values))
                 .map_err(|error| (field, error))
         };
         Ok(Sample {
-            subject: part("subject", "own.subject")?.trim().to_owned(),
-            text: part("text", "own.txt")?,
+            subject: part("subject", "own.subject", subject_values)?.trim().to_owned(),
+            text: part("text", "own.txt", values)?,
             html: if self.has_html {
-                part("html", "own.html")?
+                part("html", "own.html", values)?
             } else {
                 String::new()
             },
@@ -160,6 +168,13 @@ pub fn check_template(
     };
     // What is not in the language is told above, with its place.
     found.clone().into_result()?;
+    let subject = if key.purpose == Purpose::Recovery {
+        InSubject::Password
+    } else if code_in_subject {
+        InSubject::Allowed
+    } else {
+        InSubject::Off
+    };
     let own = match Own::compile(key, parts) {
         Ok(own) => own,
         Err(error) => {
@@ -171,9 +186,18 @@ pub fn check_template(
     let mut shown = None;
     // With everything known, and with as little as a mail may know.
     for (all, code) in [true, false].into_iter().zip(SAMPLE_CODES) {
-        match own.render(&sample(all, code)) {
-            Ok(sample) => {
-                check_sample(&sample, code, parts, code_in_subject, prefix, &mut found);
+        let values = sample(all, code);
+        // With another code the subject is another one where it shows the code or anything made of it.
+        let rendered = own.render(&values, &values).and_then(|made| {
+            let other = own.render(&values, &sample(all, HIDDEN))?;
+            Ok((made.subject != other.subject, made))
+        });
+        match rendered {
+            Ok((tells_code, sample)) => {
+                check_sample(&sample, code, parts, prefix, &mut found);
+                if tells_code {
+                    found.check(&format!("{prefix}subject"), subject.may_show());
+                }
                 found.clone().into_result()?;
                 shown = shown.or(Some(sample));
             }
@@ -212,14 +236,7 @@ fn check_bounds(parts: &TemplateParts, prefix: &str, found: &mut Violations) {
     }
 }
 
-fn check_sample(
-    sample: &Sample,
-    code: &str,
-    parts: &TemplateParts,
-    code_in_subject: bool,
-    prefix: &str,
-    found: &mut Violations,
-) {
+fn check_sample(sample: &Sample, code: &str, parts: &TemplateParts, prefix: &str, found: &mut Violations) {
     if !sample.text.contains(code) {
         found.add(
             format!("{prefix}text"),
@@ -241,11 +258,26 @@ fn check_sample(
         found.add(format!("{prefix}subject"), "must say something in every mail");
     }
     found.check(&format!("{prefix}subject"), check_line(&sample.subject, 1000));
-    if sample.subject.contains(code) && !code_in_subject {
-        found.add(
-            format!("{prefix}subject"),
-            "must not show {{ otp }}: `delivery.code_in_subject` of the configuration is off",
-        );
+}
+
+/// Whether subjects may show the code.
+#[derive(Clone, Copy)]
+enum InSubject {
+    Allowed,
+    Off,
+    /// It is a temporary password: never.
+    Password,
+}
+
+impl InSubject {
+    fn may_show(self) -> Result<(), &'static str> {
+        match self {
+            Self::Allowed => Ok(()),
+            Self::Off => {
+                Err("must not show {{ otp }}: `delivery.code_in_subject` of the configuration is off")
+            }
+            Self::Password => Err("must not show {{ otp }}: a temporary password never stands in a subject"),
+        }
     }
 }
 

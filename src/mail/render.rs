@@ -10,14 +10,17 @@ use super::{
     built_in::{self, LANGUAGES, language},
     compose::{Parts, compose, mailbox_address, refuse},
     footnote,
-    own::MOST_MADE,
+    own::{HIDDEN, MOST_MADE},
     reply::Hidden,
 };
 use crate::domain::{
     account::Sender,
+    challenge::Purpose,
+    client_address::client_address,
     clock::Timestamp,
     delivery::SendFailure,
     keyring::Keyring,
+    label::{MOST_DEVICE, label, person},
     message::{CodeMail, Mail, TestMail},
     template::TemplateKey,
     text::{check_line, check_lines},
@@ -118,40 +121,39 @@ impl Renderer {
         keyring: &Keyring,
     ) -> Result<Rendered, SendFailure> {
         let words = &mail.context;
-        for (name, text) in [
-            ("user", &words.user),
-            ("event", &words.event),
-            ("endpoint", &words.endpoint),
-            ("client_ip", &words.client_ip),
-        ] {
-            check_line(text, 1024).map_err(|error| refuse(format!("{name} {error}")))?;
-        }
         let key = keyring.code_key(&mail.key);
         let key = key.map_err(|error| refuse(format!("the code's key cannot be had: the mail {error}")))?;
         let code = key.derive(&mail.challenge, mail.number, mail.purpose, &mail.spec);
         let (lifetime, unit) = in_words(mail.lifetime_seconds);
-        let values = context! {
-            user => &words.user,
-            event => &words.event,
-            endpoint => &words.endpoint,
-            client_ip => &words.client_ip,
-            otp => code.reveal(),
-            number => mail.number,
-            reference => mail.challenge.reference(),
-            lifetime => lifetime,
-            unit => unit,
+        // A temporary password is seen on no locked screen and in no list of mails: its subjects never know it.
+        let in_subject = self.code_in_subject && mail.purpose != Purpose::Recovery;
+        let values = |shown: &str| {
+            context! {
+                user => person(&words.user),
+                event => label(&words.event, MOST_DEVICE),
+                endpoint => label(&words.endpoint, MOST_DEVICE),
+                client_ip => client_address(&words.client_ip).map(|address| address.to_string()).unwrap_or_default(),
+                otp => shown,
+                number => mail.number,
+                reference => mail.challenge.reference(),
+                lifetime => lifetime,
+                unit => unit,
+            }
         };
+        let subject_values = values(if in_subject { code.reveal() } else { HIDDEN });
+        let values = values(code.reveal());
         let spoken = language(&words.locale).unwrap_or(self.usual);
-        let (written, broken) = match own.map(|own| self.own_content(own, code.reveal(), &values)) {
-            Some(Ok(content)) => (Some(content), None),
-            Some(Err(broken)) => (None, Some(broken)),
-            None => (None, None),
-        };
+        let (written, broken) =
+            match own.map(|own| self.own_content(own, code.reveal(), &values, &subject_values)) {
+                Some(Ok(content)) => (Some(content), None),
+                Some(Err(broken)) => (None, Some(broken)),
+                None => (None, None),
+            };
         let content = if let Some(content) = written {
             content
         } else {
             let mut content = self.content(spoken, mail.purpose.name(), &values)?;
-            if self.code_in_subject {
+            if in_subject {
                 content.subject = format!("{} - {}", code.reveal(), content.subject);
             }
             content
@@ -164,7 +166,13 @@ impl Renderer {
     }
 
     /// What an administrator's template makes of the values; or which template broke, and how.
-    fn own_content(&self, own: &Own, code: &str, values: &Value) -> Result<Content, String> {
+    fn own_content(
+        &self,
+        own: &Own,
+        code: &str,
+        values: &Value,
+        subject_values: &Value,
+    ) -> Result<Content, String> {
         let told = |field: &str, what: &str| {
             let TemplateKey {
                 purpose,
@@ -181,7 +189,7 @@ impl Renderer {
         }
         // The kind of the error alone: its details may show values.
         let sample = own
-            .render(values)
+            .render(values, subject_values)
             .map_err(|(field, error)| told(field, &error.kind().to_string()))?;
         if !sample.text.contains(code) || (!sample.html.is_empty() && !sample.html.contains(code)) {
             return Err(told("text", "it shows no code"));
@@ -192,7 +200,7 @@ impl Renderer {
         if sample.subject.is_empty() || check_line(&sample.subject, 1000).is_err() {
             return Err(told("subject", "it is no line of text"));
         }
-        if sample.subject.contains(code) && !self.code_in_subject {
+        if sample.subject.contains(HIDDEN) {
             return Err(told("subject", "it shows the code"));
         }
         let language = match own.key.language.as_str() {

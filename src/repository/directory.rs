@@ -9,6 +9,8 @@ use futures_util::future::join_all;
 use moka::sync::Cache;
 use tokio::time::{Instant, timeout_at};
 
+use crate::domain::address::AddressError;
+
 use super::{Found, Password, Proof, RepositoryError, Route, SharedRepository, User, UserName};
 
 /// Users remembered of one repository at the most, at well under a kilobyte each.
@@ -173,6 +175,14 @@ impl Directory {
             (member.name().to_owned(), answer)
         });
         Ok(join_all(asking).await)
+    }
+
+    /// Why addresses of a user that a repository holds cannot be used. `None`: it did not say, in time or at all.
+    pub async fn unusable_addresses(&self, user: &UserName, repository: &str) -> Option<Vec<AddressError>> {
+        let member = self.members.iter().find(|member| member.name() == repository)?;
+        let user = member.route.name_of(user);
+        let asked = member.repository.unusable_addresses(&user);
+        timeout_at(Instant::now() + self.deadline, asked).await.ok()?.ok()
     }
 
     /// Whether any of the repositories that would be asked for a user checks passwords.

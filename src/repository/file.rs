@@ -9,6 +9,9 @@
 //! locale = "de-CH"                  # A BCP 47 tag.
 //! ```
 //!
+//! What is wrong with an address, a display name or a language is told with its line and costs its user that address, name or
+//! language alone. What is wrong with the file itself, or with who somebody is, leaves the whole file out.
+//!
 //! Names are compared exactly, once the space around them is gone and both are in lower case. A name or alias that two
 //! entries claim is ambiguous. At most once a second a look-up asks whether the file is still the same (its inode,
 //! length and times). A new one that cannot be read keeps the users of the old, is reported once and sets the gauge
@@ -31,7 +34,7 @@ use tokio::{
 };
 
 use super::{Found, RepositoryError, UserName, UserRepository};
-use crate::domain::address::LocalPart;
+use crate::domain::address::{AddressError, LocalPart};
 
 mod read;
 mod users;
@@ -154,6 +157,14 @@ impl UserRepository for FileRepository {
         let users = self.current().await;
         Ok(users.find(&self.name, user))
     }
+
+    async fn unusable_addresses(&self, user: &UserName) -> Result<Vec<AddressError>, RepositoryError> {
+        Ok(self.current().await.unusable_of(user))
+    }
+
+    fn flaws(&self) -> Vec<String> {
+        self.users.read().unwrap_or_else(PoisonError::into_inner).flaws()
+    }
 }
 
 /// What a look at the file found.
@@ -234,6 +245,19 @@ fn tell_of_load(name: &str, path: &Path, users: &Users) {
     }
     if users.unusable().len() > 20 {
         tracing::warn!(repository = %name, addresses = users.unusable().len(), "unusable addresses in all");
+    }
+    for place in users.dropped().iter().take(20) {
+        tracing::warn!(
+            repository = %name,
+            line = place.line,
+            user = place.entry,
+            field = place.field,
+            "a field in the users file is left out: {}",
+            place.what
+        );
+    }
+    if users.dropped().len() > 20 {
+        tracing::warn!(repository = %name, fields = users.dropped().len(), "fields left out in all");
     }
     stale(name, false);
 }

@@ -122,12 +122,8 @@ fn faults_name_the_place_and_never_the_contents() {
             "line 3, user 1: has an unknown field",
         ),
         (
-            "[[user]]\nname = 'ann'\nlocale = 'secret@'\n",
-            "line 3, user 1: locale must be a BCP 47 tag such as `de` or `de-CH`",
-        ),
-        (
-            "[[user]]\nname = 'ann'\nemails = 'secret@example.com'\n",
-            "line 3, user 1: emails must be a list of texts",
+            "[[user]]\nname = 'ann'\naliases = 'secret@example.com'\n",
+            "line 3, user 1: aliases must be a list of texts",
         ),
         ("users = []\n", "line 1: only `[[user]]` is known here"),
         ("user = 5\n", "line 1: must be written `[[user]]`"),
@@ -141,6 +137,68 @@ fn faults_name_the_place_and_never_the_contents() {
     assert!(matches!(missing.err(), Some(FileError::Unreadable { .. })));
     let folder = FileRepository::open("staff".into(), "/".into(), LocalPart::Ascii);
     assert!(matches!(folder.err(), Some(FileError::NoFile { .. })));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_user_costs_that_user_alone() {
+    let text = "
+        [[user]]
+        name = 'ann'
+        email = ' ann@example.com\t'
+        locale = 'secret!'
+        display_name = 5
+        [[user]]
+        name = 'bo'
+        emails = 'bo@example.com'
+        display_name = \"secret\\u0000\"
+        locale = 'zh_TW.UTF-8'
+        [[user]]
+        name = 'cy'
+        email = 5
+        locale = 'C'
+        [[user]]
+        name = 'di'
+        emails = ['secret', 7, 'di@example.com']
+    ";
+    let (_folder, staff) = open(text).unwrap();
+    for (name, expected, locale) in [
+        ("ann", Some("ann@example.com"), None),
+        ("bo", Some("bo@example.com"), Some("zh-Hant-TW")),
+        ("cy", None, None),
+        ("di", Some("di@example.com"), None),
+    ] {
+        assert_eq!(address(&staff, name).await.as_deref(), expected, "{name}");
+        if let Found::User(user) = find(&staff, name).await {
+            assert_eq!(
+                (user.display_name, user.locale.as_deref()),
+                (None, locale),
+                "{name}"
+            );
+        }
+    }
+    let reasons = async |name: &str| {
+        staff
+            .unusable_addresses(&UserName::parse(name).unwrap())
+            .await
+            .unwrap()
+    };
+    assert_eq!(reasons("ann").await, []);
+    assert_eq!(reasons("cy").await, [AddressError::Form]);
+    assert_eq!(reasons("di").await, [AddressError::Form, AddressError::Form]);
+    let flaws = staff.flaws();
+    assert!(
+        flaws[0].contains("3 address(es) cannot be used, 1 user(s) have none"),
+        "{flaws:?}"
+    );
+    assert!(
+        flaws[0].contains("line 14, user 3, address 1: must have the form"),
+        "{flaws:?}"
+    );
+    assert!(
+        flaws[1].contains("3 field(s) are left out (line 6, user 1: display_name"),
+        "{flaws:?}"
+    );
+    assert!(!format!("{flaws:?}").contains("secret"), "{flaws:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::domain::{
-    address::EmailAddress,
+    address::{AddressError, EmailAddress},
     text::{TextError, require_line},
 };
 
@@ -118,6 +118,16 @@ pub trait UserRepository: Send + Sync {
     /// Looks a user up. Takes as long for a name it does not know as for one it does.
     async fn find(&self, user: &UserName) -> Result<Found, RepositoryError>;
 
+    /// Why addresses that it holds for a user cannot be used, in its order; none where all can, or where there is no one user.
+    async fn unusable_addresses(&self, _user: &UserName) -> Result<Vec<AddressError>, RepositoryError> {
+        Ok(Vec::new())
+    }
+
+    /// What somebody should mend in it, in words without addresses and names; for those that know all their users.
+    fn flaws(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether it can check passwords at all.
     fn checks_passwords(&self) -> bool {
         false
@@ -142,18 +152,6 @@ pub trait UserRepository: Send + Sync {
 
 /// Repositories as they are shared.
 pub type SharedRepository = Arc<dyn UserRepository>;
-
-/// Whether a text looks like a BCP 47 language tag (RFC 5646): subtags of 1 to 8 letters and digits, 35 characters in all
-/// (4.4.1).
-fn is_locale(text: &str) -> bool {
-    let subtag =
-        |tag: &str| (1..=8).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let language = text.split('-').next().unwrap_or_default();
-    text.len() <= 35
-        && (2..=8).contains(&language.len())
-        && language.bytes().all(|byte| byte.is_ascii_alphabetic())
-        && text.split('-').all(subtag)
-}
 
 /// A thousand names that no user has, made to break whatever reads them.
 #[cfg(test)]

@@ -14,11 +14,10 @@ use std::{path::PathBuf, time::Duration};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{
-    Found, Password, Proof, RepositoryError, User, UserName, UserRepository, hash::Checker, is_locale,
-};
+use super::{Found, Password, Proof, RepositoryError, User, UserName, UserRepository, hash::Checker};
 use crate::domain::{
-    address::{EmailAddress, LocalPart},
+    address::{AddressError, EmailAddress, LocalPart},
+    locale::language_tag,
     text::check_line,
     violation::Violations,
 };
@@ -132,14 +131,14 @@ impl SqlRepository {
 
     /// The user of a row, if its address can be used.
     fn user(&self, line: &Line) -> Option<User> {
-        let address = EmailAddress::parse(line.email.as_deref()?, self.settings.local_part).ok()?;
+        let address = EmailAddress::parse(line.email.as_deref()?.trim(), self.settings.local_part).ok()?;
         let fits = |name: &String| check_line(name, 128).is_ok() && !name.trim().is_empty();
         Some(User {
             repository: self.settings.name.clone(),
             id: line.id.clone(),
             address,
             display_name: line.display_name.clone().filter(fits),
-            locale: line.locale.clone().filter(|tag| is_locale(tag)),
+            locale: line.locale.as_deref().and_then(language_tag),
             proof: line.password.clone().map_or_else(Proof::default, Proof::new),
         })
     }
@@ -166,6 +165,22 @@ impl UserRepository for SqlRepository {
 
     async fn find(&self, user: &UserName) -> Result<Found, RepositoryError> {
         self.ask(user).await.map_err(|error| self.failure(error))
+    }
+
+    async fn unusable_addresses(&self, user: &UserName) -> Result<Vec<AddressError>, RepositoryError> {
+        let until = Instant::now() + self.settings.timeout;
+        let (columns, name) = (&self.settings.columns, user.as_str().trim());
+        let lines = self.databases.lines(&self.query, name, columns, until).await;
+        let lines = lines.map_err(|error| self.failure(error))?;
+        let one = lines
+            .iter()
+            .all(|line| lines.first().is_some_and(|first| first.id == line.id));
+        let held = lines
+            .iter()
+            .filter(|_| one)
+            .filter_map(|line| line.email.as_deref());
+        let parsed = held.map(|text| EmailAddress::parse(text.trim(), self.settings.local_part));
+        Ok(parsed.filter_map(Result::err).collect())
     }
 
     fn checks_passwords(&self) -> bool {

@@ -1,5 +1,5 @@
-//! What somebody puts into a text field stays text: it is refused by the field's name or shown as it is, and the mail
-//! has the headers it always has.
+//! What somebody puts into a text field stays text: it is refused by the field's name, brought into one harmless line, or shown as
+//! it is, and the mail has the headers it always has.
 
 use mail_parser::{Message, MessageParser};
 use mailfactor::pb::v1 as pb;
@@ -86,6 +86,58 @@ fn check_html(html: &str, text: &str) {
     }
 }
 
+/// What somebody would like a mail of ours to say, and what is left of it.
+const PHISHING: [(&str, &str); 18] = [
+    ("https://evil.example/login", "https evil example login"),
+    ("evil.example", "evil example"),
+    ("www.evil.example", "www evil example"),
+    ("mailto:eve@evil.example", "mailto eve evil example"),
+    ("eve@evil.example", "eve evil example"),
+    ("ｅｖｉｌ．ｅｘａｍｐｌｅ", "evil example"),
+    ("evil\u{3002}example", "evil example"),
+    ("ev\u{200b}il.ex\u{ad}ample", "evil example"),
+    ("evil\u{2024}example", "evil example"),
+    (
+        "laptop\r\n\r\nYour account is closed: http://evil.example",
+        "laptop Your account is closed http evil example",
+    ),
+    ("a\u{202e}elpmaxe.live", "aelpmaxe live"),
+    (
+        "<a href=\"https://evil.example/\">click</a>",
+        "a href https evil example click a",
+    ),
+    ("\"><img src=x onerror=alert(1)>", "img src x onerror alert(1)"),
+    ("{{ otp }}{% raw %}", "otp raw"),
+    ("javascript:alert(1)", "javascript alert(1)"),
+    ("evil.example:443/x?y=z", "evil example 443 x y z"),
+    ("🔒 Bank \u{e0041}\u{e0042}", "Bank"),
+    (
+        "LAPTOP-7, Firefox 128.0 (Windows 10.0.19045)",
+        "LAPTOP-7, Firefox 128.0 (Windows 10.0.19045)",
+    ),
+];
+
+/// Nothing in a part of a mail that a mail program would make a link of.
+fn check_links(part: &str, text: &str) {
+    let low = part.to_lowercase();
+    for link in [
+        "evil.example",
+        "http:",
+        "https:",
+        "www.",
+        "mailto:",
+        "javascript:",
+        "evil\u{2024}",
+        "evil\u{3002}",
+    ] {
+        assert!(!low.contains(link), "{link} of {text:?} in\n{part}");
+    }
+    assert!(
+        !part.contains(['\u{202e}', '\u{200b}', '\u{ad}', '\u{e0041}']),
+        "{text:?} in\n{part}"
+    );
+}
+
 /// A text as the built-in HTML shows it.
 fn escaped(text: &str) -> String {
     text.chars()
@@ -135,8 +187,6 @@ async fn use_own_template(scene: &Scene) {
 async fn what_a_caller_says_of_a_login_stays_text() {
     let scene = scene().await;
     for text in refused_everywhere() {
-        let status = start(&scene.idp, challenge(&text)).await.unwrap_err();
-        assert_eq!(fields(&status), ["endpoint"], "{text:?}");
         let event = pb::StartChallengeRequest {
             event: text.clone(),
             ..waiting("ann")
@@ -148,34 +198,41 @@ async fn what_a_caller_says_of_a_login_stays_text() {
         );
         let status = start(&scene.idp, waiting(&text)).await.unwrap_err();
         assert_eq!(fields(&status), ["user"], "{text:?}");
-        let locale = pb::StartChallengeRequest {
-            locale: text.clone(),
-            ..waiting("ann")
-        };
-        assert_eq!(
-            fields(&start(&scene.idp, locale).await.unwrap_err()),
-            ["locale"],
-            "{text:?}"
-        );
     }
     let mut sent = 0;
     for own in [false, true] {
         if own {
             use_own_template(&scene).await;
         }
-        for text in SHOWN_AS_THEY_ARE {
-            start(&scene.idp, challenge(text)).await.unwrap();
+        for (text, shown) in PHISHING {
+            let started = start(&scene.idp, challenge(text)).await.unwrap();
+            assert!(!started.endpoint.contains(['\r', '\n', '\u{202e}', '\u{200b}']));
             sent += 1;
             let mail = scene.mails(sent).await.remove(sent - 1);
             let parsed = parse(&mail);
             let plain = parsed.body_text(0).unwrap();
-            assert!(plain.contains(text), "{text} in\n{plain}");
+            assert!(plain.contains(shown), "{text} in\n{plain}");
+            check_links(&plain, text);
             let html = parsed.body_html(0).unwrap();
-            assert!(html.contains(&escaped(text)), "{text} in\n{html}");
+            assert!(html.contains(&escaped(shown)), "{text} in\n{html}");
             check_html(&html, text);
             if own {
-                assert_eq!(parsed.subject(), Some(format!("For ann at {text}").as_str()));
+                check_links(&html, text);
+                assert_eq!(parsed.subject(), Some(format!("For ann at {shown}").as_str()));
             }
+        }
+        // An event is letters, digits, dots and dashes: a domain is, too.
+        let event = pb::StartChallengeRequest {
+            event: "www.evil.example".to_owned(),
+            ..waiting("ann")
+        };
+        start(&scene.idp, event).await.unwrap();
+        sent += 1;
+        let mail = scene.mails(sent).await.remove(sent - 1);
+        let parsed = parse(&mail);
+        for part in [parsed.body_text(0).unwrap(), parsed.body_html(0).unwrap()] {
+            assert!(part.contains("www evil example"), "{part}");
+            assert!(!part.contains("evil.example"), "{part}");
         }
         for event in SHOWN_AS_THEY_ARE {
             let event = pb::StartChallengeRequest {
@@ -190,8 +247,13 @@ async fn what_a_caller_says_of_a_login_stays_text() {
 
 #[tokio::test]
 async fn what_a_directory_calls_a_user_stays_text() {
+    // A users file takes no breaks and marks; what it takes is shown as far as it is a name.
+    let names: Vec<(&str, &str)> = PHISHING
+        .into_iter()
+        .filter(|(text, _)| !text.contains(['\r', '\u{202e}']))
+        .collect();
     let mut users = String::new();
-    for (index, text) in SHOWN_AS_THEY_ARE.iter().enumerate() {
+    for (index, (text, _)) in names.iter().enumerate() {
         let name = toml::Value::from(*text);
         let entry = format!(
             "[[user]]\nname = \"u{index}\"\nemail = \"u{index}@example.com\"\ndisplay_name = {name}\n"
@@ -206,16 +268,124 @@ async fn what_a_directory_calls_a_user_stays_text() {
         if own {
             use_own_template(&scene).await;
         }
-        for (index, text) in SHOWN_AS_THEY_ARE.iter().enumerate() {
+        for (index, (text, _)) in names.iter().enumerate() {
             start(&scene.idp, waiting(&format!("u{index}"))).await.unwrap();
             sent += 1;
             let mail = scene.mails(sent).await.remove(sent - 1);
             let parsed = parse(&mail);
-            assert!(parsed.body_text(0).unwrap().contains(text), "{}", mail.data);
+            let plain = parsed.body_text(0).unwrap();
+            // A name without spaces that has a domain is shown without it.
+            assert!(plain.contains("Hello ") || own, "{plain}");
+            check_links(&plain, text);
             let html = parsed.body_html(0).unwrap();
-            assert!(html.contains(&escaped(text)), "{text} in\n{html}");
             check_html(&html, text);
         }
+    }
+}
+
+/// Locks and lists of mails show subjects: no temporary password is ever in one, whoever asks for it.
+#[tokio::test]
+async fn a_temporary_password_is_in_no_subject() {
+    let home = Home::new().with("delivery.code_in_subject", true);
+    home.users(&[("ann", "ann@example.com")]);
+    let scene = Scene::at(home).await;
+    let recovery = |subject: &str| pb::Template {
+        purpose: pb::Purpose::Recovery.into(),
+        subject: subject.to_owned(),
+        text: "{{ otp }}\n".into(),
+        ..pb::Template::default()
+    };
+    let save = async |template: pb::Template| {
+        let request = pb::UpdateTemplateRequest {
+            template: Some(template),
+        };
+        scene.admin.policy.clone().update_template(request).await
+    };
+    for subject in [
+        "{{ otp }}",
+        "Password {{ otp|lower }}",
+        "{{ otp ~ \"!\" }}",
+        "x{% if otp == \"274916\" %}y{% endif %}",
+    ] {
+        let refused = save(recovery(subject)).await.unwrap_err();
+        assert_eq!(fields(&refused), ["template.subject"], "{subject}");
+    }
+    let start_recovery = || pb::StartChallengeRequest {
+        purpose: pb::Purpose::Recovery.into(),
+        ..waiting("ann")
+    };
+    for own in [false, true] {
+        if own {
+            save(recovery("Your password")).await.unwrap();
+        }
+        start(&scene.idp, start_recovery()).await.unwrap();
+        let sent = usize::from(own) + 1;
+        let mail = scene.mails(sent).await.remove(sent - 1);
+        let parsed = parse_any(&mail);
+        let subject = parsed.subject().unwrap();
+        assert_eq!(
+            subject,
+            if own {
+                "Your password"
+            } else {
+                "Your temporary password"
+            }
+        );
+    }
+    // Codes of logins are shown there, as it was asked for.
+    start(&scene.idp, waiting("ann")).await.unwrap();
+    let mail = scene.mails(3).await.remove(2);
+    let code = crate::harness::letter::code(&mail.data);
+    assert!(parse_any(&mail).subject().unwrap().starts_with(&code));
+}
+
+fn parse_any(mail: &Captured) -> Message<'_> {
+    MessageParser::default().parse(mail.data.as_bytes()).unwrap()
+}
+
+/// Nothing that is there for the mail alone refuses a login.
+#[tokio::test]
+async fn what_is_there_for_the_looks_refuses_no_login() {
+    let scene = scene().await;
+    let long = "x".repeat(10_000);
+    let mut sent = 0;
+    for (locale, client_ip, endpoint, language, shown) in [
+        ("de_DE.UTF-8", "192.0.2.1:4711", "laptop", "de", "192.0.2.1"),
+        (
+            "de-de",
+            "[2001:db8::1]:443",
+            "laptop\0\u{202e}",
+            "de",
+            "2001:db8::1",
+        ),
+        (
+            "fr-CA,fr;q=0.9,en;q=0.8",
+            "198.51.100.7, 10.0.0.1",
+            "lap\r\ntop",
+            "fr",
+            "198.51.100.7",
+        ),
+        ("zh-TW", "fe80::1%eth0", long.as_str(), "zh-Hans", "fe80::1"),
+        ("C", "unknown", "", "en", ""),
+        ("POSIX", "nonsense", "\u{2028}", "en", ""),
+        ("{{ otp }}", "\r\n", "\n", "en", ""),
+        (long.as_str(), long.as_str(), "\t", "en", ""),
+    ] {
+        let request = pb::StartChallengeRequest {
+            locale: locale.to_owned(),
+            client_ip: client_ip.to_owned(),
+            endpoint: endpoint.to_owned(),
+            ..waiting("ann")
+        };
+        let started = start(&scene.idp, request).await;
+        let started = started.unwrap_or_else(|error| panic!("{locale:?} {client_ip:?}: {error:?}"));
+        assert!(started.endpoint.chars().count() <= 256);
+        sent += 1;
+        let mail = scene.mails(sent).await.remove(sent - 1);
+        let parsed = parse(&mail);
+        let spoken = parsed.header_raw("Content-Language").unwrap().trim();
+        assert_eq!(spoken, language, "{locale:?}");
+        assert!(parsed.body_text(0).unwrap().contains(shown), "{client_ip:?}");
     }
 }
 

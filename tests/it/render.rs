@@ -275,20 +275,22 @@ fn a_retry_is_the_same_to_the_byte_and_another_number_is_not() {
 }
 
 #[test]
-fn what_users_are_called_is_text_and_nothing_else() {
+fn what_users_are_called_is_a_name_and_nothing_else() {
     let mut mail = code_mail(Purpose::Login, "en");
-    mail.context.user = "<img src=x> & \"Ann\" {{ code }}".into();
+    mail.context.user = "<img src=x> & \"Ann\" {{ code }} http://evil.example".into();
     mail.context.endpoint = "</td><script>".into();
     let rendered = render(&Mail::Code(mail));
     let message = parse(&rendered.message);
     let html = message.body_html(0).unwrap();
-    assert!(html.contains("Hello &lt;img src=x&gt; &amp; &quot;Ann&quot; {{ code }},"));
-    assert!(!html.contains("<script>") && !html.contains("<img"));
     assert!(
-        message
-            .body_text(0)
-            .unwrap()
-            .contains("Hello <img src=x> & \"Ann\" {{ code }},")
+        html.contains("Hello img src x &amp; Ann code http evil example,"),
+        "{html}"
+    );
+    assert!(!html.contains("<script>") && !html.contains("<img"));
+    let text = message.body_text(0).unwrap();
+    assert!(
+        text.contains("Hello img src x & Ann code http evil example,"),
+        "{text}"
     );
 }
 
@@ -311,7 +313,7 @@ fn what_is_not_known_is_not_mentioned() {
 }
 
 #[test]
-fn control_characters_end_one_mail_and_nothing_else() {
+fn control_characters_break_no_line() {
     let refused = |sender: &Sender, mail: &Mail| {
         let failure = render_from(sender, mail).unwrap_err();
         assert_eq!(
@@ -334,22 +336,25 @@ fn control_characters_end_one_mail_and_nothing_else() {
         };
         refused(&named, &Mail::Code(code_mail(Purpose::Login, "en")));
         refused(&sender(), &test_mail(bad, ""));
-        for place in 0..4 {
-            let mut mail = code_mail(Purpose::Login, "en");
-            let context = &mut mail.context;
-            let words = [
-                &mut context.user,
-                &mut context.event,
-                &mut context.endpoint,
-                &mut context.client_ip,
-            ];
-            for (index, word) in words.into_iter().enumerate() {
-                if index == place {
-                    *word = bad.into();
-                }
-            }
-            refused(&sender(), &Mail::Code(mail));
+        // What callers and directories say becomes one line; older versions kept it as it was.
+        let mut mail = code_mail(Purpose::Login, "en");
+        let context = &mut mail.context;
+        for word in [
+            &mut context.user,
+            &mut context.event,
+            &mut context.endpoint,
+            &mut context.client_ip,
+        ] {
+            *word = bad.into();
         }
+        let rendered = render(&Mail::Code(mail));
+        let message = parse(&rendered.message);
+        let text = message.body_text(0).unwrap().replace("\r\n", "\n");
+        assert!(text.contains("\nDevice:  a"), "{text}");
+        assert!(
+            !text.contains(bad) && !text.contains("\nBcc") && !rendered.message.contains("\nBcc"),
+            "{text}"
+        );
     }
     refused(&sender(), &test_mail("", "a\r\nb"));
 }

@@ -8,7 +8,9 @@ use crate::{
         account::Replies,
         address::{EmailAddress, LocalPart},
         challenge::{Mismatch, Purpose, Standing, Verdict},
-        text::check_line,
+        client_address::client_address,
+        locale::language_tag,
+        text::{check_line, tidy_line},
         violation::Violations,
     },
     factor::{
@@ -27,9 +29,6 @@ pub(in crate::grpc) fn start(
     faults.check("repository", check_line(&request.repository, 64));
     let purpose = faults.check("purpose", purpose(request.purpose));
     faults.check("event", field::event(&request.event));
-    faults.check("endpoint", check_line(&request.endpoint, 256));
-    let locale = faults.check("locale", field::locale(&request.locale));
-    let client_ip = faults.check("client_ip", field::address(&request.client_ip));
     let password = Zeroizing::new(request.password);
     let password = if password.is_empty() {
         None
@@ -39,7 +38,7 @@ pub(in crate::grpc) fn start(
     let request_id = faults.check("request_id", field::request_id(&request.request_id));
     let mut address = |field, text: &str| match text {
         "" => None,
-        text => faults.check(field, EmailAddress::parse(text, local_part)),
+        text => faults.check(field, EmailAddress::parse(text.trim(), local_part)),
     };
     let override_address = address("override_address", &request.override_address);
     let replies = Replies {
@@ -47,17 +46,18 @@ pub(in crate::grpc) fn start(
         return_path: address("return_path", &request.return_path),
         confirmation: address("confirmation_address", &request.confirmation_address),
     };
-    match (user, purpose, locale, client_ip, request_id) {
-        (Some(user), Some(purpose), Some(locale), Some(client_ip), Some(request_id)) if faults.is_empty() => {
+    match (user, purpose, request_id) {
+        (Some(user), Some(purpose), Some(request_id)) if faults.is_empty() => {
             Ok(StartRequest {
                 user,
                 repository: Some(request.repository).filter(|name| !name.is_empty()),
                 password,
                 purpose,
                 event: request.event,
-                endpoint: request.endpoint,
-                locale,
-                client_ip,
+                // None of these is worth refusing a login for: what cannot be read is left out.
+                endpoint: tidy_line(&request.endpoint, 256),
+                locale: language_tag(&request.locale),
+                client_ip: client_address(&request.client_ip),
                 wait: request.wait_for_mail_server,
                 request_id,
                 override_address,

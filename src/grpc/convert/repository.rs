@@ -9,6 +9,9 @@ use crate::{
 /// What a repository is called where health is asked for.
 pub(in crate::grpc) const HEALTH: &str = "repository/";
 
+/// How many unusable addresses of one user an answer explains.
+const MOST_REASONS: usize = 20;
+
 /// A request to look a user up.
 pub(in crate::grpc) fn look_up_user(request: pb::LookUpUserRequest) -> Result<LookUpRequest, Violations> {
     let mut faults = Violations::new();
@@ -36,6 +39,13 @@ pub(in crate::grpc) fn finding(finding: Finding) -> pb::Finding {
     let mut told = pb::Finding {
         repository: finding.repository,
         decides: finding.decides,
+        unusable_addresses: finding
+            .unusable
+            .iter()
+            .take(MOST_REASONS)
+            .map(ToString::to_string)
+            .collect(),
+        unusable_address_count: i32::try_from(finding.unusable.len()).unwrap_or(i32::MAX),
         ..pb::Finding::default()
     };
     let result = match finding.known {

@@ -131,7 +131,7 @@ fn key(
     };
     let purpose = faults.check(&format!("{prefix}purpose"), known);
     faults.check(&format!("{prefix}event"), field::event(event));
-    faults.check(&format!("{prefix}language"), field::locale(language));
+    faults.check(&format!("{prefix}language"), field::language(language));
     purpose
         .filter(|_| faults.is_empty())
         .map(|purpose| TemplateKey::new(purpose, event, language))

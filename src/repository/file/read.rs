@@ -11,11 +11,12 @@ use toml::{
 };
 
 use super::{
-    super::{UserName, is_locale},
-    users::{Known, Unusable, Users},
+    super::UserName,
+    users::{Dropped, Known, Unusable, Users},
 };
 use crate::domain::{
-    address::{EmailAddress, LocalPart},
+    address::{AddressError, EmailAddress, LocalPart},
+    locale::language_tag,
     text::check_line,
 };
 
@@ -131,31 +132,37 @@ impl Reader<'_> {
         let DeValue::Table(fields) = item.get_ref() else {
             return Err(self.fault(item.span().start, entry, "must be a table"));
         };
-        let (mut name, mut aliases, mut display_name, mut locale) = (None, vec![], None, None);
+        let (mut own_name, mut aliases, mut display_name, mut locale) = (None, vec![], None, None);
         let (mut email, mut emails) = (vec![], vec![]);
         for (key, value) in fields {
             match key.get_ref().as_ref() {
-                "name" => name = Some(self.name(entry, value)?),
+                "name" => own_name = Some(self.name(entry, value)?),
                 "aliases" => {
                     for alias in self.list(entry, "aliases", value)? {
                         aliases.push(self.name(entry, alias)?);
                     }
                 }
                 "email" => email.push(value),
-                "emails" => emails = self.list(entry, "emails", value)?,
-                "display_name" => display_name = self.line(entry, value)?,
-                "locale" => locale = self.locale(entry, value)?,
+                "emails" => match value.get_ref() {
+                    DeValue::Array(items) => emails.extend(items.iter()),
+                    _ => emails.push(value),
+                },
+                "display_name" => display_name = self.kept(entry, "display_name", value, name, users),
+                "locale" => locale = self.kept(entry, "locale", value, language, users),
                 field => {
                     let what = unknown_field(field);
                     return Err(self.fault(key.span().start, entry, what));
                 }
             }
         }
-        let id = name.ok_or_else(|| self.fault(item.span().start, entry, "has no `name`"))?;
+        let id = own_name.ok_or_else(|| self.fault(item.span().start, entry, "has no `name`"))?;
         let mut address = None;
         for (position, value) in email.into_iter().chain(emails).enumerate() {
-            let text = self.string(entry, value)?;
-            match EmailAddress::parse(text, self.local_part) {
+            let parsed = match value.get_ref() {
+                DeValue::String(text) => EmailAddress::parse(text.trim(), self.local_part),
+                _ => Err(AddressError::Form),
+            };
+            match parsed {
                 Ok(usable) => address = address.or(Some(usable)),
                 Err(error) => users.unusable.push(Unusable {
                     line: self.lines.line(self.text, value.span().start),
@@ -166,6 +173,7 @@ impl Reader<'_> {
             }
         }
         let user = Known {
+            entry,
             id,
             address,
             display_name,
@@ -182,23 +190,28 @@ impl Reader<'_> {
             .map_err(|error| self.fault(value.span().start, entry, format!("a name {error}")))
     }
 
-    fn line(&mut self, entry: usize, value: &Spanned<DeValue<'_>>) -> Result<Option<String>, FileError> {
-        let text = self.string(entry, value)?;
-        check_line(text, 128)
-            .map_err(|error| self.fault(value.span().start, entry, format!("display_name {error}")))?;
-        Ok((!text.trim().is_empty()).then(|| text.trim().to_owned()))
-    }
-
-    fn locale(&mut self, entry: usize, value: &Spanned<DeValue<'_>>) -> Result<Option<String>, FileError> {
-        let text = self.string(entry, value)?;
-        if text.is_empty() {
-            Ok(None)
-        } else if is_locale(text) {
-            Ok(Some(text.to_owned()))
-        } else {
-            let what = "locale must be a BCP 47 tag such as `de` or `de-CH`";
-            Err(self.fault(value.span().start, entry, what))
-        }
+    /// What a field that is there for the looks says; noted and left out where that is of no use.
+    fn kept(
+        &mut self,
+        entry: usize,
+        field: &'static str,
+        value: &Spanned<DeValue<'_>>,
+        read: fn(&str) -> Result<Option<String>, String>,
+        users: &mut Users,
+    ) -> Option<String> {
+        let said = match value.get_ref() {
+            DeValue::String(text) => read(text),
+            _ => Err("must be a text in quotes".to_owned()),
+        };
+        said.unwrap_or_else(|what| {
+            users.dropped.push(Dropped {
+                line: self.lines.line(self.text, value.span().start),
+                entry,
+                field,
+                what,
+            });
+            None
+        })
     }
 
     fn string<'v>(&mut self, entry: usize, value: &'v Spanned<DeValue<'_>>) -> Result<&'v str, FileError> {
@@ -239,6 +252,23 @@ impl Reader<'_> {
             entry,
             what: what.into(),
         }
+    }
+}
+
+/// How mails address somebody.
+fn name(text: &str) -> Result<Option<String>, String> {
+    check_line(text, 128).map_err(|error| error.to_string())?;
+    Ok((!text.trim().is_empty()).then(|| text.trim().to_owned()))
+}
+
+/// A language, if the text names one; `C` and `POSIX` say that there is none.
+fn language(text: &str) -> Result<Option<String>, String> {
+    let tag = language_tag(text);
+    let none = ["", "c", "posix"].contains(&text.trim().to_ascii_lowercase().as_str());
+    if tag.is_some() || none {
+        Ok(tag)
+    } else {
+        Err("must be a BCP 47 tag such as `de` or `de-CH`".to_owned())
     }
 }
 

@@ -11,11 +11,14 @@ pub(super) struct Users {
     entries: Vec<Known>,
     names: HashMap<String, Named>,
     pub(super) unusable: Vec<Unusable>,
+    pub(super) dropped: Vec<Dropped>,
 }
 
 /// One entry of the file.
 #[derive(Debug)]
 pub(super) struct Known {
+    /// Which `[[user]]`, counted from 1.
+    pub(super) entry: usize,
     /// Its name, folded.
     pub(super) id: String,
     /// Its first usable address.
@@ -65,6 +68,54 @@ impl Users {
     /// The addresses that no mail can go to.
     pub(super) fn unusable(&self) -> &[Unusable] {
         &self.unusable
+    }
+
+    /// What was left out.
+    pub(super) fn dropped(&self) -> &[Dropped] {
+        &self.dropped
+    }
+
+    /// Why addresses of a user cannot be used.
+    pub(super) fn unusable_of(&self, user: &UserName) -> Vec<AddressError> {
+        let Some(Named::One(index)) = self.names.get(&user.folded()) else {
+            return Vec::new();
+        };
+        let Some(known) = self.entries.get(*index) else {
+            return Vec::new();
+        };
+        let of_user = self.unusable.iter().filter(|at| at.entry == known.entry);
+        of_user.map(|at| at.error).collect()
+    }
+
+    /// What somebody should mend: how many, and the first few of each.
+    pub(super) fn flaws(&self) -> Vec<String> {
+        const SHOWN: usize = 5;
+        let mut flaws = Vec::new();
+        if !self.unusable.is_empty() {
+            let mute = self.entries.iter().filter(|user| user.address.is_none()).count();
+            let first = self.unusable.iter().take(SHOWN).map(|at| {
+                format!(
+                    "line {}, user {}, address {}: {}",
+                    at.line, at.entry, at.address, at.error
+                )
+            });
+            flaws.push(format!(
+                "{} address(es) cannot be used, {mute} user(s) have none that can ({})",
+                self.unusable.len(),
+                first.collect::<Vec<_>>().join("; ")
+            ));
+        }
+        if !self.dropped.is_empty() {
+            let first = self.dropped.iter().take(SHOWN);
+            let first =
+                first.map(|at| format!("line {}, user {}: {} {}", at.line, at.entry, at.field, at.what));
+            flaws.push(format!(
+                "{} field(s) are left out ({})",
+                self.dropped.len(),
+                first.collect::<Vec<_>>().join("; ")
+            ));
+        }
+        flaws
     }
 
     /// Adds one, under its own name and its aliases.
@@ -120,4 +171,17 @@ pub(super) struct Unusable {
     pub(super) address: usize,
     /// Why.
     pub(super) error: AddressError,
+}
+
+/// A field that says nothing of use. Its user goes without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// Its line.
+    pub(super) line: usize,
+    /// Which `[[user]]`, counted from 1.
+    pub(super) entry: usize,
+    /// The field.
+    pub(super) field: &'static str,
+    /// What is wrong, without the value.
+    pub(super) what: String,
 }

@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{Found, Password, Proof, RepositoryError, UserName, UserRepository};
-use crate::domain::{address::LocalPart, violation::Violations};
+use crate::domain::{
+    address::{AddressError, LocalPart},
+    violation::Violations,
+};
 
 mod ber;
 mod connection;
@@ -222,6 +225,15 @@ impl UserRepository for LdapRepository {
                 self.settings.local_part,
             ),
             _ => Found::Ambiguous,
+        })
+    }
+
+    async fn unusable_addresses(&self, user: &UserName) -> Result<Vec<AddressError>, RepositoryError> {
+        let found = self.search(user.as_str().trim()).await;
+        let found = found.map_err(|error| self.failure(error))?;
+        Ok(match found.entries.as_slice() {
+            [entry] => person::unusable(entry, &self.settings.attributes, self.settings.local_part),
+            _ => Vec::new(),
         })
     }
 

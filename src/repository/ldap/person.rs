@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use super::{LdapAttributes, message::Entry};
 use crate::{
     domain::{
-        address::{EmailAddress, LocalPart},
+        address::{AddressError, EmailAddress, LocalPart},
+        locale::language_tag,
         text::check_line,
     },
-    repository::{Found, Proof, User, is_locale},
+    repository::{Found, Proof, User},
 };
 
 /// The attribute in which Exchange keeps all addresses of a user, each with its kind before it: `SMTP:` for the one that
@@ -31,36 +32,45 @@ pub(super) fn person(
     };
     let fits = |name: &&str| check_line(name, 128).is_ok() && !name.trim().is_empty();
     let first = |attribute: &Option<String>| entry.texts(attribute.as_deref().unwrap_or_default()).next();
-    // A list in order of preference, as browsers send it.
-    let language = |list: &str| {
-        let first = list
-            .split([',', ';'])
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
-        Some(first).filter(|tag| is_locale(tag))
-    };
     Found::User(Box::new(User {
         repository: repository.to_owned(),
         id: id(entry, &attributes.id),
         address,
         display_name: first(&attributes.display_name).filter(fits).map(str::to_owned),
-        locale: first(&attributes.locale).and_then(language),
+        locale: first(&attributes.locale).and_then(language_tag),
         proof: Proof::new(entry.name.clone()),
     }))
 }
 
 /// The first usable address of an attribute, in the order that the server gives.
 fn address(entry: &Entry, attribute: &str, local_part: LocalPart) -> Option<EmailAddress> {
+    addresses(entry, attribute, local_part).find_map(Result::ok)
+}
+
+/// Why addresses of an entry cannot be used.
+pub(super) fn unusable(
+    entry: &Entry,
+    attributes: &LdapAttributes,
+    local_part: LocalPart,
+) -> Vec<AddressError> {
+    let all = attributes.emails.iter();
+    let all = all.flat_map(|attribute| addresses(entry, attribute, local_part));
+    all.filter_map(Result::err).collect()
+}
+
+fn addresses(
+    entry: &Entry,
+    attribute: &str,
+    local_part: LocalPart,
+) -> impl Iterator<Item = Result<EmailAddress, AddressError>> {
     let primary = attribute.eq_ignore_ascii_case(PROXY_ADDRESSES);
-    entry.texts(attribute).find_map(|text| {
+    entry.texts(attribute).filter_map(move |text| {
         let text = if primary {
             text.strip_prefix("SMTP:")?
         } else {
             text
         };
-        EmailAddress::parse(text, local_part).ok()
+        Some(EmailAddress::parse(text.trim(), local_part))
     })
 }
 
