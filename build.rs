@@ -4,13 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use protox::Compiler;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "mailfactor/v1/authenticator.proto",
     "mailfactor/v1/policy.proto",
     "mailfactor/v1/outbox.proto",
     "mailfactor/v1/audit.proto",
     "mailfactor/v1/inbox.proto",
     "mailfactor/v1/repository.proto",
+    "mailfactor/v1/errors.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

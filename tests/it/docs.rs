@@ -118,6 +118,25 @@ fn the_table_of_reasons_is_complete() {
         dead.is_empty(),
         "README.md, Errors: {dead:?} are in the table and never sent"
     );
+    // What clients compare with is the enum of the protocol: it has the same reasons, and `INTERNAL`, which is gRPC's word too.
+    let listed: BTreeSet<String> = (1..)
+        .map_while(|number| pb::v1::ErrorReason::try_from(number).ok())
+        .map(|reason| {
+            reason
+                .as_str_name()
+                .trim_start_matches("ERROR_REASON_")
+                .to_owned()
+        })
+        .filter(|reason| reason != "INTERNAL")
+        .collect();
+    let sent: BTreeSet<String> = sent
+        .into_iter()
+        .filter(|reason| !codes.contains(reason.as_str()) && reason != "SERVICE_UNKNOWN")
+        .collect();
+    assert_eq!(
+        listed, sent,
+        "proto/mailfactor/v1/errors.proto, ErrorReason: not the reasons that are sent"
+    );
 }
 
 #[test]

@@ -73,6 +73,17 @@ async fn everything_that_is_wrong_is_named_at_once() {
             "confirmation_address"
         ]
     );
+    // Those who show nothing but the text see which, too.
+    let nameless = start(&scene.admin, pb::StartChallengeRequest::default())
+        .await
+        .unwrap_err();
+    assert!(
+        nameless.message().contains("invalid fields: user;"),
+        "{nameless:?}"
+    );
+    let details = nameless.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!(info.metadata.get("field").map(String::as_str), Some("user"));
     let bad_account = pb::Account {
         host: "https://smtp.example.com".to_owned(),
         port: 65_536,

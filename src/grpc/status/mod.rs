@@ -27,6 +27,9 @@ pub(super) const DOMAIN: &str = "mailfactor";
 /// How many violations one answer names. Clients take 8 KiB of headers, and that is where a status travels.
 const MOST_VIOLATIONS: usize = 32;
 
+/// How many fields the text and the metadata name.
+const MOST_NAMED: usize = 5;
+
 /// A status with its reason.
 pub(super) fn refuse(code: Code, reason: &'static str, text: &'static str) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
@@ -45,13 +48,23 @@ fn exhausted_until(reason: &'static str, text: &'static str, until: Timestamp, n
     exhausted(reason, text, until.since(now))
 }
 
-/// `INVALID_ARGUMENT`, naming every field that is wrong.
+/// `INVALID_ARGUMENT`, naming every field that is wrong: in the details with what is wrong, and the first few in the text and in
+/// the metadata, for those that show nothing else.
 pub(super) fn invalid(faults: &Violations) -> Status {
-    let mut details = ErrorDetails::with_error_info("INVALID_FIELD", DOMAIN, HashMap::new());
+    let fields = faults.as_slice().iter().map(|fault| fault.field.as_str());
+    let mut named: Vec<&str> = Vec::new();
+    for field in fields {
+        if named.len() < MOST_NAMED && !named.contains(&field) {
+            named.push(field);
+        }
+    }
+    let named = named.join(", ");
+    let text = format!("the request has invalid fields: {named}; see BadRequest in the details");
+    let metadata = HashMap::from([("field".to_owned(), named)]);
+    let mut details = ErrorDetails::with_error_info("INVALID_FIELD", DOMAIN, metadata);
     for fault in faults.as_slice().iter().take(MOST_VIOLATIONS) {
         details.add_bad_request_violation(&fault.field, &fault.description);
     }
-    let text = "the request has invalid fields; see BadRequest in the details";
     Status::with_error_details(Code::InvalidArgument, text, details)
 }
 
