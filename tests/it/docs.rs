@@ -118,7 +118,8 @@ fn the_table_of_reasons_is_complete() {
         dead.is_empty(),
         "README.md, Errors: {dead:?} are in the table and never sent"
     );
-    // What clients compare with is the enum of the protocol: it has the same reasons, and `INTERNAL`, which is gRPC's word too.
+    // What clients compare with is the enum of the protocol: it has the same reasons. Those of one word cannot be told from other
+    // texts here.
     let listed: BTreeSet<String> = (1..)
         .map_while(|number| pb::v1::ErrorReason::try_from(number).ok())
         .map(|reason| {
@@ -127,7 +128,7 @@ fn the_table_of_reasons_is_complete() {
                 .trim_start_matches("ERROR_REASON_")
                 .to_owned()
         })
-        .filter(|reason| reason != "INTERNAL")
+        .filter(|reason| reason.contains('_'))
         .collect();
     let sent: BTreeSet<String> = sent
         .into_iter()

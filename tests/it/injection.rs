@@ -163,7 +163,9 @@ fn challenge(endpoint: &str) -> pb::StartChallengeRequest {
 async fn scene() -> Scene {
     let home = Home::new()
         .with("policy.sends.user.burst", 50)
-        .with("policy.sends.address.burst", 50);
+        .with("policy.sends.address.burst", 50)
+        .with("policy.sends.user.per_day", 100)
+        .with("policy.sends.address.per_day", 100);
     home.users(&[("ann", "ann@example.com")]);
     Scene::at(home).await
 }

@@ -228,11 +228,11 @@ async fn where_the_request_comes_from_stands_in_the_mail_and_is_no_markup() {
     assert_eq!(challenge.endpoint, "<b>laptop</b> & \"co\" {{ code }}");
     let mail = &scene.mails(1).await[0];
     let (text, html) = (text(mail), html(mail));
-    for part in ["vpn.office", "<b>laptop</b> & \"co\" {{ code }}", "192.0.2.7"] {
+    for part in ["vpn office", "b laptop b & co code", "192.0.2.7"] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert!(!text.contains("::ffff"), "{text}");
-    for part in ["vpn.office", "&lt;b&gt;laptop&lt;", "{{ code }}", "192.0.2.7"] {
+    for part in ["vpn office", "b laptop b &amp; co code", "192.0.2.7"] {
         assert!(html.contains(part), "{part} is not in:\n{html}");
     }
     assert!(!html.contains("<b>laptop"), "{html}");
