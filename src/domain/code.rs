@@ -33,7 +33,7 @@ impl Code {
     /// The most bytes of what a user typed.
     pub const MOST_TYPED: usize = typed_code::MOST_BYTES;
 
-    /// Reads what a user typed or pasted, as [`typed_code`] says; letters may be of any case, unless the alphabet has both.
+    /// Reads what a user typed or pasted, in whatever form people give codes; letters may be of any case, unless the alphabet has both.
     pub fn parse(text: &str, spec: &CodeSpec) -> Result<Self, NotACode> {
         let read = typed_code::read(text, spec);
         read.map(|mut code| Self(std::mem::take(&mut *code)))
